@@ -1,0 +1,266 @@
+//! Checks the values of a file and resolves its paths.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::error::Mistake;
+use super::file::{File, FileRole, FileServer, FileStorage, FileTimers};
+use super::{Admin, Config, ServerConfig, Storage, Timers, Tls, locate};
+use crate::ids::{Role, ServerId, ServerName};
+
+/// Servers a full mesh is meant for; above, links grow faster than use.
+const SERVERS_MAX: usize = 300;
+/// Longest name of a server, a cluster or a zone, in bytes: it travels in every handshake.
+const NAME_BYTES_MAX: usize = 64;
+
+/// A wrong value, not yet found in the text.
+#[derive(Debug)]
+pub(super) struct Problem {
+    key: String,
+    what: String,
+    allowed: String,
+}
+
+impl Problem {
+    fn new(key: impl Into<String>, what: String, allowed: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            what,
+            allowed: allowed.into(),
+        }
+    }
+
+    /// The mistake with its place.
+    pub(super) fn located(self, text: &str) -> Mistake {
+        let (line, column) = locate::place_of(text, &self.key);
+        Mistake {
+            line,
+            column,
+            key: self.key,
+            what: self.what,
+            allowed: self.allowed,
+        }
+    }
+}
+
+pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
+    name("cluster", &file.cluster)?;
+    name("admin.name", &file.admin.name)?;
+    let servers = servers(&file.servers, base)?;
+    let tls = match &file.tls {
+        None => None,
+        Some(tls) => Some(Tls {
+            certificate: path("tls.certificate", &tls.certificate, base)?,
+            key: path("tls.key", &tls.key, base)?,
+            authority: path("tls.authority", &tls.authority, base)?,
+        }),
+    };
+    Ok(Config {
+        secret_file: path("secret_file", &file.secret_file, base)?,
+        admin: Admin {
+            secret_file: path("admin.secret_file", &file.admin.secret_file, base)?,
+            name: file.admin.name,
+        },
+        timers: timers(&file.timers)?,
+        storage: storage(&file.storage)?,
+        cluster: file.cluster,
+        servers,
+        tls,
+        base: base.to_owned(),
+    })
+}
+
+fn name(key: &str, value: &str) -> Result<(), Problem> {
+    let is_good = (1..=NAME_BYTES_MAX).contains(&value.len())
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if is_good {
+        return Ok(());
+    }
+    let allowed = format!("1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.'");
+    Err(Problem::new(key, format!("'{value}' is no name"), allowed))
+}
+
+fn path(key: &str, value: &str, base: &Path) -> Result<PathBuf, Problem> {
+    if value.is_empty() {
+        let allowed = "a path, absolute or relative to this file";
+        return Err(Problem::new(key, "the path is empty".to_owned(), allowed));
+    }
+    Ok(base.join(value))
+}
+
+fn range<T>(key: &str, value: u64, allowed: RangeInclusive<u64>) -> Result<T, Problem>
+where
+    T: TryFrom<u64>,
+{
+    let text = format!("{} to {}", allowed.start(), allowed.end());
+    let problem = || Problem::new(key, format!("{value} is out of range"), text);
+    if !allowed.contains(&value) {
+        return Err(problem());
+    }
+    T::try_from(value).map_err(|_| problem())
+}
+
+fn servers(entries: &[FileServer], base: &Path) -> Result<Vec<ServerConfig>, Problem> {
+    if entries.is_empty() || entries.len() > SERVERS_MAX {
+        let what = format!("{} servers are listed", entries.len());
+        return Err(Problem::new(
+            "servers",
+            what,
+            format!("1 to {SERVERS_MAX} servers"),
+        ));
+    }
+    let mut servers = Vec::with_capacity(entries.len());
+    for (place, entry) in entries.iter().enumerate() {
+        servers.push(server(place, entry, base)?);
+    }
+    unique(&servers, "name", |server| server.name.to_string())?;
+    unique(&servers, "id", |server| server.id.to_string())?;
+    unique(&servers, "address", |server| server.address.to_string())?;
+    unique_spaces(&servers)?;
+    if !servers.iter().any(|server| server.role == Role::Mserver) {
+        let what = "no mserver is listed".to_owned();
+        return Err(Problem::new(
+            "servers",
+            what,
+            "at least one server with role: Mserver",
+        ));
+    }
+    servers.sort_by_key(|server| server.id);
+    Ok(servers)
+}
+
+fn server(place: usize, entry: &FileServer, base: &Path) -> Result<ServerConfig, Problem> {
+    let key = |field: &str| format!("servers[{place}].{field}");
+    name(&key("name"), &entry.name)?;
+    name(&key("zone"), &entry.zone)?;
+    let id = entry.id.unwrap_or(place as u64 + 1);
+    let id = range(&key("id"), id, 1..=u64::from(u16::MAX))?;
+    let address: SocketAddr = entry.address.parse().map_err(|_| {
+        let what = format!("'{}' is no address", entry.address);
+        Problem::new(key("address"), what, "IP:PORT, for example 127.0.0.1:7101")
+    })?;
+    if address.port() == 0 {
+        let what = "port 0 cannot be dialed".to_owned();
+        return Err(Problem::new(key("address"), what, "a port from 1 to 65535"));
+    }
+    let role = match entry.role {
+        FileRole::Mserver => Role::Mserver,
+        FileRole::Dserver => Role::Dserver,
+    };
+    let spaces_max = if role == Role::Mserver { 1 } else { 64 };
+    if !(1..=spaces_max).contains(&entry.space.len()) {
+        let what = format!("{} folders are listed", entry.space.len());
+        let allowed = format!("1 to {spaces_max} folders for this role");
+        return Err(Problem::new(key("space"), what, allowed));
+    }
+    let space = entry
+        .space
+        .iter()
+        .map(|space| path(&key("space"), space, base));
+    Ok(ServerConfig {
+        id: ServerId(id),
+        name: ServerName::from(entry.name.as_str()),
+        role,
+        address,
+        space: space.collect::<Result<_, _>>()?,
+        zone: entry.zone.clone(),
+    })
+}
+
+/// Every server's value differs; of two equal ones the later is blamed.
+fn unique(
+    servers: &[ServerConfig],
+    field: &str,
+    value_of: impl Fn(&ServerConfig) -> String,
+) -> Result<(), Problem> {
+    let mut seen = BTreeMap::new();
+    for (place, server) in servers.iter().enumerate() {
+        let value = value_of(server);
+        if let Some(first) = seen.get(&value) {
+            let what = format!("'{value}' is taken by servers[{first}]");
+            let key = format!("servers[{place}].{field}");
+            return Err(Problem::new(key, what, "a value no other server has"));
+        }
+        seen.insert(value, place);
+    }
+    Ok(())
+}
+
+fn unique_spaces(servers: &[ServerConfig]) -> Result<(), Problem> {
+    let mut seen = BTreeMap::new();
+    for (place, server) in servers.iter().enumerate() {
+        for space in &server.space {
+            if let Some(first) = seen.insert(space, place) {
+                let what = format!("'{}' is taken by servers[{first}]", space.display());
+                let key = format!("servers[{place}].space");
+                return Err(Problem::new(key, what, "a folder no other server has"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn timers(file: &FileTimers) -> Result<Timers, Problem> {
+    let ping_every_ms = range("timers.ping_every_ms", file.ping_every_ms, 10..=60_000)?;
+    let heartbeat_ms = range("timers.heartbeat_ms", file.heartbeat_ms, 10..=10_000)?;
+    // Two pings must fit into the silence, or one lost moment reads as death.
+    let silence_min = 2 * ping_every_ms;
+    let election_min = 3 * heartbeat_ms;
+    Ok(Timers {
+        ping_every_ms,
+        silence_ms_max: range(
+            "timers.silence_ms_max",
+            file.silence_ms_max,
+            silence_min..=600_000,
+        )?,
+        dial_ms_max: range("timers.dial_ms_max", file.dial_ms_max, 10..=60_000)?,
+        handshake_ms_max: range(
+            "timers.handshake_ms_max",
+            file.handshake_ms_max,
+            10..=60_000,
+        )?,
+        heartbeat_ms,
+        election_ms: range(
+            "timers.election_ms",
+            file.election_ms,
+            election_min..=60_000,
+        )?,
+    })
+}
+
+fn storage(file: &FileStorage) -> Result<Storage, Problem> {
+    let copies = range("storage.copies", file.copies, 1..=7)?;
+    let block_bytes: u64 = range("storage.block_bytes", file.block_bytes, 64 << 10..=64 << 20)?;
+    if !block_bytes.is_power_of_two() {
+        let what = format!("{block_bytes} is no power of two");
+        let allowed = "a power of two from 65536 to 67108864";
+        return Err(Problem::new("storage.block_bytes", what, allowed));
+    }
+    // The largest block and its header must fit into one segment.
+    let segment_min = block_bytes + (1 << 20);
+    Ok(Storage {
+        copies,
+        copies_min: range("storage.copies_min", file.copies_min, 1..=u64::from(copies))?,
+        block_bytes,
+        segment_bytes: range(
+            "storage.segment_bytes",
+            file.segment_bytes,
+            segment_min..=1 << 31,
+        )?,
+        reserve_bytes: range("storage.reserve_bytes", file.reserve_bytes, 0..=1 << 50)?,
+        volumes_per_dserver: range(
+            "storage.volumes_per_dserver",
+            file.volumes_per_dserver,
+            1..=1_024,
+        )?,
+        directory_entries_max: range(
+            "storage.directory_entries_max",
+            file.directory_entries_max,
+            1..=1 << 40,
+        )?,
+    })
+}

@@ -1,0 +1,158 @@
+//! The file as it is written (RON), before its values are checked.
+
+use ron::error::{Error, SpannedError};
+use serde::Deserialize;
+
+use super::error::Mistake;
+use super::locate;
+use super::{Storage, Timers};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) cluster: String,
+    pub(super) secret_file: String,
+    pub(super) admin: FileAdmin,
+    pub(super) servers: Vec<FileServer>,
+    #[serde(default)]
+    pub(super) timers: FileTimers,
+    #[serde(default)]
+    pub(super) storage: FileStorage,
+    #[serde(default)]
+    pub(super) tls: Option<FileTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileAdmin {
+    pub(super) name: String,
+    pub(super) secret_file: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+pub(super) enum FileRole {
+    Mserver,
+    Dserver,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileServer {
+    /// Absent: its place in the list.
+    #[serde(default)]
+    pub(super) id: Option<u64>,
+    pub(super) name: String,
+    pub(super) role: FileRole,
+    pub(super) address: String,
+    pub(super) space: Vec<String>,
+    #[serde(default = "default_zone")]
+    pub(super) zone: String,
+}
+
+fn default_zone() -> String {
+    "default".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileTimers {
+    pub(super) ping_every_ms: u64,
+    pub(super) silence_ms_max: u64,
+    pub(super) dial_ms_max: u64,
+    pub(super) handshake_ms_max: u64,
+    pub(super) heartbeat_ms: u64,
+    pub(super) election_ms: u64,
+}
+
+impl Default for FileTimers {
+    fn default() -> Self {
+        let timers = Timers::default();
+        Self {
+            ping_every_ms: timers.ping_every_ms,
+            silence_ms_max: timers.silence_ms_max,
+            dial_ms_max: timers.dial_ms_max,
+            handshake_ms_max: timers.handshake_ms_max,
+            heartbeat_ms: timers.heartbeat_ms,
+            election_ms: timers.election_ms,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileStorage {
+    pub(super) copies: u64,
+    pub(super) copies_min: u64,
+    pub(super) block_bytes: u64,
+    pub(super) segment_bytes: u64,
+    pub(super) reserve_bytes: u64,
+    pub(super) volumes_per_dserver: u64,
+    pub(super) directory_entries_max: u64,
+}
+
+impl Default for FileStorage {
+    fn default() -> Self {
+        let storage = Storage::default();
+        Self {
+            copies: storage.copies.into(),
+            copies_min: storage.copies_min.into(),
+            block_bytes: storage.block_bytes,
+            segment_bytes: storage.segment_bytes,
+            reserve_bytes: storage.reserve_bytes,
+            volumes_per_dserver: storage.volumes_per_dserver.into(),
+            directory_entries_max: storage.directory_entries_max,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileTls {
+    pub(super) certificate: String,
+    pub(super) key: String,
+    pub(super) authority: String,
+}
+
+/// Reads the text. A mistake of form names the line where reading stopped and the key there.
+pub(super) fn parse(text: &str) -> Result<File, Mistake> {
+    // A list entry's `id: 7` reads better than `id: Some(7)`.
+    let options =
+        ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
+    options
+        .from_str(text)
+        .map_err(|error| mistake_of(text, &error))
+}
+
+fn mistake_of(text: &str, error: &SpannedError) -> Mistake {
+    let (line, column) = (error.span.start.line, error.span.start.col);
+    let around = locate::key_at(text, line, column);
+    let (key, allowed) = match &error.code {
+        Error::NoSuchStructField {
+            expected, found, ..
+        } => (
+            locate::sibling(&around, found),
+            format!("one of {}", expected.join(", ")),
+        ),
+        Error::MissingStructField { field, .. } => (
+            locate::missing_in(text, line, column, field),
+            format!("'{field}' must be given"),
+        ),
+        Error::DuplicateStructField { field, .. } => {
+            (locate::sibling(&around, field), "each key once".to_owned())
+        }
+        Error::NoSuchEnumVariant { expected, .. } => {
+            (around, format!("one of {}", expected.join(", ")))
+        }
+        Error::IntegerOutOfBounds | Error::InvalidIntegerDigit { .. } | Error::ExpectedInteger => {
+            (around, "a whole number, 0 or more".to_owned())
+        }
+        _ => (around, "what the shipped config.conf shows".to_owned()),
+    };
+    Mistake {
+        line,
+        column,
+        key,
+        what: error.code.to_string(),
+        allowed,
+    }
+}

@@ -1,0 +1,34 @@
+//! Who is in the cluster, who is alive, how far away, and calls with deadlines between them.
+//!
+//! Holds the configuration, the handshake, the peers' life, the mesh of links and the calls on
+//! them. Holds nothing about files: what a call means is the affair of the `Service` above.
+
+mod caller;
+mod client;
+pub mod config;
+mod deadline;
+mod errors;
+mod group;
+mod ids;
+mod key;
+mod link;
+mod mesh;
+mod payload;
+mod replier;
+mod service;
+mod ticket;
+
+pub use caller::{Caller, UserName};
+pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
+pub use config::{Config, ConfigError, ServerConfig};
+pub use deadline::Deadline;
+pub use errors::{CallError, LostReason, RefusalReason, StartError};
+pub use group::{AddServer, Group, GroupOptions, RemoveServer, Stop, start};
+pub use ids::{Role, ServerId, ServerName};
+pub use key::{ClusterSecret, SecretError, UserKey, UserKeys};
+pub use link::{Link, ReplyBody};
+pub use mesh::{GroupEvent, GroupSnapshot, Load, Mesh, PeerSnapshot, PeerState, Rtt};
+pub use payload::Payload;
+pub use replier::Replier;
+pub use service::{IncomingCall, Service};
+pub use ticket::Ticket;
