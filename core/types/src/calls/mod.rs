@@ -1,0 +1,208 @@
+//! The calls of the file store. A call names its reply; its kind tells a server whom to hand it
+//! to and who may send it.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use sdfs_server_group::Role;
+
+pub mod blocks;
+pub mod names;
+pub mod negotiation;
+pub mod status;
+
+/// A request that one server answers.
+pub trait Call: Serialize + DeserializeOwned + Send + 'static {
+    /// What it is answered with.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// Its number on the wire.
+    const KIND: CallKind;
+}
+
+/// Numbers of calls on the wire. Never reused; new ones are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum CallKind {
+    /// [`names::CreateFile`].
+    CreateFile = 0x0200,
+    /// [`names::BeginPut`].
+    BeginPut = 0x0201,
+    /// [`names::FinishPut`].
+    FinishPut = 0x0202,
+    /// [`names::GetFile`].
+    GetFile = 0x0203,
+    /// [`names::GetBlocks`].
+    GetBlocks = 0x0204,
+    /// [`names::ResizeFile`].
+    ResizeFile = 0x0205,
+    /// [`names::CommitBlocks`].
+    CommitBlocks = 0x0206,
+    /// [`names::DeleteFile`].
+    DeleteFile = 0x0207,
+    /// [`names::Rename`].
+    Rename = 0x0208,
+    /// [`names::MakeDirectory`].
+    MakeDirectory = 0x0209,
+    /// [`names::ListDirectory`].
+    ListDirectory = 0x020a,
+    /// [`names::Stat`].
+    Stat = 0x020b,
+    /// [`names::SetAttributes`].
+    SetAttributes = 0x020c,
+    /// [`names::SetQuota`].
+    SetQuota = 0x020d,
+    /// [`names::GetVolumeMap`].
+    GetVolumeMap = 0x020e,
+    /// [`names::PutUser`].
+    PutUser = 0x0210,
+    /// [`names::DeleteUser`].
+    DeleteUser = 0x0211,
+    /// [`names::ListUsers`].
+    ListUsers = 0x0212,
+    /// [`negotiation::CanCreate`].
+    CanCreate = 0x0300,
+    /// [`negotiation::Release`].
+    Release = 0x0301,
+    /// [`negotiation::CreateMetaData`].
+    CreateMetaData = 0x0302,
+    /// [`negotiation::AtMain`].
+    AtMain = 0x0303,
+    /// [`negotiation::ReportTrouble`].
+    ReportTrouble = 0x0304,
+    /// [`negotiation::ReportSync`].
+    ReportSync = 0x0305,
+    /// [`blocks::WriteBlock`].
+    WriteBlock = 0x0400,
+    /// [`blocks::ReadBlock`].
+    ReadBlock = 0x0401,
+    /// [`blocks::WriteCopy`].
+    WriteCopy = 0x0500,
+    /// [`blocks::AcceptFiles`].
+    AcceptFiles = 0x0501,
+    /// [`blocks::FreeBlocks`].
+    FreeBlocks = 0x0502,
+    /// [`blocks::PushVolumes`].
+    PushVolumes = 0x0503,
+    /// [`blocks::ListVolume`].
+    ListVolume = 0x0504,
+    /// [`blocks::SyncVolume`].
+    SyncVolume = 0x0505,
+    /// [`status::GetStatus`].
+    GetStatus = 0x0600,
+}
+
+impl CallKind {
+    /// Every kind; [`CallKind::from_wire`] and the tests walk it.
+    pub const ALL: &[CallKind] = &[
+        CallKind::CreateFile,
+        CallKind::BeginPut,
+        CallKind::FinishPut,
+        CallKind::GetFile,
+        CallKind::GetBlocks,
+        CallKind::ResizeFile,
+        CallKind::CommitBlocks,
+        CallKind::DeleteFile,
+        CallKind::Rename,
+        CallKind::MakeDirectory,
+        CallKind::ListDirectory,
+        CallKind::Stat,
+        CallKind::SetAttributes,
+        CallKind::SetQuota,
+        CallKind::GetVolumeMap,
+        CallKind::PutUser,
+        CallKind::DeleteUser,
+        CallKind::ListUsers,
+        CallKind::CanCreate,
+        CallKind::Release,
+        CallKind::CreateMetaData,
+        CallKind::AtMain,
+        CallKind::ReportTrouble,
+        CallKind::ReportSync,
+        CallKind::WriteBlock,
+        CallKind::ReadBlock,
+        CallKind::WriteCopy,
+        CallKind::AcceptFiles,
+        CallKind::FreeBlocks,
+        CallKind::PushVolumes,
+        CallKind::ListVolume,
+        CallKind::SyncVolume,
+        CallKind::GetStatus,
+    ];
+
+    /// The number on the wire.
+    pub fn to_wire(self) -> u16 {
+        self as u16
+    }
+
+    /// The kind with this number, if there is one.
+    pub fn from_wire(kind: u16) -> Option<CallKind> {
+        CallKind::ALL
+            .iter()
+            .copied()
+            .find(|known| known.to_wire() == kind)
+    }
+
+    /// Who may send it.
+    pub fn is_allowed(self, role: Role) -> bool {
+        match self.to_wire() >> 8 {
+            0x02 => role == Role::Client,
+            0x03 => self.is_allowed_between_servers(role),
+            0x04 => matches!(role, Role::Client | Role::Mserver | Role::Dserver),
+            0x05 => self.is_allowed_at_dserver(role),
+            0x06 => true,
+            _ => false,
+        }
+    }
+
+    fn is_allowed_between_servers(self, role: Role) -> bool {
+        match self {
+            CallKind::ReportTrouble | CallKind::ReportSync => {
+                matches!(role, Role::Mserver | Role::Dserver)
+            }
+            _ => role == Role::Mserver,
+        }
+    }
+
+    fn is_allowed_at_dserver(self, role: Role) -> bool {
+        match self {
+            CallKind::WriteCopy | CallKind::ListVolume => role == Role::Dserver,
+            CallKind::AcceptFiles
+            | CallKind::FreeBlocks
+            | CallKind::PushVolumes
+            | CallKind::SyncVolume => role == Role::Mserver,
+            _ => false,
+        }
+    }
+}
+
+macro_rules! call {
+    ($request:ty => $reply:ty, $kind:ident) => {
+        impl $crate::calls::Call for $request {
+            type Reply = $reply;
+            const KIND: $crate::calls::CallKind = $crate::calls::CallKind::$kind;
+        }
+    };
+}
+pub(crate) use call;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_reads_back() {
+        for kind in CallKind::ALL {
+            assert_eq!(CallKind::from_wire(kind.to_wire()), Some(*kind));
+        }
+        assert_eq!(CallKind::from_wire(0), None);
+        assert_eq!(CallKind::from_wire(0xffff), None);
+    }
+
+    #[test]
+    fn clients_send_client_calls_only() {
+        for kind in CallKind::ALL {
+            let expected = matches!(kind.to_wire() >> 8, 0x02 | 0x04 | 0x06);
+            assert_eq!(kind.is_allowed(Role::Client), expected, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a server says of itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::call;
+use crate::ids::VolumeId;
+use crate::volume::Volume;
+use sdfs_server_group::{Role, ServerId};
+
+/// Asks a server how it is. Always answered from what the server itself knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetStatus {}
+call!(GetStatus => ServerStatus, GetStatus);
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Which one.
+    pub server: ServerId,
+    /// Its name in `config.conf`.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Version of its program.
+    pub program: String,
+    /// Seconds since it was started.
+    pub up_s: u64,
+    /// The other servers as it sees them.
+    pub peers: Vec<PeerStatus>,
+    /// Its raft groups, for a mserver.
+    pub groups: Vec<GroupStatus>,
+    /// The volume map, for a mserver; the volumes it keeps, for a dserver.
+    pub volumes: Vec<Volume>,
+    /// Its disks.
+    pub spaces: Vec<SpaceStatus>,
+    /// Whether it hears a majority of the mservers.
+    pub hears_majority: bool,
+}
+
+/// Another server as one sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Which one.
+    pub server: ServerId,
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// `Waiting`, `Dialing`, `Proving`, `Up` or `Silent`.
+    pub state: String,
+    /// Smoothed round-trip time, microseconds.
+    pub rtt_us: Option<u64>,
+    /// Lowest round-trip time, microseconds.
+    pub rtt_min_us: Option<u64>,
+    /// Variation of the round-trip time, microseconds.
+    pub jitter_us: Option<u64>,
+    /// Free bytes it reports.
+    pub free_bytes: Option<u64>,
+    /// How often it was established.
+    pub established: u64,
+}
+
+/// A raft group as one member sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// 0 is the root group, `i` the meta group of the `i`-th mserver.
+    pub group: u8,
+    /// Who leads it.
+    pub leader: Option<ServerId>,
+    /// Its term.
+    pub term: u64,
+    /// Last log index here.
+    pub last_log: u64,
+    /// Last index applied here.
+    pub applied: u64,
+    /// Its members.
+    pub voters: Vec<ServerId>,
+}
+
+/// A disk of a dserver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpaceStatus {
+    /// Where it is.
+    pub path: String,
+    /// Whether it is closed after a failure, and why.
+    pub failed: Option<String>,
+    /// Blocks kept.
+    pub blocks: u64,
+    /// Bytes of live blocks.
+    pub live_bytes: u64,
+    /// Bytes of its segments.
+    pub segment_bytes: u64,
+    /// Bytes free on the disk.
+    pub free_bytes: u64,
+    /// Volumes kept here.
+    pub volumes: Vec<VolumeId>,
+}

@@ -1,0 +1,32 @@
+//! What every part of the file store speaks about: identifiers, records, calls and their one
+//! versioned wire form. Nothing here does I/O or decides anything about a running cluster.
+
+pub mod block_entry;
+pub mod calls;
+pub mod clock;
+pub mod file;
+pub mod grant;
+pub mod ids;
+pub mod limits;
+pub mod path;
+pub mod refusal;
+pub mod trace;
+pub mod user;
+pub mod volume;
+pub mod wire;
+
+pub use block_entry::{BlockEntry, BlockPage};
+pub use file::{
+    Attributes, Digest, EntryKind, FileMetaData, FileMetaMetaData, Locate, MetaGroup, OpenFile,
+};
+pub use grant::{Grant, GrantKey, GrantRights};
+pub use ids::{
+    BlockDescriptor, BlockIndex, BlockSize, BlockVersion, Epoch, FileDescriptor, FileId,
+    FileVersion, RequestId, VolumeId,
+};
+pub use path::{FilePath, Name, PathFault};
+pub use refusal::Refusal;
+pub use sdfs_server_group::{Load, Role, ServerId};
+pub use trace::{Trace, TraceStep, TraceWhat};
+pub use user::{Access, PathRight, User, UserName};
+pub use volume::{MemberState, Volume, VolumeMap, VolumeMember, VolumeStatus};

@@ -1,0 +1,207 @@
+//! Why a server did not do what it was asked: causes a caller can act on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BlockVersion, FileDescriptor, VolumeId};
+use crate::path::{FilePath, PathFault};
+use crate::user::Access;
+use crate::volume::Volume;
+use sdfs_server_group::ServerId;
+
+/// An answer that is not what was asked for. A refusal is definite: nothing was changed, except
+/// for [`Refusal::Unknown`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No such name.
+    #[error("{path} does not exist")]
+    NotFound {
+        /// What was looked for.
+        path: FilePath,
+    },
+    /// The name is taken.
+    #[error("{path} exists already (file {descriptor})")]
+    Exists {
+        /// The name.
+        path: FilePath,
+        /// What it stands for.
+        descriptor: FileDescriptor,
+    },
+    /// A directory is in the way.
+    #[error("{path} is a directory")]
+    IsDirectory {
+        /// The directory.
+        path: FilePath,
+    },
+    /// A file stands where a directory is needed.
+    #[error("{path} is not a directory")]
+    NotDirectory {
+        /// The file.
+        path: FilePath,
+    },
+    /// The directory still has entries.
+    #[error("directory {path} is not empty")]
+    NotEmpty {
+        /// The directory.
+        path: FilePath,
+    },
+    /// A directory would come to lie within itself.
+    #[error("{path} cannot be moved into itself")]
+    IntoItself {
+        /// The directory.
+        path: FilePath,
+    },
+    /// The user lacks a right.
+    #[error("user {user} lacks the right {access:?} on {path}")]
+    Denied {
+        /// Who asked.
+        user: String,
+        /// What was needed.
+        access: Access,
+        /// Where.
+        path: FilePath,
+    },
+    /// A directory's quota is used up.
+    #[error("the quota of {path} is used up: {used} of {limit} {unit}")]
+    Quota {
+        /// The directory that has the quota.
+        path: FilePath,
+        /// What is used.
+        used: u64,
+        /// What is allowed.
+        limit: u64,
+        /// `files` or `bytes`.
+        unit: String,
+    },
+    /// The text is no path.
+    #[error(transparent)]
+    Path(PathFault),
+    /// A value is out of its range.
+    #[error("{what} is {value}; allowed is {allowed}")]
+    OutOfRange {
+        /// Which value.
+        what: String,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// No majority of mservers could be heard; nothing was decided.
+    #[error("no majority of mservers: {heard} of {voters} answered; nothing was changed")]
+    NoQuorum {
+        /// Who answered, the asked one included.
+        heard: u32,
+        /// How many there are.
+        voters: u32,
+    },
+    /// No set of dservers could take the blocks.
+    #[error("no dservers can take blocks now: {why}")]
+    NoVolume {
+        /// What stood in the way.
+        why: String,
+    },
+    /// A disk is full.
+    #[error("server {server} has no room left: {free_bytes} bytes free above the reserve")]
+    NoSpace {
+        /// Which server.
+        server: ServerId,
+        /// What it has left.
+        free_bytes: u64,
+    },
+    /// The volume's membership has changed; `current` is the present one.
+    #[error("volume {} is at epoch {} now", current.id, current.epoch)]
+    StaleEpoch {
+        /// The volume as it is.
+        current: Box<Volume>,
+    },
+    /// The server knows no such volume.
+    #[error("volume {volume} is not kept here")]
+    NoSuchVolume {
+        /// Which volume.
+        volume: VolumeId,
+    },
+    /// The server does not keep that block.
+    #[error("the block is not kept here")]
+    NoSuchBlock,
+    /// The block version is taken by other bytes.
+    #[error("this block version names other bytes already")]
+    BlockExists,
+    /// Bytes do not match their checksum.
+    #[error("the bytes do not match their checksum")]
+    Corrupt,
+    /// A member did not store its copy.
+    #[error("server {server} did not store its copy: {why}")]
+    CopyFailed {
+        /// Which member.
+        server: ServerId,
+        /// Why.
+        why: String,
+    },
+    /// The block's version is not the one the writer had seen.
+    #[error("block {block} was changed meanwhile: it has version {current}")]
+    Conflict {
+        /// Which block.
+        block: u32,
+        /// Its version now.
+        current: BlockVersion,
+    },
+    /// The file has been deleted or replaced meanwhile.
+    #[error("file {descriptor} is gone")]
+    Gone {
+        /// Which file.
+        descriptor: FileDescriptor,
+    },
+    /// The grant is missing, forged, over or for something else.
+    #[error("the grant does not allow this; ask a mserver for a new one")]
+    NotGranted,
+    /// The answer did not come in time: it may have been done or not. Repeat with the same
+    /// request id to learn which.
+    #[error("the outcome is unknown: {why}; repeat the request to learn it")]
+    Unknown {
+        /// What happened.
+        why: String,
+    },
+    /// Try again shortly, here or elsewhere; nothing was changed.
+    #[error("not now: {why}")]
+    Busy {
+        /// What stands in the way.
+        why: String,
+    },
+    /// This server does not serve the call (its role is another).
+    #[error("this server does not serve that call")]
+    NotServed,
+    /// The call could not be read.
+    #[error("the call could not be read: {why}")]
+    Malformed {
+        /// What was wrong.
+        why: String,
+    },
+    /// No such user.
+    #[error("there is no user {name}")]
+    NoSuchUser {
+        /// The name.
+        name: String,
+    },
+    /// The disk of the server failed; it is closed.
+    #[error("the disk of server {server} failed and is closed")]
+    DiskFailed {
+        /// Which server.
+        server: ServerId,
+    },
+    /// The server has fewer copies in sync than a write needs.
+    #[error("volume {volume} has {in_sync} copies in sync; a write needs {needed}")]
+    TooFewCopies {
+        /// Which volume.
+        volume: VolumeId,
+        /// How many it has.
+        in_sync: u32,
+        /// How many it needs.
+        needed: u32,
+    },
+}
+
+impl From<PathFault> for Refusal {
+    fn from(fault: PathFault) -> Refusal {
+        Refusal::Path(fault)
+    }
+}
