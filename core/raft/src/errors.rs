@@ -1,0 +1,218 @@
+//! Why raft operations failed.
+
+use crate::ids::GroupId;
+use sdfs_server_group::ServerId;
+use sdfs_store::StoreError;
+use std::path::PathBuf;
+
+/// Why a proposal has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// The deadline passed. Whether the command was or will be applied is unknown.
+    #[error("no answer before the deadline; the command may have been applied")]
+    Unknown,
+    /// The deadline passed and the command surely was not handed to a leader.
+    #[error("no leader was reached before the deadline; the command was not applied")]
+    NotSent,
+    /// The command is larger than one entry may be.
+    #[error("the command has {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many proposals are waiting here; nothing was sent.
+    #[error("too many proposals are waiting")]
+    Full,
+    /// No such group was started here.
+    #[error("group {0} is unknown here")]
+    UnknownGroup(GroupId),
+    /// The group has stopped at this server for good.
+    #[error("the group has stopped at this server")]
+    Stopped,
+}
+
+/// Why a linearizable read cannot be made now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The deadline passed before a majority confirmed the leader and this member had applied
+    /// what it must.
+    #[error("no majority confirmed the read before the deadline")]
+    Deadline,
+    /// This server holds no state of that group.
+    #[error("this server is no member of group {0}")]
+    NotMember(GroupId),
+    /// The group has stopped at this server for good.
+    #[error("the group has stopped at this server")]
+    Stopped,
+}
+
+/// Why the members were not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// Only the leader changes members; this is it, if one is known.
+    #[error("this server does not lead the group")]
+    NotLeader(Option<ServerId>),
+    /// Another change of members is not yet committed.
+    #[error("another change of members is under way")]
+    Busy,
+    /// The last voter cannot leave.
+    #[error("a group needs a voter")]
+    NoVoter,
+    /// The deadline passed; the change may still happen.
+    #[error("the change of members did not finish before the deadline")]
+    Deadline,
+    /// No such group was started here.
+    #[error("group {0} is unknown here")]
+    UnknownGroup(GroupId),
+    /// The group has stopped at this server for good.
+    #[error("the group has stopped at this server")]
+    Stopped,
+}
+
+/// Why raft did not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The log is gone although this server has been a member.
+    #[error(
+        "the raft log in {dir} is missing or empty, but this server has been a member of the \
+         cluster: starting without it could undo what the cluster agreed on. Put the directory \
+         back; if it is lost, remove this server from the cluster, empty its space and let it \
+         join again"
+    )]
+    LogLost {
+        /// Where the log should be.
+        dir: PathBuf,
+    },
+    /// The store is gone, and the log no longer holds everything it held.
+    #[error(
+        "the store has group {group} only up to entry {applied}, but the raft log in {dir} begins \
+         after entry {purged}. Put the store's directory back; if it is lost, remove this server \
+         from the cluster, empty its space and let it join again"
+    )]
+    StoreLost {
+        /// The group.
+        group: GroupId,
+        /// Last entry in the store.
+        applied: u64,
+        /// Last entry no longer in the log.
+        purged: u64,
+        /// Where the log is.
+        dir: PathBuf,
+    },
+    /// The directory belongs to another server.
+    #[error("{dir} belongs to server {owner}, not to server {me}: check `space` in config.conf")]
+    OtherServer {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose it is.
+        owner: ServerId,
+        /// Who tried to use it.
+        me: ServerId,
+    },
+    /// Log and identity file, or log and store, are not from the same server's life.
+    #[error(
+        "the raft log in {dir} and the rest of this server's space do not belong together: put \
+         back the directories that do"
+    )]
+    Mixed {
+        /// Where the log is.
+        dir: PathBuf,
+    },
+    /// Entries that were once durable cannot be read.
+    #[error(
+        "the raft log in {dir} is damaged ({damage}): remove this server from the cluster, empty \
+         its space and let it join again"
+    )]
+    LogDamaged {
+        /// Where the log is.
+        dir: PathBuf,
+        /// What is wrong.
+        damage: LogDamage,
+    },
+    /// The log could not be opened.
+    #[error("the raft log: {0}")]
+    Log(#[from] sdfs_log::OpenError),
+    /// The identity file or the first record could not be written or read.
+    #[error("{path}: {source}")]
+    Files {
+        /// The file.
+        path: PathBuf,
+        /// What the disk said.
+        source: std::io::Error,
+    },
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Two groups have the same number.
+    #[error("group {0} is listed twice")]
+    DuplicateGroup(GroupId),
+    /// The timers do not fit together.
+    #[error("election_ms must be at least three times heartbeat_ms, and heartbeat_ms at least 1")]
+    Timers,
+    /// The system has no randomness to give.
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// What is wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogDamage {
+    /// A stretch that was durable holds no valid record.
+    #[error("segment {segment} is unreadable at byte {offset}")]
+    Rot {
+        /// The segment.
+        segment: u32,
+        /// The first unreadable byte.
+        offset: u32,
+    },
+    /// An entry between others is missing.
+    #[error("group {group} lacks entry {index}")]
+    Hole {
+        /// The group.
+        group: GroupId,
+        /// The first missing entry.
+        index: u64,
+    },
+    /// A record is whole, but this program cannot understand it.
+    #[error("a record in segment {segment} at byte {offset} is not understood")]
+    Unknown {
+        /// The segment.
+        segment: u32,
+        /// Where the record begins.
+        offset: u32,
+    },
+}
+
+/// Why a group stopped for good while running.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The other members know this server as a voter whose log held entries, and it holds none.
+    #[error(
+        "group {group} exists and server {me} is a voter of it, but its raft log is gone: voting \
+         now could undo what the cluster agreed on. Remove server {me} from the cluster, empty \
+         its space and let it join again"
+    )]
+    LogLost {
+        /// The group.
+        group: GroupId,
+        /// This server.
+        me: ServerId,
+    },
+    /// Log, store or state machine failed; the cause was logged.
+    #[error("group {group} stopped because its log, store or state machine failed")]
+    Failed {
+        /// The group.
+        group: GroupId,
+    },
+    /// [`crate::RaftGroups::stop`] was called.
+    #[error("raft was stopped")]
+    Asked,
+}
