@@ -1,0 +1,178 @@
+//! The wire form of calls and records, byte by byte. A change here is a change of the protocol:
+//! servers of two versions would misread each other. Add a variant or a call instead.
+
+use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
+use sdfs_types::calls::names::{CreateFile, FileOptions, Freshness, GetFile};
+use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Vote};
+use sdfs_types::{
+    BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
+    FileDescriptor, FileId, FilePath, FileVersion, MemberState, Refusal, RequestId, ServerId,
+    Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+};
+
+const REQUEST: RequestId = RequestId {
+    client: 0x0102_0304,
+    sequence: 9,
+};
+
+fn path(text: &str) -> FilePath {
+    FilePath::parse(text).expect("a path")
+}
+
+fn block() -> BlockDescriptor {
+    BlockDescriptor {
+        file: FileDescriptor {
+            id: FileId(300),
+            version: FileVersion(2),
+        },
+        block: BlockIndex(65_535),
+        version: BlockVersion(1),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check<T>(value: &T, golden: &str)
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let bytes = wire::encode(value);
+    assert_eq!(hex(&bytes), golden, "{value:?}");
+    assert_eq!(&wire::decode::<T>(&bytes).expect("decodes"), value);
+}
+
+#[test]
+fn create_file_keeps_its_bytes() {
+    let call = CreateFile {
+        request: REQUEST,
+        path: path("/a/文"),
+        size_bytes: 1 << 32,
+        options: FileOptions {
+            block_size: Some(BlockSize::default()),
+            attributes: [("k".to_owned(), "v".to_owned())].into(),
+            make_parents: true,
+        },
+        explain: false,
+    };
+    check(
+        &call,
+        "018486880809062f612fe696878080808010011601016b01760100",
+    );
+}
+
+#[test]
+fn get_file_keeps_its_bytes() {
+    let call = GetFile {
+        path: path("/a"),
+        write: true,
+        freshness: Freshness::Local,
+    };
+    check(&call, "01022f610101");
+}
+
+#[test]
+fn write_block_keeps_its_bytes() {
+    let call = WriteBlock {
+        volume: VolumeId(5),
+        epoch: Epoch(3),
+        block: block(),
+        crc32c: 0xdead_beef,
+        durability: Durability::Synced,
+        grant: None,
+    };
+    check(&call, "010503ac0202ffff0301effdb6f50d0000");
+}
+
+#[test]
+fn read_block_keeps_its_bytes() {
+    let call = ReadBlock {
+        volume: VolumeId(5),
+        block: block(),
+        offset_bytes: 4_096,
+        length_bytes: 100,
+        grant: None,
+    };
+    check(&call, "0105ac0202ffff030180206400");
+}
+
+#[test]
+fn votes_keep_their_bytes() {
+    let ballot = Ballot {
+        round: 1,
+        coordinator: ServerId(2),
+        sequence: 3,
+    };
+    let asks = CanCreate {
+        asks: vec![CanCreateAsk {
+            path: path("/n"),
+            owner: "admin".into(),
+            size_bytes: 7,
+            request: REQUEST,
+            replace: false,
+            ballot,
+        }],
+    };
+    check(&asks, "0101022f6e0561646d696e07848688080900010203");
+    let votes = vec![
+        Vote::Can {
+            load: 4,
+            free_bytes: 1_000,
+        },
+        Vote::Cannot {
+            refusal: Refusal::NotFound { path: path("/n") },
+        },
+        Vote::Outranked { by: ballot },
+    ];
+    check(&votes, "01030004e8070100022f6e02010203");
+}
+
+#[test]
+fn volumes_keep_their_bytes() {
+    let volume = Volume {
+        id: VolumeId(9),
+        epoch: Epoch(2),
+        members: vec![
+            VolumeMember {
+                server: ServerId(4),
+                state: MemberState::InSync,
+            },
+            VolumeMember {
+                server: ServerId(5),
+                state: MemberState::Syncing,
+            },
+            VolumeMember {
+                server: ServerId(6),
+                state: MemberState::Out,
+            },
+        ],
+        status: VolumeStatus::Degraded,
+    };
+    check(&volume, "0109020304000501060201");
+}
+
+#[test]
+fn block_pages_keep_their_bytes() {
+    let page = BlockPage {
+        first: 128,
+        entries: vec![
+            BlockEntry::default(),
+            BlockEntry {
+                version: BlockVersion(1),
+                volume: VolumeId(2),
+                length_bytes: 65_536,
+                crc32c: 1,
+            },
+        ],
+    };
+    check(&page, "0180010200000000010280800401");
+}
+
+#[test]
+fn refusals_keep_their_bytes() {
+    let answer: Result<(), Refusal> = Err(Refusal::NoSuchBlock);
+    assert_eq!(hex(&wire::encode_answer(&answer)), "01010f");
+    let done: Result<u32, Refusal> = Ok(300);
+    assert_eq!(hex(&wire::encode_answer(&done)), "0100ac02");
+}
