@@ -21,6 +21,8 @@ pub struct ServerStatus {
     pub name: String,
     /// Its role.
     pub role: Role,
+    /// Where it listens.
+    pub address: String,
     /// Version of its program.
     pub program: String,
     /// Seconds since it was started.
@@ -46,6 +48,8 @@ pub struct PeerStatus {
     pub name: String,
     /// Its role.
     pub role: Role,
+    /// Where it listens.
+    pub address: String,
     /// `Waiting`, `Dialing`, `Proving`, `Up` or `Silent`.
     pub state: String,
     /// Smoothed round-trip time, microseconds.
