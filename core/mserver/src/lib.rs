@@ -1,0 +1,3 @@
+//! The mserver role: names, negotiation, volumes.
+
+pub mod volumes;

@@ -1,0 +1,186 @@
+//! What the volumes' actors need of the cluster: calls to other servers, and the root group.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::sync::{broadcast, watch};
+
+use sdfs_raft::{GroupId, LeaderView, ProposeError, RaftGroups, ReadError};
+use sdfs_server_group::{CallError, Deadline, GroupEvent, Load, Mesh, Payload, Role, ServerId};
+use sdfs_types::Refusal;
+use sdfs_types::calls::Call;
+use sdfs_types::wire::{self, WireFault};
+
+use super::command::{VolumeAnswer, VolumeCommand};
+
+/// The other servers of the cluster. Implemented by the mesh, and by dservers that exist in a
+/// test only.
+pub trait Servers: Send + Sync + 'static {
+    /// This server.
+    fn me(&self) -> ServerId;
+    /// Sends one call and waits for its encoded answer.
+    fn call(
+        &self,
+        to: ServerId,
+        kind: u16,
+        head: Bytes,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Bytes, CallError>>;
+    /// Whether calls to this server can be sent now.
+    fn is_up(&self, id: ServerId) -> bool;
+    /// The load it told last.
+    fn load(&self, id: ServerId) -> Option<Load>;
+    /// Every dserver with its zone, by number.
+    fn dservers(&self) -> Vec<(ServerId, String)>;
+    /// Who comes and goes from now on.
+    fn subscribe(&self) -> broadcast::Receiver<GroupEvent>;
+}
+
+impl Servers for Mesh {
+    fn me(&self) -> ServerId {
+        Mesh::me(self)
+    }
+
+    fn call(
+        &self,
+        to: ServerId,
+        kind: u16,
+        head: Bytes,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<Bytes, CallError>> {
+        let mesh = self.clone();
+        Box::pin(async move {
+            Ok(
+                Mesh::call(&mesh, to, kind, head, Payload::default(), deadline)
+                    .await?
+                    .head,
+            )
+        })
+    }
+
+    fn is_up(&self, id: ServerId) -> bool {
+        Mesh::is_up(self, id)
+    }
+
+    fn load(&self, id: ServerId) -> Option<Load> {
+        Mesh::load(self, id)
+    }
+
+    fn dservers(&self) -> Vec<(ServerId, String)> {
+        self.all(Role::Dserver)
+            .into_iter()
+            .filter_map(|id| Some((id, self.server(id)?.zone.clone())))
+            .collect()
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<GroupEvent> {
+        Mesh::subscribe(self)
+    }
+}
+
+/// Why a server did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskFault {
+    /// No answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Its answer does not decode.
+    #[error(transparent)]
+    Wire(#[from] WireFault),
+}
+
+/// Asks one server and decodes its answer.
+pub(crate) async fn ask<C: Call>(
+    servers: &dyn Servers,
+    to: ServerId,
+    call: &C,
+    deadline: Deadline,
+) -> Result<C::Reply, AskFault> {
+    let answer = servers
+        .call(to, C::KIND.to_wire(), wire::encode(call), deadline)
+        .await?;
+    Ok(wire::decode_answer(&answer)??)
+}
+
+/// Why the root group gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootFault {
+    /// The command was not answered.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The read was not confirmed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The answer does not decode.
+    #[error(transparent)]
+    Wire(#[from] WireFault),
+}
+
+/// The root group, as far as volumes are concerned.
+pub trait RootGroup: Send + Sync + 'static {
+    /// Commits one change of the volume map.
+    fn propose(
+        &self,
+        command: VolumeCommand,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<VolumeAnswer, RootFault>>;
+    /// After this the map here holds every change answered before.
+    fn read_barrier(&self, deadline: Deadline) -> BoxFuture<'static, Result<(), RootFault>>;
+    /// Who leads, and every change of it.
+    fn leadership(&self) -> watch::Receiver<LeaderView>;
+}
+
+/// The root group of this process.
+#[derive(Clone)]
+pub struct RaftRoot {
+    groups: RaftGroups,
+    leadership: watch::Receiver<LeaderView>,
+    encode: fn(VolumeCommand) -> Bytes,
+    decode: fn(&[u8]) -> Result<VolumeAnswer, WireFault>,
+}
+
+impl RaftRoot {
+    /// `encode` puts a volume command into a command of the root group, `decode` takes its answer
+    /// out again. `None` when this process has no root group.
+    pub fn new(
+        groups: RaftGroups,
+        encode: fn(VolumeCommand) -> Bytes,
+        decode: fn(&[u8]) -> Result<VolumeAnswer, WireFault>,
+    ) -> Option<RaftRoot> {
+        let leadership = groups.watch(GroupId::ROOT)?;
+        Some(RaftRoot {
+            groups,
+            leadership,
+            encode,
+            decode,
+        })
+    }
+}
+
+impl RootGroup for RaftRoot {
+    fn propose(
+        &self,
+        command: VolumeCommand,
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<VolumeAnswer, RootFault>> {
+        let (groups, command, decode) = (self.groups.clone(), (self.encode)(command), self.decode);
+        Box::pin(async move {
+            Ok(decode(
+                &groups.propose(GroupId::ROOT, command, deadline).await?,
+            )?)
+        })
+    }
+
+    fn read_barrier(&self, deadline: Deadline) -> BoxFuture<'static, Result<(), RootFault>> {
+        let groups = self.groups.clone();
+        Box::pin(async move { Ok(groups.read_barrier(GroupId::ROOT, deadline).await?) })
+    }
+
+    fn leadership(&self) -> watch::Receiver<LeaderView> {
+        self.leadership.clone()
+    }
+}

@@ -1,0 +1,28 @@
+//! Volumes: the map of them as the root group agrees on it, where new ones and new files go,
+//! fencing and healing of members, acceptance of new files by dservers, and the freeing of blocks
+//! nobody refers to.
+//!
+//! Holds nothing about names, nor how block bytes are kept. What decides is pure (`machine`,
+//! `placement`, `member_life`); what acts is thin (`supervisor`, `accept`, `sweep`).
+//!
+//! How the parts are put together:
+//! - [`VolumeTable`] lives inside the root group's machine: `load` in its `open`, `apply` for its
+//!   volume commands, `committed` in its `committed`.
+//! - [`Supervisor`] starts on every mserver; reports of dservers go to it.
+//! - [`Acceptor`] starts on every mserver; a main asks it for volumes.
+//! - [`sweep()`] runs on every mserver once per meta group it is a member of.
+
+mod accept;
+mod command;
+mod door;
+mod limits;
+mod machine;
+mod supervisor;
+mod sweep;
+
+pub use accept::{Accepted, Acceptor, FileWanted};
+pub use command::{MemberChange, VolumeAnswer, VolumeCommand};
+pub use door::{AskFault, RaftRoot, RootFault, RootGroup, Servers};
+pub use machine::{KEY_PREFIX, VolumeTable, VolumeWatch};
+pub use supervisor::{Supervisor, VolumeRules};
+pub use sweep::{FreeKey, FreeList, ToFree, sweep};
