@@ -7,14 +7,24 @@ use crate::ids::{BlockVersion, VolumeId};
 /// The committed version of one block of a file and where its bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockEntry {
-    /// [`BlockVersion::NONE`] for a hole, which reads as zeros.
+    /// [`BlockVersion::NONE`] for a block that was never written. A block that was cut off keeps
+    /// its version with length 0, so that the version is never given out again.
     pub version: BlockVersion,
     /// The volume that keeps the bytes.
     pub volume: VolumeId,
-    /// How many bytes are stored; what the file holds beyond them in this block is zeros.
+    /// How many of the stored bytes are the file's, all of them unless the file was cut within
+    /// the block; what the file holds beyond them in this block is zeros. 0 is a hole: nothing is
+    /// read from any dserver.
     pub length_bytes: u32,
-    /// CRC-32C of the stored bytes.
+    /// CRC-32C of all the stored bytes.
     pub crc32c: u32,
+}
+
+impl BlockEntry {
+    /// Whether the block is all zeros and kept nowhere.
+    pub fn is_hole(&self) -> bool {
+        self.length_bytes == 0
+    }
 }
 
 /// A run of block entries of one file.

@@ -105,6 +105,8 @@ pub struct FinishPut {
     pub block_size: BlockSize,
     /// As answered to [`BeginPut`].
     pub locate: Locate,
+    /// As answered to [`BeginPut`]: proves that the descriptor was given out.
+    pub grant: Grant,
     /// Its size.
     pub size_bytes: u64,
     /// Its blocks, one entry each.
