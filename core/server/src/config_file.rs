@@ -1,0 +1,73 @@
+//! The configuration file of a cluster on one machine.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::cluster::ClusterOptions;
+use crate::error::ClusterError;
+use crate::ports::free_ports;
+
+/// Writes `config.conf` of a cluster on free loopback ports with all its files in `folder`.
+/// Returns the path of the file.
+///
+/// # Errors
+/// When there are no free ports or the file cannot be written.
+pub fn write_config(folder: &Path, options: &ClusterOptions) -> Result<PathBuf, ClusterError> {
+    let servers = usize::from(options.mservers) + usize::from(options.dservers);
+    let ports = free_ports(servers).map_err(ClusterError::Ports)?;
+    let path = folder.join("config.conf");
+    std::fs::write(&path, config_text(options, &ports)).map_err(|source| ClusterError::Folder {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(path)
+}
+
+fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
+    let mut servers = String::new();
+    let roles = [
+        ("Mserver", "mserver", options.mservers),
+        ("Dserver", "dserver", options.dservers),
+    ];
+    let named = roles.iter().flat_map(|(role, name, count)| {
+        (1..=*count).map(move |number| (role, format!("{name}-{number}")))
+    });
+    for ((role, name), port) in named.zip(ports) {
+        let line = format!(
+            "        (name: \"{name}\", role: {role}, address: \"127.0.0.1:{port}\", \
+             space: [\"data/{name}\"], zone: \"{name}\"),\n"
+        );
+        servers.push_str(&line);
+    }
+    let mut text = format!(
+        "(\n    cluster: \"{}\",\n    secret_file: \"secret\",\n    \
+         admin: (name: \"admin\", secret_file: \"admin.secret\"),\n    servers: [\n{servers}    ],\n",
+        options.name
+    );
+    for part in [&options.timers, &options.storage].into_iter().flatten() {
+        // Writing to a string cannot fail.
+        writeln!(text, "    {part},").unwrap_or(());
+    }
+    text.push_str(")\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdfs_server_group::{Config, Role};
+
+    #[test]
+    fn written_configuration_reads_back() {
+        let options = ClusterOptions {
+            storage: Some("storage: (copies: 2, copies_min: 1)".to_owned()),
+            ..ClusterOptions::default()
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = write_config(folder.path(), &options).expect("written");
+        let config = Config::load(&path).expect("read back");
+        assert_eq!(config.servers_of(Role::Mserver).count(), 3);
+        assert_eq!(config.servers_of(Role::Dserver).count(), 3);
+        assert_eq!(config.storage.copies, 2);
+    }
+}

@@ -1,0 +1,23 @@
+//! One running server, assembled from the configuration, and whole clusters inside a process.
+//!
+//! Holds the control thread of a server, the way a call takes to the part that answers it, the
+//! clean stop, and what a cluster needs before it can start (a configuration, secrets, free
+//! ports). Holds nothing of what a server does: that is in the roles.
+
+mod cluster;
+mod config_file;
+mod error;
+mod ports;
+mod route;
+mod running;
+mod secrets;
+mod server;
+mod space;
+mod status;
+
+pub use cluster::{Cluster, ClusterOptions, missing_of};
+pub use config_file::write_config;
+pub use error::{ClusterError, ServerError};
+pub use ports::free_ports;
+pub use secrets::make_missing_secrets;
+pub use server::Server;

@@ -1,0 +1,53 @@
+//! Free ports on loopback, for clusters on one machine.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+/// Ports to choose from: above the well-known ones and below those the kernel gives to outgoing
+/// connections, so that no client of another test takes one before its server does.
+const PORTS: std::ops::Range<u16> = 10_240..32_768;
+/// Ports looked at before giving up: more than any one machine has in use.
+const PORT_TRIES_MAX: usize = 10_000;
+
+/// Finds `count` different loopback ports nobody listens on now, from a random place on.
+///
+/// # Errors
+/// When there are not that many, or the system has no randomness.
+pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    let mut random = [0; 2];
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    let span = usize::from(PORTS.end - PORTS.start);
+    let start = usize::from(u16::from_le_bytes(random)) % span;
+    let mut held = Vec::with_capacity(count);
+    let mut ports = Vec::with_capacity(count);
+    for step in 0..PORT_TRIES_MAX {
+        if ports.len() == count {
+            break;
+        }
+        let port = PORTS.start + u16::try_from((start + step) % span).unwrap_or(0);
+        // Kept until all are found, so that none is found twice by two callers at once.
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            held.push(listener);
+            ports.push(port);
+        }
+    }
+    if ports.len() < count {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "every port looked at is in use",
+        ));
+    }
+    Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_differ() {
+        let ports = free_ports(64).expect("ports");
+        let different: std::collections::BTreeSet<_> = ports.iter().collect();
+        assert_eq!(different.len(), 64);
+    }
+}

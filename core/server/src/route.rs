@@ -1,0 +1,76 @@
+//! The way of a call to the part that answers it, and of a user's name to the key: both may be
+//! asked for before the role stands, because the role is built on the mesh.
+
+use std::sync::{Arc, OnceLock};
+
+use sdfs_server_group::{IncomingCall, Role, Service, UserKey, UserKeys};
+use sdfs_types::calls::CallKind;
+
+/// Raft's calls; their meaning is raft's own.
+const RAFT_KINDS: std::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
+
+/// What a role gives the mesh.
+pub(crate) trait Answers: Send + Sync {
+    /// Takes a call.
+    fn serve(&self, call: IncomingCall);
+    /// The key of a user; `None` when there is no such user, or this role knows no users.
+    fn key_of(&self, user: &str) -> Option<UserKey>;
+}
+
+/// Hands calls on once there is somebody to take them.
+#[derive(Clone, Default)]
+pub(crate) struct Route {
+    role: Arc<OnceLock<Box<dyn Answers>>>,
+}
+
+impl Route {
+    /// Sends everything to `role` from now on; only the first role counts.
+    pub(crate) fn open(&self, role: Box<dyn Answers>) {
+        if self.role.set(role).is_err() {
+            tracing::error!("a server was given two roles; the first stays");
+        }
+    }
+}
+
+impl Service for Route {
+    fn is_allowed(&self, kind: u16, role: Role) -> bool {
+        if RAFT_KINDS.contains(&kind) {
+            return role != Role::Client;
+        }
+        CallKind::from_wire(kind).is_some_and(|kind| kind.is_allowed(role))
+    }
+
+    fn serve(&self, call: IncomingCall) {
+        // Before the role stands a call is dropped unanswered: its sender hears `Lost` and asks
+        // again, here or elsewhere.
+        if let Some(role) = self.role.get() {
+            role.serve(call);
+        }
+    }
+}
+
+impl UserKeys for Route {
+    fn key_of(&self, user: &str) -> Option<UserKey> {
+        self.role.get().and_then(|role| role.key_of(user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_never_send_raft_calls() {
+        let route = Route::default();
+        for kind in [0x0100, 0x0155, 0x01ff] {
+            assert!(!route.is_allowed(kind, Role::Client));
+            assert!(route.is_allowed(kind, Role::Mserver));
+        }
+        assert!(!route.is_allowed(0x7777, Role::Mserver));
+    }
+
+    #[test]
+    fn nobody_is_known_before_the_role() {
+        assert!(Route::default().key_of("admin").is_none());
+    }
+}

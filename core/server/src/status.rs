@@ -1,0 +1,43 @@
+//! A server's word on itself, put together from what its parts tell.
+
+use std::time::Instant;
+
+use sdfs_server_group::{Mesh, PeerSnapshot, Role, ServerConfig};
+use sdfs_types::calls::status::{PeerStatus, ServerStatus};
+
+/// What every server tells; a role adds groups, volumes and spaces.
+pub(crate) fn status_of(mesh: &Mesh, me: &ServerConfig, begun: Instant) -> ServerStatus {
+    let peers = mesh.snapshot().peers.iter().map(peer_status).collect();
+    ServerStatus {
+        server: me.id,
+        name: me.name.to_string(),
+        role: me.role,
+        address: me.address.to_string(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        up_s: begun.elapsed().as_secs(),
+        peers,
+        groups: Vec::new(),
+        volumes: Vec::new(),
+        spaces: Vec::new(),
+        hears_majority: hears_majority(mesh),
+    }
+}
+
+fn peer_status(peer: &PeerSnapshot) -> PeerStatus {
+    PeerStatus {
+        server: peer.id,
+        name: peer.name.to_string(),
+        role: peer.role,
+        address: peer.address.clone(),
+        state: format!("{:?}", peer.state),
+        rtt_us: peer.rtt.map(|rtt| rtt.smoothed_us),
+        rtt_min_us: peer.rtt.map(|rtt| rtt.min_us),
+        jitter_us: peer.rtt.map(|rtt| rtt.jitter_us),
+        free_bytes: peer.load.map(|load| load.free_bytes),
+        established: peer.epoch,
+    }
+}
+
+fn hears_majority(mesh: &Mesh) -> bool {
+    mesh.up(Role::Mserver).len() * 2 > mesh.all(Role::Mserver).len()
+}
