@@ -4,4 +4,44 @@ use std::time::Duration;
 
 /// A member whose connection broke without a goodbye may be back at once: writes stall this long
 /// rather than have all its volumes synced again.
-pub const FENCE_GRACE: Duration = Duration::from_millis(300);
+pub(crate) const FENCE_GRACE: Duration = Duration::from_millis(300);
+/// After the first leadership of the root group dservers have this long to come up before volumes
+/// are made without those that are missing.
+pub(crate) const FOUND_GRACE: Duration = Duration::from_secs(5);
+/// The first wait before something a dserver did not do is asked again; it doubles up to
+/// [`RETRY_MAX`].
+pub(crate) const RETRY_MIN: Duration = Duration::from_millis(100);
+/// The longest wait before asking again: a dserver that can answer again is found this soon.
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(2);
+/// A member that fails while it is reachable is synced again after this, doubling each time up to
+/// [`SYNC_AGAIN_MAX`]: a disk that fails on every write must not be copied to for ever.
+pub(crate) const SYNC_AGAIN_MIN: Duration = Duration::from_secs(1);
+/// The longest pause before a failing member is given another chance.
+pub(crate) const SYNC_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// A sync that was begun is asked for again this often until its end is reported: the member
+/// answers at once when it is at work, and begins anew when it had forgotten.
+pub(crate) const SYNC_REMIND: Duration = Duration::from_secs(5);
+/// Two reports of silence of a member that answers the leader count as one within this time: all
+/// writes that waited for it report together.
+pub(crate) const STRIKE_APART: Duration = Duration::from_millis(200);
+/// Reports of silence older than this are forgotten.
+pub(crate) const STRIKE_KEPT: Duration = Duration::from_secs(10);
+/// This many separate reports fence a member that others cannot reach although the leader can.
+pub(crate) const STRIKES_MAX: u32 = 3;
+/// A member that is out for so long is replaced by another dserver: longer than a restart or a
+/// change of hardware parts, shorter than the time in which a second one is likely to fail.
+pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(600);
+/// How often the supervisor looks at its clocks.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// Bytes that stay free in a volume when files are placed: room for what is already on its way.
+pub(crate) const FREE_BYTES_MIN: u64 = 64 << 20;
+/// A volume that was full takes blocks again when its fullest member has this many bytes free.
+pub(crate) const FREE_BYTES_AGAIN: u64 = 256 << 20;
+/// Requests queued in a dserver that halve its share of new files: about one batch of its disk.
+pub(crate) const QUEUE_HALVING: u32 = 64;
+/// Volumes the blocks of one file are spread over at most: enough for all disks of a small
+/// cluster to work together, few enough for one lost volume to touch few files.
+pub(crate) const PLAN_VOLUMES_MAX: usize = 8;
+/// Volumes of a file whose size is not known yet.
+pub(crate) const PLAN_VOLUMES_UNKNOWN_SIZE: usize = 4;

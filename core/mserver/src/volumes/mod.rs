@@ -17,6 +17,7 @@ mod command;
 mod door;
 mod limits;
 mod machine;
+mod placement;
 mod supervisor;
 mod sweep;
 
