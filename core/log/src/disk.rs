@@ -53,8 +53,6 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>>;
     /// As `read_at` if that needs no waiting for the disk, else nothing.
     fn read_at_now(&self, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>>;
-    /// Cuts or extends the file.
-    fn set_bytes(&self, bytes: u64) -> io::Result<()>;
     /// Makes what was written durable (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
 }

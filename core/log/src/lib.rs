@@ -9,6 +9,7 @@ mod disk;
 mod error;
 mod files;
 mod format;
+mod layout;
 pub mod limits;
 mod log;
 mod memory_disk;
@@ -21,15 +22,18 @@ mod real_disk;
 mod record;
 mod replay;
 mod report;
+mod scan;
 mod writer;
 
 pub use crc::{crc32c, crc32c_combine};
 pub use disk::{DirLock, Disk, DiskFile, DiskSpace};
 pub use error::{AppendError, AppendRefused, LogFailure, OpenError, ReadError};
 pub use log::SegmentLog;
+pub use memory_disk::{CrashLoss, Fault, MemoryDisk};
 
 pub use options::LogOptions;
 pub use position::{Position, SegmentId};
 pub use real_disk::RealDisk;
 pub use record::{Record, StoredRecord};
 pub use report::{DamagedRange, LogStats, ReplayReport, SegmentStatus};
+pub use scan::OnRecord;

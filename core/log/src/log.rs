@@ -1,19 +1,58 @@
 //! The handle to an open log.
 
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use crate::disk::Disk;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::disk::{DirLock, Disk};
 use crate::error::{AppendError, AppendRefused, LogFailure, OpenError, ReadError};
+use crate::files::Files;
+use crate::limits::{INLINE_READ_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use crate::options::LogOptions;
 use crate::position::{Position, SegmentId};
+use crate::prepare;
+use crate::queue::{Measured, Next, Shared, State};
+use crate::read::{Extent, Readers, parse};
 use crate::record::{Record, StoredRecord};
+use crate::replay::{Replayed, failed, replay};
 use crate::report::{LogStats, ReplayReport, SegmentStatus};
+use crate::scan::OnRecord;
+use crate::writer::{Active, Writer};
 
 /// An open log. Clones are handles to the same one; when the last is dropped, what is queued is
 /// written and the threads end.
-#[derive(Clone, Debug)]
-pub struct SegmentLog {}
+#[derive(Clone)]
+pub struct SegmentLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    report: ReplayReport,
+    readers: Readers,
+    /// Taken by whoever closes the log.
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    threads: Vec<JoinHandle<()>>,
+    /// Given back when the last thread has ended.
+    lock: DirLock,
+}
+
+impl fmt::Debug for SegmentLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentLog")
+            .field("name", &self.inner.shared.options.name)
+            .finish()
+    }
+}
 
 impl SegmentLog {
     /// Opens (or makes) the log in `dir`.
@@ -25,52 +64,81 @@ impl SegmentLog {
     /// # Errors
     /// The directory is in use, the disk gives an error, or the format is of a newer program.
     pub fn open(
-        _disk: Arc<dyn Disk>,
-        _dir: &Path,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
         options: LogOptions,
-        _replay_from: Option<Position>,
-        _on_record: &mut dyn FnMut(Position, &[u8], &[u8]),
+        replay_from: Option<Position>,
+        on_record: OnRecord<'_>,
     ) -> Result<Self, OpenError> {
-        Err(OpenError::SegmentBytes {
-            given: options.segment_bytes,
-            least: 0,
+        if options.segment_bytes < SEGMENT_BYTES_MIN {
+            let (given, least) = (options.segment_bytes, SEGMENT_BYTES_MIN);
+            return Err(OpenError::SegmentBytes { given, least });
+        }
+        disk.make_dir(dir).map_err(failed("making", dir))?;
+        let lock = disk.lock_dir(dir).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => OpenError::InUse {
+                dir: dir.to_owned(),
+            },
+            _ => failed("locking", dir)(error),
+        })?;
+        let files = Files::new(disk, dir);
+        let replayed = replay(&files, &options, replay_from, on_record)?;
+        let (state, active, report) = state_of(replayed);
+        let shared = Arc::new(Shared::new(options, files, state));
+        shared.look_at_space();
+        let threads = start_threads(&shared, active).map_err(OpenError::Thread)?;
+        let running = Mutex::new(Some(Running { threads, lock }));
+        let inner = Inner {
+            shared,
+            report,
+            readers: Readers::default(),
+            running,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
         })
     }
 
     /// Queues a record. Its position is known at once, and records lie in the order of the calls;
     /// `done` is called on the disk thread (so it must be brief) when the record is durable or the
-    /// log has failed. Records of one caller become durable in their order.
+    /// log has failed. A record is never durable before those queued before it.
     ///
     /// # Errors
     /// Nothing was queued: full, no space, closed, or too large. `done` is not called then.
     pub fn append(
         &self,
-        _record: Record,
-        _done: impl FnOnce(Result<Position, LogFailure>) + Send + 'static,
+        record: Record,
+        done: impl FnOnce(Result<Position, LogFailure>) + Send + 'static,
     ) -> Result<Position, AppendRefused> {
-        Err(AppendRefused::Closed)
+        let record = Measured::new(record).ok_or(AppendRefused::TooLarge)?;
+        self.inner.shared.enqueue_one(record, Box::new(done))
     }
 
     /// Queues several records that lie one behind the other with nothing of another caller in
     /// between; all or none are queued. `done` is called once, when the last is durable, with its
-    /// position. Records are written in the order given, but a crash may leave only the first few.
+    /// position. A crash before that may leave any of them.
     ///
     /// # Errors
-    /// As `append`.
+    /// As `append`; an empty list is refused as `Closed`.
     pub fn append_all(
         &self,
-        _records: Vec<Record>,
-        _done: impl FnOnce(Result<Position, LogFailure>) + Send + 'static,
+        records: Vec<Record>,
+        done: impl FnOnce(Result<Position, LogFailure>) + Send + 'static,
     ) -> Result<Vec<Position>, AppendRefused> {
-        Err(AppendRefused::Closed)
+        let records: Option<Vec<_>> = records.into_iter().map(Measured::new).collect();
+        let records = records.ok_or(AppendRefused::TooLarge)?;
+        self.inner.shared.enqueue(records, Box::new(done))
     }
 
-    /// Appends and waits until the record is durable.
+    /// Appends and waits until the record is durable. Dropping the future does not take the record
+    /// back.
     ///
     /// # Errors
     /// Refused, or the log failed meanwhile.
-    pub async fn append_durable(&self, _record: Record) -> Result<Position, AppendError> {
-        Err(AppendRefused::Closed.into())
+    pub async fn append_durable(&self, record: Record) -> Result<Position, AppendError> {
+        let (tell, told) = oneshot::channel();
+        self.append(record, |result| drop(tell.send(result)))?;
+        Ok(told.await.unwrap_or(Err(LogFailure::Closed))?)
     }
 
     /// Waits until everything appended before is durable.
@@ -78,7 +146,11 @@ impl SegmentLog {
     /// # Errors
     /// The log failed or is closed.
     pub async fn sync(&self) -> Result<(), LogFailure> {
-        Err(LogFailure::Closed)
+        let (tell, told) = oneshot::channel();
+        self.inner
+            .shared
+            .enqueue_barrier(Box::new(|result| drop(tell.send(result))))?;
+        told.await.unwrap_or(Err(LogFailure::Closed)).map(|_| ())
     }
 
     /// Reads a durable record on this thread, verified by both checksums.
@@ -86,7 +158,8 @@ impl SegmentLog {
     /// # Errors
     /// No such segment, damaged, or the disk gave an error.
     pub fn read(&self, position: Position) -> Result<StoredRecord, ReadError> {
-        Err(ReadError::Damaged(position))
+        let whole = Extent::whole(position).read(&self.inner.shared.files)?;
+        parse(position, &whole)
     }
 
     /// As `read` when the page cache holds it, else nothing.
@@ -94,7 +167,8 @@ impl SegmentLog {
     /// # Errors
     /// As `read`.
     pub fn read_now(&self, position: Position) -> Result<Option<StoredRecord>, ReadError> {
-        Err(ReadError::Damaged(position))
+        let whole = Extent::whole(position).read_now(&self.inner.shared.files)?;
+        whole.map(|whole| parse(position, &whole)).transpose()
     }
 
     /// As `read`, from the page cache on this thread if it is small and there, else on a reader
@@ -103,52 +177,191 @@ impl SegmentLog {
     /// # Errors
     /// As `read`, and when too many reads are waiting.
     pub async fn read_async(&self, position: Position) -> Result<StoredRecord, ReadError> {
-        Err(ReadError::Damaged(position))
+        let whole = self.fetch(Extent::whole(position)).await?;
+        parse(position, &whole)
+    }
+
+    /// Reads a part of a record's body, which is its head and then its data, **unverified**: for
+    /// callers with checksums of their own for the part. As `read_async` else.
+    ///
+    /// # Errors
+    /// As `read_async`, and a range beyond the record.
+    pub async fn read_body(
+        &self,
+        position: Position,
+        range: Range<u32>,
+    ) -> Result<Bytes, ReadError> {
+        self.fetch(Extent::body(position, &range)?).await
+    }
+
+    /// As `read_body` when the page cache holds it, else nothing.
+    ///
+    /// # Errors
+    /// As `read_body`.
+    pub fn read_body_now(
+        &self,
+        position: Position,
+        range: Range<u32>,
+    ) -> Result<Option<Bytes>, ReadError> {
+        Extent::body(position, &range)?.read_now(&self.inner.shared.files)
+    }
+
+    async fn fetch(&self, extent: Extent) -> Result<Bytes, ReadError> {
+        let shared = &self.inner.shared;
+        if extent.length() <= INLINE_READ_BYTES_MAX as usize
+            && let Some(bytes) = extent.read_now(&shared.files)?
+        {
+            return Ok(bytes);
+        }
+        let (tell, told) = oneshot::channel();
+        self.inner
+            .readers
+            .read(shared, extent, |result| drop(tell.send(result)))?;
+        told.await.unwrap_or(Err(ReadError::Closed))
     }
 
     /// Position just behind the last queued record, with `bytes` 0: where a replay may begin that
     /// needs nothing before it.
     #[must_use]
     pub fn end(&self) -> Position {
-        Position {
-            segment: 0,
-            offset: 0,
-            bytes: 0,
-        }
+        self.inner.shared.lock().tail.position()
     }
 
     /// All segments with records, oldest first.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentStatus> {
-        Vec::new()
+        let state = self.inner.shared.lock();
+        let active = state.tail.segment;
+        let status = |(id, end): (&SegmentId, &crate::queue::SegmentEnd)| SegmentStatus {
+            id: *id,
+            record_bytes: end.offset - SEGMENT_HEADER_BYTES,
+            is_active: *id == active,
+        };
+        state.segments.iter().map(status).collect()
     }
 
     /// Gives up a segment nothing is needed of any more. It leaves [`SegmentLog::segments`] only
-    /// when its removal is durable; until then a restart may replay it again. Reads of it end with
-    /// `NoSegment` at once. The active segment and unknown ones are left alone: false.
-    pub fn remove_segment(&self, _segment: SegmentId) -> bool {
-        false
+    /// when its removal is durable; until then it can be read, and a restart may replay it. The
+    /// active segment, unknown ones and those already given up are left alone: false.
+    pub fn remove_segment(&self, segment: SegmentId) -> bool {
+        let shared = &self.inner.shared;
+        let mut state = shared.lock();
+        // Records may still be on their way to any segment but those before the written ones; the
+        // disk thread itself only ever looks at the one it writes.
+        if segment >= state.written_segment || state.is_closing {
+            return false;
+        }
+        let Some(end) = state
+            .segments
+            .get_mut(&segment)
+            .filter(|end| !end.is_removed)
+        else {
+            return false;
+        };
+        end.is_removed = true;
+        state.to_remove.push(segment);
+        shared.prepare.notify_all();
+        true
     }
 
     /// What replay found besides records.
     #[must_use]
     pub fn replay_report(&self) -> ReplayReport {
-        ReplayReport::default()
+        self.inner.report.clone()
     }
 
     /// Why the log stopped, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<LogFailure> {
-        None
+        self.inner.shared.failure.get().cloned()
     }
 
     /// Counters and queue.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        LogStats::default()
+        self.inner.shared.stats()
     }
 
-    /// Writes what is queued, then ends the threads. Later appends are refused; a second call does
-    /// nothing. Blocks until done.
-    pub fn close(&self) {}
+    /// Writes what is queued, then ends the threads and gives the directory back. Later appends
+    /// are refused; a second call does nothing. Blocks until done.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(Running { threads, lock }) = running else {
+            return;
+        };
+        self.shared.lock().is_closing = true;
+        self.shared.work.notify_all();
+        join_all(threads);
+        self.readers.close();
+        drop(lock);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Waits for threads to end, but not for the one that asks: the last handle may be dropped by a
+/// callback on a thread of the log itself.
+pub(crate) fn join_all(threads: Vec<JoinHandle<()>>) {
+    let me = std::thread::current().id();
+    for thread in threads
+        .into_iter()
+        .filter(|thread| thread.thread().id() != me)
+    {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the log ended by a panic");
+        }
+    }
+}
+
+fn state_of(replayed: Replayed) -> (State, Active, ReplayReport) {
+    let Replayed {
+        active,
+        tail,
+        segments,
+        next,
+        spares,
+        report,
+    } = replayed;
+    let state = State {
+        queue: VecDeque::new(),
+        queued_bytes: 0,
+        is_idle: false,
+        is_closing: false,
+        is_written_out: false,
+        tail,
+        written_segment: active.home.segment,
+        segments: segments.into_iter().collect(),
+        room_bytes: 0,
+        room_is_due: false,
+        next: next.map_or(Next::Absent, Next::Made),
+        to_remove: Vec::new(),
+        spares,
+    };
+    (state, active, report)
+}
+
+fn start_threads(shared: &Arc<Shared>, active: Active) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let name = &shared.options.name;
+    let writer = Writer::new(Arc::clone(shared), active);
+    let writer = std::thread::Builder::new()
+        .name(format!("{name}-disk"))
+        .spawn(|| writer.run())?;
+    let preparing = Arc::clone(shared);
+    let preparer = std::thread::Builder::new().name(format!("{name}-prepare"));
+    let preparer = preparer.spawn(move || prepare::run(&preparing))?;
+    Ok(vec![writer, preparer])
 }

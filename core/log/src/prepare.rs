@@ -1,1 +1,242 @@
-//! Not here yet.
+//! The preparing thread: makes the next segment ahead of need and takes removed ones away, so
+//! that neither stalls an append.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use crate::disk::DiskFile;
+use crate::files::random_life;
+use crate::format::SegmentHeader;
+use crate::limits::{SEGMENT_HEADER_BYTES, ZERO_STEP_BYTES};
+use crate::position::SegmentId;
+use crate::queue::{Made, Next, Shared, grown_bytes};
+
+const SPARE_SUFFIX: &str = ".spare";
+
+enum Job {
+    Make {
+        is_zeroing_worth: bool,
+        segment: SegmentId,
+        bytes: u32,
+        spare: Option<PathBuf>,
+    },
+    Remove(Vec<SegmentId>),
+    /// The disk is nearly full: what is kept for later is wanted now.
+    GiveUp(Vec<PathBuf>),
+}
+
+/// Runs until the disk thread has written all out.
+pub(crate) fn run(shared: &Shared) {
+    while let Some(job) = next_job(shared) {
+        match job {
+            Job::Make {
+                is_zeroing_worth,
+                segment,
+                bytes,
+                spare,
+            } => {
+                make_next(shared, segment, spare.as_deref());
+                if is_zeroing_worth {
+                    zero(shared, segment, bytes);
+                }
+            }
+            Job::Remove(segments) => remove(shared, &segments),
+            Job::GiveUp(spares) => give_up(shared, &spares),
+        }
+    }
+}
+
+fn next_job(shared: &Shared) -> Option<Job> {
+    let mut state = shared.lock();
+    loop {
+        if state.is_written_out {
+            return None;
+        }
+        if let Next::Wanted {
+            is_zeroing_worth,
+            after,
+        } = state.next
+        {
+            state.next = Next::Making;
+            return Some(Job::Make {
+                is_zeroing_worth,
+                segment: SegmentId(after.0 + 1),
+                bytes: grown_bytes(state.segments.len(), shared.options.segment_bytes),
+                spare: state.spares.pop(),
+            });
+        }
+        if !state.to_remove.is_empty() {
+            return Some(Job::Remove(std::mem::take(&mut state.to_remove)));
+        }
+        if !state.spares.is_empty() && !state.has_room_ahead(&shared.options) {
+            return Some(Job::GiveUp(std::mem::take(&mut state.spares)));
+        }
+        state = shared
+            .prepare
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn make_next(shared: &Shared, segment: SegmentId, spare: Option<&Path>) {
+    let made = random_life().and_then(|life| {
+        let home = SegmentHeader { segment, life };
+        let file = match spare {
+            Some(spare) => shared.files.make_from(spare, home)?,
+            None => shared.files.make(home)?,
+        };
+        Ok(Made {
+            home,
+            file,
+            zeroing: false,
+        })
+    });
+    let mut state = shared.lock();
+    state.next = match made {
+        Ok(made) => {
+            shared.files.keep(segment, Arc::clone(&made.file));
+            Next::Made(made)
+        }
+        Err(error) => {
+            // Not fatal yet: the disk thread tries for itself when it needs the segment, and
+            // fails the log if that fails too.
+            tracing::warn!(log = shared.options.name, %segment, %error, "no segment made ahead");
+            Next::Absent
+        }
+    };
+    shared.prepare.notify_all();
+}
+
+/// Fills the next segment with zeroes behind what the file already has, step by step until it is
+/// full-grown or taken.
+fn zero(shared: &Shared, segment: SegmentId, bytes: u32) {
+    let zeroes = vec![0; ZERO_STEP_BYTES as usize];
+    let mut at = None;
+    loop {
+        let Some(file) = begin_step(shared, segment) else {
+            return;
+        };
+        let result = zero_step(&file, &mut at, bytes, &zeroes);
+        end_step(shared, segment);
+        match result {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                // The rest of the file is merely slower to append to; a disk that is full or
+                // broken shows at the next append.
+                tracing::warn!(log = shared.options.name, %segment, %error, "zeroing stopped");
+                return;
+            }
+        }
+    }
+}
+
+/// Whether there is more to do.
+fn zero_step(
+    file: &Arc<dyn DiskFile>,
+    at: &mut Option<u64>,
+    bytes: u32,
+    zeroes: &[u8],
+) -> io::Result<bool> {
+    let from = match *at {
+        Some(from) => from,
+        None => file.bytes()?.max(u64::from(SEGMENT_HEADER_BYTES)),
+    };
+    let left = u64::from(bytes)
+        .saturating_sub(from)
+        .min(zeroes.len() as u64);
+    if left > 0 {
+        file.write_at(from, &mut [IoSlice::new(&zeroes[..left as usize])])?;
+        // Each step is made durable by itself, so that the first commit in the segment does not
+        // find all of it waiting.
+        file.sync()?;
+    }
+    *at = Some(from + left);
+    Ok(left > 0)
+}
+
+/// Claims the segment for one step, unless the disk thread has taken it.
+fn begin_step(shared: &Shared, segment: SegmentId) -> Option<Arc<dyn DiskFile>> {
+    let mut state = shared.lock();
+    if state.is_closing || !state.has_room_ahead(&shared.options) {
+        return None;
+    }
+    match &mut state.next {
+        Next::Made(made) if made.home.segment == segment => {
+            made.zeroing = true;
+            Some(Arc::clone(&made.file))
+        }
+        _ => None,
+    }
+}
+
+fn end_step(shared: &Shared, segment: SegmentId) {
+    let mut state = shared.lock();
+    if let Next::Made(made) = &mut state.next
+        && made.home.segment == segment
+    {
+        made.zeroing = false;
+    }
+    shared.prepare.notify_all();
+}
+
+/// Takes segments away: kept as spares as far as wanted, else deleted. They are gone for the
+/// log's users when that is durable.
+fn remove(shared: &Shared, segments: &[SegmentId]) {
+    let mut spares = Vec::new();
+    for segment in segments {
+        shared.files.forget(*segment);
+        let keep = {
+            let state = shared.lock();
+            let have = state.spares.len() + spares.len();
+            have < shared.options.spare_segments as usize && state.has_room_ahead(&shared.options)
+        };
+        match take_away(shared, *segment, keep) {
+            Ok(spare) => spares.extend(spare),
+            Err(error) => {
+                tracing::warn!(log = shared.options.name, %segment, %error, "segment not removed");
+                return;
+            }
+        }
+    }
+    if let Err(error) = shared.files.disk().sync_dir(shared.files.dir()) {
+        tracing::warn!(log = shared.options.name, %error, "removal of segments is not durable");
+        return;
+    }
+    let mut state = shared.lock();
+    for segment in segments {
+        state.segments.remove(segment);
+    }
+    state.spares.append(&mut spares);
+    drop(state);
+    shared.ask_for_space();
+}
+
+fn give_up(shared: &Shared, spares: &[PathBuf]) {
+    for path in spares {
+        if let Err(error) = shared.files.disk().remove(path) {
+            tracing::warn!(log = shared.options.name, ?path, %error, "spare segment not removed");
+        }
+    }
+    shared.ask_for_space();
+}
+
+fn take_away(shared: &Shared, segment: SegmentId, keep: bool) -> io::Result<Option<PathBuf>> {
+    let path = shared.files.path(segment);
+    let disk = shared.files.disk();
+    // One record can be larger than a segment; such a file is not worth keeping.
+    let keep = keep && disk.open(&path)?.bytes()? <= u64::from(shared.options.segment_bytes);
+    if !keep {
+        disk.remove(&path)?;
+        return Ok(None);
+    }
+    let spare = shared.files.dir().join(format!("{segment}{SPARE_SUFFIX}"));
+    disk.rename(&path, &spare)?;
+    Ok(Some(spare))
+}
+
+/// Whether a file of this name is a spare.
+pub(crate) fn is_spare_name(name: &str) -> bool {
+    name.ends_with(SPARE_SUFFIX)
+}

@@ -141,10 +141,6 @@ impl DiskFile for RealFile {
         }
     }
 
-    fn set_bytes(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
-    }
-
     fn sync(&self) -> io::Result<()> {
         rustix::fs::fdatasync(&self.0)?;
         Ok(())

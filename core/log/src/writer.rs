@@ -1,1 +1,333 @@
-//! Not here yet.
+//! The disk thread: takes what is queued, writes it in runs, syncs once, tells everybody.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use crate::disk::DiskFile;
+use crate::error::LogFailure;
+use crate::files::random_life;
+use crate::format::{RecordHeader, RecordKind, SegmentHeader, padded};
+use crate::layout::Layout;
+use crate::limits::{
+    BATCH_BYTES_MAX, SEGMENT_HEADER_BYTES, SPACE_CHECK_BYTES, ZERO_WORTH_BATCH_BYTES,
+};
+use crate::position::SegmentId;
+use crate::queue::{Body, Made, Next, Queued, Shared};
+
+const PAGE_BYTES: u32 = 4096;
+
+/// The segment being written, owned by the disk thread.
+pub(crate) struct Active {
+    pub(crate) home: SegmentHeader,
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// End of what is written.
+    pub(crate) offset: u32,
+    /// End of what is durable.
+    pub(crate) synced_to: u32,
+    /// Group commits in this segment, to know how large they are on average.
+    pub(crate) commits: u64,
+}
+
+/// The disk thread's own state.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    active: Active,
+    /// Bytes to append until free space is asked for again.
+    until_space_check: i64,
+    /// Room for the copies of small pieces, kept from run to run.
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, active: Active) -> Self {
+        Self {
+            shared,
+            active,
+            until_space_check: SPACE_CHECK_BYTES,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Runs until the log is closed and written out, or has failed.
+    pub(crate) fn run(mut self) {
+        while let Some(batch) = self.next_batch() {
+            match self.write(&batch) {
+                Ok(()) => self.finish(batch),
+                Err(failure) => {
+                    self.fail(batch, &failure);
+                    break;
+                }
+            }
+        }
+        self.shared.lock().is_written_out = true;
+        self.shared.prepare.notify_all();
+    }
+
+    fn next_batch(&mut self) -> Option<Vec<Queued>> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        loop {
+            if state.room_is_due {
+                state.room_is_due = false;
+                drop(state);
+                self.look_at_space();
+                state = shared.lock();
+            }
+            if !state.queue.is_empty() {
+                return Some(take_batch(&mut state.queue));
+            }
+            if state.is_closing {
+                return None;
+            }
+            // Idle: what a burst needed is given back.
+            self.buffer = Vec::new();
+            state.is_idle = true;
+            state = shared
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.is_idle = false;
+        }
+    }
+
+    fn write(&mut self, batch: &[Queued]) -> Result<(), LogFailure> {
+        for run in batch.chunk_by(|a, b| a.position.segment == b.position.segment) {
+            // One who only waits is given the place of the next append, perhaps in a segment that
+            // is not begun.
+            if run.iter().all(|queued| queued.body.is_none()) {
+                continue;
+            }
+            let segment = SegmentId(run[0].position.segment);
+            if segment != self.active.home.segment {
+                self.end_segment()?;
+                self.begin_segment(segment)?;
+            }
+            self.write_run(run)?;
+        }
+        self.sync()
+    }
+
+    fn write_run(&mut self, run: &[Queued]) -> Result<(), LogFailure> {
+        let mut layout = Layout::new(std::mem::take(&mut self.buffer));
+        let mut end = self.active.offset;
+        for (queued, body) in run
+            .iter()
+            .filter_map(|q| q.body.as_ref().map(|body| (q, body)))
+        {
+            assert_eq!(
+                end, queued.position.offset,
+                "records lie where they were placed"
+            );
+            self.lay_out(body, &mut layout);
+            end += padded(queued.position.bytes);
+        }
+        // Whole pages are written: of a page that is not cached, as those of a file used again
+        // are not, the kernel would otherwise have to read the rest first.
+        layout.zeroes(end.next_multiple_of(PAGE_BYTES) - end);
+        let start = u64::from(self.active.offset);
+        let result = self.active.file.write_at(start, &mut layout.pieces());
+        self.buffer = layout.into_buffer();
+        result.map_err(|source| self.write_failed(source))?;
+        self.active.offset = end;
+        Ok(())
+    }
+
+    fn lay_out<'a>(&self, body: &'a Body, layout: &mut Layout<'a>) {
+        let header = RecordHeader {
+            kind: RecordKind::Record,
+            home: self.active.home,
+            head_bytes: body.head.len() as u32,
+            data_bytes: body.data_bytes,
+            data_crc: body.data_crc,
+            synced_to: self.active.synced_to,
+        };
+        layout.copy(&header.encode(&body.head));
+        layout.put(&body.head);
+        for piece in &body.data {
+            layout.put(piece);
+        }
+        layout.zeroes(padded(header.bytes()) - header.bytes());
+    }
+
+    fn write_failed(&self, source: io::Error) -> LogFailure {
+        LogFailure::Write {
+            segment: self.active.home.segment,
+            source: Arc::new(source),
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), LogFailure> {
+        if self.active.synced_to == self.active.offset {
+            return Ok(());
+        }
+        self.active.file.sync().map_err(|source| LogFailure::Sync {
+            segment: self.active.home.segment,
+            source: Arc::new(source),
+        })?;
+        self.active.synced_to = self.active.offset;
+        self.active.commits += 1;
+        self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Closes the active segment: durable before anything is written to the next, so that a later
+    /// record never survives a crash that took an earlier segment's.
+    fn end_segment(&mut self) -> Result<(), LogFailure> {
+        let end = RecordHeader::end(self.active.home, self.active.synced_to).encode(&[]);
+        let at = u64::from(self.active.offset);
+        let result = self.active.file.write_at(at, &mut [IoSlice::new(&end)]);
+        result.map_err(|source| self.write_failed(source))?;
+        self.active.offset += padded(end.len() as u32);
+        self.sync()
+    }
+
+    fn begin_segment(&mut self, segment: SegmentId) -> Result<(), LogFailure> {
+        let made = take_next(&self.shared, segment);
+        let made = made.map_or_else(|| make_now(&self.shared, segment), Ok);
+        let made = made.map_err(|source| LogFailure::Begin {
+            segment,
+            source: Arc::new(source),
+        })?;
+        self.active = Active {
+            home: made.home,
+            file: made.file,
+            offset: SEGMENT_HEADER_BYTES,
+            synced_to: SEGMENT_HEADER_BYTES,
+            commits: 0,
+        };
+        self.shared.lock().written_segment = segment;
+        self.shared
+            .counters
+            .segments_begun
+            .fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn finish(&mut self, batch: Vec<Queued>) {
+        let bytes: u64 = batch
+            .iter()
+            .map(|q| u64::from(padded(q.position.bytes)))
+            .sum();
+        let records = batch.iter().filter(|queued| queued.body.is_some()).count() as u64;
+        self.shared
+            .counters
+            .records
+            .fetch_add(records, Ordering::Relaxed);
+        self.shared
+            .counters
+            .record_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.shared.lock().queued_bytes -= bytes;
+        for queued in batch {
+            if let Some(done) = queued.done {
+                done(Ok(queued.position));
+            }
+        }
+        self.until_space_check -= bytes as i64;
+        if self.until_space_check <= 0 {
+            self.look_at_space();
+        }
+        self.ask_for_next();
+    }
+
+    /// Asks for the next segment when the active one is half full.
+    fn ask_for_next(&self) {
+        let mut state = self.shared.lock();
+        let active = self.active.home.segment;
+        let capacity = if state.tail.segment == active {
+            state.tail.capacity
+        } else {
+            0
+        };
+        if self.active.offset < capacity / 2 || !matches!(state.next, Next::Absent) {
+            return;
+        }
+        let mean = u64::from(self.active.offset) / self.active.commits.max(1);
+        state.next = Next::Wanted {
+            is_zeroing_worth: mean < ZERO_WORTH_BATCH_BYTES,
+            after: active,
+        };
+        self.shared.prepare.notify_all();
+    }
+
+    fn look_at_space(&mut self) {
+        self.until_space_check = SPACE_CHECK_BYTES;
+        self.shared.look_at_space();
+    }
+
+    /// Stops the log for good: the failed batch and all that waits are told, nothing is retried.
+    fn fail(&mut self, batch: Vec<Queued>, failure: &LogFailure) {
+        tracing::error!(log = self.shared.options.name, %failure, "log closed for good");
+        // Only this thread sets it.
+        self.shared.failure.get_or_init(|| failure.clone());
+        let waiting = {
+            let mut state = self.shared.lock();
+            state.is_closing = true;
+            state.queued_bytes = 0;
+            std::mem::take(&mut state.queue)
+        };
+        for done in batch
+            .into_iter()
+            .chain(waiting)
+            .filter_map(|queued| queued.done)
+        {
+            done(Err(failure.clone()));
+        }
+    }
+}
+
+/// The first of the queue, as many as make a batch.
+fn take_batch(queue: &mut VecDeque<Queued>) -> Vec<Queued> {
+    let mut bytes = 0;
+    let mut count = 0;
+    for queued in queue.iter() {
+        bytes += u64::from(padded(queued.position.bytes));
+        if count > 0 && bytes > BATCH_BYTES_MAX {
+            break;
+        }
+        count += 1;
+    }
+    queue.drain(..count).collect()
+}
+
+/// Takes the segment made ahead of need, if there is one. Waits for a step of it that is under
+/// way.
+fn take_next(shared: &Shared, segment: SegmentId) -> Option<Made> {
+    let mut state = shared.lock();
+    loop {
+        match &state.next {
+            Next::Making => {}
+            Next::Made(made) if made.zeroing => {}
+            Next::Made(made) => {
+                let made = made.clone();
+                assert_eq!(made.home.segment, segment, "segments follow each other");
+                state.next = Next::Absent;
+                return Some(made);
+            }
+            Next::Absent | Next::Wanted { .. } => {
+                state.next = Next::Absent;
+                return None;
+            }
+        }
+        state = shared
+            .prepare
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+fn make_now(shared: &Shared, segment: SegmentId) -> io::Result<Made> {
+    let home = SegmentHeader {
+        segment,
+        life: random_life()?,
+    };
+    let file = shared.files.make(home)?;
+    shared.files.keep(segment, Arc::clone(&file));
+    Ok(Made {
+        home,
+        file,
+        zeroing: false,
+    })
+}
