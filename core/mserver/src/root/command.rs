@@ -1,0 +1,209 @@
+//! What the root group is asked, and how it answers. One entry of its log carries many commands.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use sdfs_types::calls::names::Quota;
+use sdfs_types::wire::{self, WireFault};
+use sdfs_types::{
+    BlockSize, FileDescriptor, FileId, FileMetaMetaData, FilePath, Locate, MetaGroup, PathRight,
+    Refusal, RequestId, UserName,
+};
+
+use crate::volumes::{VolumeAnswer, VolumeCommand};
+
+/// Decides a name: a create, or the end of a put.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decide {
+    /// The client's request.
+    pub request: RequestId,
+    /// The name.
+    pub path: FilePath,
+    /// Who owns it.
+    pub owner: UserName,
+    /// The declared size.
+    pub size_bytes: u64,
+    /// The size of its blocks.
+    pub block_size: BlockSize,
+    /// Where its file-meta-data is.
+    pub locate: Locate,
+    /// When, by the coordinator's clock.
+    pub now_ms: u64,
+    /// Make missing directories on the way.
+    pub make_parents: bool,
+    /// Whether a file of that name is replaced.
+    pub replace: bool,
+    /// The descriptor a put has written its blocks under; a create gets one here.
+    pub written_as: Option<FileDescriptor>,
+}
+
+/// One change of the root group's state. Times come with it: applying asks no clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootCommand {
+    /// Decides a name.
+    Decide(Box<Decide>),
+    /// Takes a name back whose create found no dservers; its request may try again.
+    Withdraw {
+        /// The create's request.
+        request: RequestId,
+        /// The name.
+        path: FilePath,
+        /// What was decided.
+        descriptor: FileDescriptor,
+        /// When.
+        now_ms: u64,
+    },
+    /// Makes a directory.
+    MakeDirectory {
+        /// The client's request.
+        request: RequestId,
+        /// The name.
+        path: FilePath,
+        /// Make missing ones on the way, and be content when it exists.
+        parents: bool,
+        /// Who owns it.
+        owner: UserName,
+        /// When.
+        now_ms: u64,
+    },
+    /// Takes a name away.
+    Delete {
+        /// The client's request.
+        request: RequestId,
+        /// The name.
+        path: FilePath,
+        /// Whether a directory may have entries.
+        recursive: bool,
+        /// When.
+        now_ms: u64,
+    },
+    /// Gives a file or directory another name.
+    Rename {
+        /// The client's request.
+        request: RequestId,
+        /// The name it has.
+        from: FilePath,
+        /// The name it gets.
+        to: FilePath,
+        /// Whether a file of that name is replaced.
+        replace: bool,
+    },
+    /// Changes the declared size of a file, as quotas count it.
+    Redeclare {
+        /// The name.
+        path: FilePath,
+        /// The file it must still stand for.
+        descriptor: FileDescriptor,
+        /// The new size.
+        size_bytes: u64,
+    },
+    /// Sets or lifts a quota.
+    SetQuota {
+        /// The directory.
+        path: FilePath,
+        /// Files allowed below it.
+        files_max: Option<u64>,
+        /// Declared bytes allowed below it.
+        bytes_max: Option<u64>,
+    },
+    /// Adds or changes a user.
+    PutUser {
+        /// The access key.
+        name: UserName,
+        /// SHA-256 of the secret; `None` keeps the present one.
+        key: Option<[u8; 32]>,
+        /// What the user may do where.
+        rights: Vec<PathRight>,
+    },
+    /// Takes a user away.
+    DeleteUser {
+        /// The access key.
+        name: UserName,
+    },
+    /// Adds the first administrator; does nothing when there is any user.
+    FoundAdmin {
+        /// The access key.
+        name: UserName,
+        /// SHA-256 of the secret.
+        key: [u8; 32],
+    },
+    /// Leases a range of file ids to a coordinator. A lost answer only wastes ids.
+    LeaseFileIds {
+        /// How many.
+        count: u32,
+    },
+    /// The meta-data of these files is gone from their meta group.
+    Removed {
+        /// The meta group.
+        group: MetaGroup,
+        /// The files.
+        descriptors: Vec<FileDescriptor>,
+    },
+    /// Removes some entries of directories that have no name any more.
+    Sweep {
+        /// How many at most.
+        entries_max: u32,
+    },
+    /// Changes the volume map.
+    Volume(VolumeCommand),
+}
+
+/// How the root group answers a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootAnswer {
+    /// What the name stands for now.
+    Name(FileMetaMetaData),
+    /// A put's blocks must be written again under this descriptor.
+    Redo {
+        /// The descriptor.
+        descriptor: FileDescriptor,
+    },
+    /// What the name stood for.
+    Deleted {
+        /// The descriptor.
+        descriptor: FileDescriptor,
+    },
+    /// The quota as it is now.
+    Quota(Quota),
+    /// Ids from `first` on.
+    Leased {
+        /// The first.
+        first: FileId,
+        /// How many.
+        count: u32,
+    },
+    /// Some entries were swept.
+    Swept {
+        /// Whether there is more to do.
+        more: bool,
+    },
+    /// The volume map's answer.
+    Volume(VolumeAnswer),
+    /// Done.
+    Done,
+}
+
+/// What one entry of the log is answered with: an answer for each command, in order.
+pub type RootAnswers = Vec<Result<RootAnswer, Refusal>>;
+
+/// One command as an entry of its own.
+pub fn encode_one(command: RootCommand) -> Bytes {
+    wire::encode(&vec![command])
+}
+
+/// A volume command as an entry of its own.
+pub fn encode_volume(command: VolumeCommand) -> Bytes {
+    encode_one(RootCommand::Volume(command))
+}
+
+/// The answer to [`encode_volume`].
+///
+/// # Errors
+/// When the bytes are no answer; an answer to something else reads as stale.
+pub fn decode_volume(answer: &[u8]) -> Result<VolumeAnswer, WireFault> {
+    let answers: RootAnswers = wire::decode(answer)?;
+    Ok(match answers.into_iter().next() {
+        Some(Ok(RootAnswer::Volume(answer))) => answer,
+        _ => VolumeAnswer::Stale,
+    })
+}

@@ -1,0 +1,205 @@
+//! Deciding names: files and directories.
+
+use std::sync::Arc;
+
+use sdfs_types::{
+    BlockSize, EntryKind, FileDescriptor, FileMetaMetaData, FilePath, FileVersion, PathFault,
+    Refusal, RequestId, UserName,
+};
+
+use super::command::{Decide, RootAnswer};
+use super::machine::Applying;
+use super::names::{Walk, prefix, walk};
+use super::{quota, tombstones};
+use crate::fault::Applied;
+
+/// What a new directory is made with.
+pub(crate) struct Directory<'a> {
+    pub(crate) request: RequestId,
+    pub(crate) owner: &'a UserName,
+    pub(crate) now_ms: u64,
+}
+
+/// Where a name goes: the directories above it that exist, and what it stood for.
+struct Place {
+    above: Vec<FileDescriptor>,
+    former: Option<Arc<FileMetaMetaData>>,
+}
+
+/// Decides a name. The end of a put is told to write its blocks again when they lie under another
+/// descriptor than the name must get.
+pub(crate) fn decide(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
+    let done = decide_file(applying, wanted);
+    let is_kept = matches!(
+        (&done, wanted.written_as),
+        (Ok(RootAnswer::Name(_)), _) | (Err(crate::fault::Fault::Store(_)), _) | (_, None)
+    );
+    if !is_kept && let Some(descriptor) = wanted.written_as {
+        let given_up = entry_of(wanted, "".into(), descriptor);
+        applying.remove_meta_data(&given_up);
+    }
+    done
+}
+
+fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
+    let path = &wanted.path;
+    let Some((_, name)) = path.split_last() else { return Err(PathFault::IsRoot.into()) };
+    let place = match walk(applying, path)? {
+        Walk::Blocked { path } => return Err(Refusal::NotDirectory { path }.into()),
+        Walk::Found { entry, .. } if entry.kind == EntryKind::Directory => {
+            return Err(Refusal::IsDirectory { path: path.clone() }.into());
+        }
+        Walk::Found { entry, .. } if entry.request == wanted.request => {
+            return Ok(RootAnswer::Name((*entry).clone()));
+        }
+        Walk::Found { entry, .. } if !wanted.replace => {
+            let descriptor = entry.descriptor;
+            return Err(Refusal::Exists { path: path.clone(), descriptor }.into());
+        }
+        Walk::Found { above, entry } => Place { above, former: Some(entry) },
+        Walk::Missing { above } if above.len() < depth(path) && !wanted.make_parents => {
+            return Err(Refusal::NotFound { path: prefix(path, above.len()) }.into());
+        }
+        Walk::Missing { above } => Place { above, former: None },
+    };
+    let former_bytes = place.former.as_ref().map_or(0, |former| former.size_bytes);
+    let files = i64::from(place.former.is_none());
+    let bytes = signed(wanted.size_bytes) - signed(former_bytes);
+    quota::check(applying, path, &place.above, files, bytes)?;
+    let descriptor = match descriptor_for(applying, wanted, &place, name)? {
+        Given::Redo(descriptor) => return Ok(RootAnswer::Redo { descriptor }),
+        Given::Use(descriptor) => descriptor,
+    };
+    let made = Directory { request: wanted.request, owner: &wanted.owner, now_ms: wanted.now_ms };
+    let parent = make_parents(applying, path, &place.above, &made)?;
+    quota::charge(applying, &place.above, files, bytes);
+    if let Some(former) = &place.former {
+        applying.remove_meta_data(former);
+    }
+    let entry = entry_of(wanted, name.into(), descriptor);
+    applying.take_tombstone(parent, name)?;
+    applying.set_entry(parent, name, Some(Arc::new(entry.clone())));
+    Ok(RootAnswer::Name(entry))
+}
+
+enum Given {
+    Use(FileDescriptor),
+    Redo(FileDescriptor),
+}
+
+/// The descriptor a name must get: the next life of what it stood for, or a fresh one. Blocks
+/// written under another one are of no use.
+fn descriptor_for(
+    applying: &mut Applying<'_>,
+    wanted: &Decide,
+    place: &Place,
+    name: &str,
+) -> Applied<Given> {
+    let former = match &place.former {
+        Some(former) => Some(former.descriptor),
+        None if place.above.len() == depth(&wanted.path) => {
+            tombstones::look(applying, place.above[place.above.len() - 1], name)?
+        }
+        None => None,
+    };
+    let next = former.and_then(FileDescriptor::next_life);
+    let Some(written) = wanted.written_as else {
+        return Ok(Given::Use(applying.counters.life_after(former)?));
+    };
+    let is_leased = written.version == FileVersion(1)
+        && written.id.0 != 0
+        && written.id.0 < applying.counters.next_file_id;
+    match next {
+        Some(next) if next == written => Ok(Given::Use(next)),
+        Some(next) => Ok(Given::Redo(next)),
+        None if is_leased => Ok(Given::Use(written)),
+        None => Ok(Given::Redo(applying.counters.fresh()?)),
+    }
+}
+
+/// Makes a directory.
+pub(crate) fn make_directory(
+    applying: &mut Applying<'_>,
+    path: &FilePath,
+    parents: bool,
+    wanted: &Directory<'_>,
+) -> Applied<RootAnswer> {
+    let above = match walk(applying, path)? {
+        Walk::Blocked { path } => return Err(Refusal::NotDirectory { path }.into()),
+        Walk::Found { entry, .. } if entry.kind == EntryKind::Directory && parents => {
+            return Ok(RootAnswer::Name((*entry).clone()));
+        }
+        Walk::Found { entry, .. } => {
+            let descriptor = entry.descriptor;
+            return Err(Refusal::Exists { path: path.clone(), descriptor }.into());
+        }
+        Walk::Missing { above } if above.len() < depth(path) && !parents => {
+            return Err(Refusal::NotFound { path: prefix(path, above.len()) }.into());
+        }
+        Walk::Missing { above } => above,
+    };
+    let parent = make_parents(applying, path, &above, wanted)?;
+    let Some((_, name)) = path.split_last() else { return Err(PathFault::IsRoot.into()) };
+    let entry = add_directory(applying, parent, name, wanted)?;
+    Ok(RootAnswer::Name((*entry).clone()))
+}
+
+/// Makes the directories above the last name of `path` that are missing; the last one of them.
+fn make_parents(
+    applying: &mut Applying<'_>,
+    path: &FilePath,
+    above: &[FileDescriptor],
+    wanted: &Directory<'_>,
+) -> Applied<FileDescriptor> {
+    let mut parent = above[above.len() - 1];
+    let missing = (depth(path) - above.len()).min(depth(path));
+    for name in path.names().skip(above.len() - 1).take(missing) {
+        parent = add_directory(applying, parent, name, wanted)?.descriptor;
+    }
+    Ok(parent)
+}
+
+fn add_directory(
+    applying: &mut Applying<'_>,
+    parent: FileDescriptor,
+    name: &str,
+    wanted: &Directory<'_>,
+) -> Applied<Arc<FileMetaMetaData>> {
+    let former = applying.take_tombstone(parent, name)?;
+    let entry = Arc::new(FileMetaMetaData {
+        name: name.into(),
+        descriptor: applying.counters.life_after(former)?,
+        kind: EntryKind::Directory,
+        request: wanted.request,
+        locate: None,
+        size_bytes: 0,
+        block_size: BlockSize::default(),
+        owner: Arc::clone(wanted.owner),
+        created_ms: wanted.now_ms,
+    });
+    applying.set_entry(parent, name, Some(Arc::clone(&entry)));
+    Ok(entry)
+}
+
+fn entry_of(wanted: &Decide, name: sdfs_types::Name, descriptor: FileDescriptor) -> FileMetaMetaData {
+    FileMetaMetaData {
+        name,
+        descriptor,
+        kind: EntryKind::File,
+        request: wanted.request,
+        locate: Some(wanted.locate.clone()),
+        size_bytes: wanted.size_bytes,
+        block_size: wanted.block_size,
+        owner: Arc::clone(&wanted.owner),
+        created_ms: wanted.now_ms,
+    }
+}
+
+fn depth(path: &FilePath) -> usize {
+    path.names().count()
+}
+
+/// Sizes are below 2^42, so they fit.
+pub(crate) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,133 @@
+//! Taking names away. A directory that goes with all its entries loses its name at once; the
+//! entries below it cannot be reached any more and are swept afterwards, some at a time.
+
+use std::sync::Arc;
+
+use sdfs_store::KeyRange;
+use sdfs_types::wire;
+use sdfs_types::{
+    EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal,
+};
+
+use super::command::RootAnswer;
+use super::create::signed;
+use super::machine::Applying;
+use super::names::{Walk, walk};
+use super::{keys, quota, tombstones};
+use crate::fault::{Applied, unreadable};
+
+/// Takes a name away.
+pub(crate) fn delete(
+    applying: &mut Applying<'_>,
+    path: &FilePath,
+    recursive: bool,
+    now_ms: u64,
+) -> Applied<RootAnswer> {
+    let (above, entry) = walk(applying, path)?.found(path)?;
+    let Some(parent) = above.last().copied() else { return Err(PathFault::IsRoot.into()) };
+    match entry.kind {
+        EntryKind::File => {
+            quota::charge(applying, &above, -1, -signed(entry.size_bytes));
+            applying.remove_meta_data(&entry);
+        }
+        EntryKind::Directory => {
+            let is_empty = is_empty(applying, entry.descriptor)?;
+            if !is_empty && !recursive {
+                return Err(Refusal::NotEmpty { path: path.clone() }.into());
+            }
+            quota::forget(applying, entry.descriptor);
+            let holders = quota::holders(applying, &above);
+            unlink(applying, entry.descriptor, &holders);
+        }
+    }
+    take_away(applying, parent, &entry, now_ms)?;
+    Ok(RootAnswer::Deleted { descriptor: entry.descriptor })
+}
+
+/// Takes a decided name back, if it still is what was decided.
+pub(crate) fn withdraw(
+    applying: &mut Applying<'_>,
+    path: &FilePath,
+    descriptor: FileDescriptor,
+    now_ms: u64,
+) -> Applied<RootAnswer> {
+    if let Walk::Found { above, entry } = walk(applying, path)?
+        && entry.descriptor == descriptor
+        && let Some(parent) = above.last().copied()
+    {
+        quota::charge(applying, &above, -1, -signed(entry.size_bytes));
+        applying.remove_meta_data(&entry);
+        take_away(applying, parent, &entry, now_ms)?;
+    }
+    Ok(RootAnswer::Done)
+}
+
+fn take_away(
+    applying: &mut Applying<'_>,
+    parent: FileDescriptor,
+    entry: &FileMetaMetaData,
+    now_ms: u64,
+) -> Applied<()> {
+    applying.set_entry(parent, &entry.name, None);
+    tombstones::leave(applying, parent, &entry.name, entry.descriptor, now_ms)
+}
+
+fn is_empty(applying: &Applying<'_>, directory: FileDescriptor) -> Applied<bool> {
+    let range = KeyRange::prefix(&keys::of_descriptor(keys::ENTRY, directory));
+    Ok(applying.batch.scan(&range, 1)?.is_empty())
+}
+
+/// Hands a directory without a name over to be swept; `holders` are the quotas its files count in.
+fn unlink(applying: &mut Applying<'_>, directory: FileDescriptor, holders: &[FileDescriptor]) {
+    let key = keys::of_descriptor(keys::UNLINKED, directory);
+    applying.batch.put(key, wire::encode(&holders));
+    applying.dirty.unlinked = true;
+}
+
+/// Removes some entries of directories that have no name any more.
+pub(crate) fn sweep(applying: &mut Applying<'_>, entries_max: u32) -> Applied<RootAnswer> {
+    let mut left = entries_max as usize;
+    while left > 0 {
+        let range = KeyRange::prefix(&[keys::UNLINKED]);
+        let Some((key, value)) = applying.batch.scan(&range, 1)?.pop() else {
+            return Ok(RootAnswer::Swept { more: false });
+        };
+        let Some(directory) = FileDescriptor::from_key(&key[1..]) else {
+            applying.batch.delete(key);
+            continue;
+        };
+        let holders: Vec<FileDescriptor> = wire::decode(&value).map_err(unreadable)?;
+        let swept = sweep_directory(applying, directory, &holders, left)?;
+        if swept < left && tombstones::sweep(applying, directory, left)? {
+            applying.batch.delete(key);
+        }
+        left = left.saturating_sub(swept.max(1));
+    }
+    Ok(RootAnswer::Swept { more: true })
+}
+
+fn sweep_directory(
+    applying: &mut Applying<'_>,
+    directory: FileDescriptor,
+    holders: &[FileDescriptor],
+    limit: usize,
+) -> Applied<usize> {
+    let range = KeyRange::prefix(&keys::of_descriptor(keys::ENTRY, directory));
+    let pairs = applying.batch.scan(&range, limit)?;
+    for (_, value) in &pairs {
+        let entry: FileMetaMetaData = wire::decode(value).map_err(unreadable)?;
+        match entry.kind {
+            EntryKind::File => {
+                quota::charge(applying, holders, -1, -signed(entry.size_bytes));
+                applying.remove_meta_data(&entry);
+            }
+            EntryKind::Directory => {
+                quota::forget(applying, entry.descriptor);
+                unlink(applying, entry.descriptor, holders);
+            }
+        }
+        let name = Arc::clone(&entry.name);
+        applying.set_entry(directory, &name, None);
+    }
+    Ok(pairs.len())
+}

@@ -1,0 +1,307 @@
+//! Applies the root group's committed commands.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use sdfs_raft::StateMachine;
+use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
+use sdfs_types::wire;
+use sdfs_types::{FileDescriptor, FileMetaMetaData, Refusal, RequestId, User};
+
+use super::cache::{EntryCache, FixedHasher, Known};
+use super::command::{RootAnswer, RootAnswers, RootCommand};
+use super::counters::Counters;
+use super::names::Entries;
+use super::users::Users;
+use super::view::RootView;
+use super::{create, delete, keys, quota, rename, tombstones, users};
+use crate::fault::{Applied, Fault, unreadable};
+use crate::limits::ROOT_OUTCOMES_MAX;
+use crate::outcomes::Outcomes;
+use crate::volumes::VolumeTable;
+
+/// What is remembered of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RememberedAnswer {
+    /// Its outcome. A refusal is remembered for the end of a put only, whose blocks are given up
+    /// with it; any other refused request changed nothing and may be tried again.
+    pub answer: Result<RootAnswer, Refusal>,
+}
+
+/// The root group's state machine.
+pub struct RootMachine {
+    view: Arc<RootView>,
+    keyspace: watch::Sender<Option<Keyspace>>,
+    counters: Counters,
+    outcomes: Outcomes,
+    volumes: VolumeTable,
+    dirty: Dirty,
+}
+
+/// What the batch under way has changed that somebody waits for.
+#[derive(Default)]
+pub(crate) struct Dirty {
+    pub(crate) removals: bool,
+    pub(crate) unlinked: bool,
+}
+
+/// One command being applied.
+pub(crate) struct Applying<'a> {
+    pub(crate) view: &'a RootView,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) outcomes: &'a mut Outcomes,
+    pub(crate) dirty: &'a mut Dirty,
+}
+
+impl RootMachine {
+    /// An unopened machine, and what others read of it. `users` is shared with the server group.
+    pub fn new(users: Users) -> (RootMachine, Arc<RootView>) {
+        let (table, volumes) = VolumeTable::new();
+        let (keyspace, opened) = watch::channel(None);
+        let outcomes = Outcomes::new(keys::OUTCOME, ROOT_OUTCOMES_MAX);
+        let view = Arc::new(RootView {
+            keyspace: opened,
+            entries: EntryCache::new(),
+            users,
+            quotas: DashMap::with_hasher(FixedHasher::default()),
+            outcomes: outcomes.index(),
+            volumes,
+            removals: watch::channel(0).0,
+            unlinked: watch::channel(0).0,
+        });
+        let machine = RootMachine {
+            view: Arc::clone(&view),
+            keyspace,
+            counters: Counters::default(),
+            outcomes,
+            volumes: table,
+            dirty: Dirty::default(),
+        };
+        (machine, view)
+    }
+
+    fn load(&mut self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        self.counters = match keyspace.get(&[keys::COUNTERS])? {
+            Some(value) => wire::decode(&value).map_err(unreadable)?,
+            None => Counters::default(),
+        };
+        self.outcomes.load(keyspace, self.counters.outcomes)?;
+        self.view.entries.clear();
+        self.view.users.clear();
+        for pair in keyspace.pairs(&KeyRange::prefix(&[keys::USER])) {
+            let user: User = wire::decode(&pair?.1).map_err(unreadable)?;
+            self.view.users.set(user);
+        }
+        self.view.quotas.clear();
+        for pair in keyspace.pairs(&KeyRange::prefix(&[keys::QUOTA])) {
+            let (key, value) = pair?;
+            if let Some(directory) = FileDescriptor::from_key(&key[1..]) {
+                let quota = wire::decode(&value).map_err(unreadable)?;
+                self.view.quotas.insert(directory, quota);
+            }
+        }
+        self.volumes.load(keyspace)
+    }
+
+    fn apply_one(
+        &mut self,
+        command: &RootCommand,
+        batch: &mut Batch,
+    ) -> Result<Result<RootAnswer, Refusal>, StoreError> {
+        if let RootCommand::Volume(command) = command {
+            return Ok(Ok(RootAnswer::Volume(self.volumes.apply(command, batch)?)));
+        }
+        let mut applying = Applying {
+            view: &self.view,
+            batch,
+            counters: &mut self.counters,
+            outcomes: &mut self.outcomes,
+            dirty: &mut self.dirty,
+        };
+        match applying.once(command) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Fault::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Fault::Store(error)) => Err(error),
+        }
+    }
+}
+
+impl StateMachine for RootMachine {
+    fn open(&mut self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        self.load(keyspace)?;
+        self.keyspace.send_replace(Some(keyspace.clone()));
+        // Readers that looked into the former keyspace meanwhile may have added what they saw.
+        self.view.entries.clear();
+        self.dirty = Dirty { removals: true, unlinked: true };
+        self.committed(0);
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        _index: u64,
+        command: &[u8],
+        batch: &mut Batch,
+    ) -> Result<Bytes, StoreError> {
+        let commands: Vec<RootCommand> = match wire::decode(command) {
+            Ok(commands) => commands,
+            Err(fault) => {
+                let refusal = Refusal::Malformed { why: fault.to_string() };
+                return Ok(wire::encode::<RootAnswers>(&vec![Err(refusal)]));
+            }
+        };
+        let before = self.counters.clone();
+        let mut answers = RootAnswers::with_capacity(commands.len());
+        for command in &commands {
+            answers.push(self.apply_one(command, batch)?);
+        }
+        if before != self.counters {
+            batch.put(vec![keys::COUNTERS], wire::encode(&self.counters));
+        }
+        Ok(wire::encode(&answers))
+    }
+
+    fn committed(&mut self, _index: u64) {
+        self.volumes.committed();
+        let dirty = std::mem::take(&mut self.dirty);
+        if dirty.removals {
+            self.view.removals.send_modify(|changes| *changes += 1);
+        }
+        if dirty.unlinked {
+            self.view.unlinked.send_modify(|changes| *changes += 1);
+        }
+    }
+}
+
+impl Applying<'_> {
+    /// Applies a command, or answers as the first time when it is repeated.
+    fn once(&mut self, command: &RootCommand) -> Applied<RootAnswer> {
+        let Some(request) = request_of(command) else { return self.now(command) };
+        if let Some(outcome) = self.outcomes.find(request, self.batch)? {
+            let remembered: RememberedAnswer = wire::decode(&outcome).map_err(unreadable)?;
+            if !is_redone(command, &remembered) {
+                return remembered.answer.map_err(Fault::Refused);
+            }
+        }
+        let answer = match self.now(command) {
+            Err(Fault::Refused(refusal)) if is_put(command) => Err(refusal),
+            other => Ok(other?),
+        };
+        let remembered = RememberedAnswer { answer };
+        let next = &mut self.counters.outcomes;
+        self.outcomes.remember(request, &wire::encode(&remembered), next, self.batch);
+        remembered.answer.map_err(Fault::Refused)
+    }
+
+    fn now(&mut self, command: &RootCommand) -> Applied<RootAnswer> {
+        match command {
+            RootCommand::Decide(wanted) => create::decide(self, wanted),
+            RootCommand::Withdraw { request, path, descriptor, now_ms } => {
+                self.outcomes.forget(*request, self.batch);
+                delete::withdraw(self, path, *descriptor, *now_ms)
+            }
+            RootCommand::MakeDirectory { request, path, parents, owner, now_ms } => {
+                let wanted = create::Directory { request: *request, owner, now_ms: *now_ms };
+                create::make_directory(self, path, *parents, &wanted)
+            }
+            RootCommand::Delete { path, recursive, now_ms, .. } => {
+                delete::delete(self, path, *recursive, *now_ms)
+            }
+            RootCommand::Rename { from, to, replace, .. } => {
+                rename::rename(self, from, to, *replace)
+            }
+            RootCommand::Redeclare { path, descriptor, size_bytes } => {
+                quota::redeclare(self, path, *descriptor, *size_bytes)
+            }
+            RootCommand::SetQuota { path, files_max, bytes_max } => {
+                quota::set(self, path, *files_max, *bytes_max)
+            }
+            RootCommand::PutUser { name, key, rights } => users::put(self, name, *key, rights),
+            RootCommand::DeleteUser { name } => users::delete(self, name),
+            RootCommand::FoundAdmin { name, key } => users::found_admin(self, name, *key),
+            RootCommand::LeaseFileIds { count } => {
+                Ok(RootAnswer::Leased { first: self.counters.take_ids(*count)?, count: *count })
+            }
+            RootCommand::Removed { group, descriptors } => {
+                for descriptor in descriptors {
+                    self.batch.delete(keys::of_removal(*group, *descriptor));
+                }
+                Ok(RootAnswer::Done)
+            }
+            RootCommand::Sweep { entries_max } => delete::sweep(self, *entries_max),
+            RootCommand::Volume(_) => Ok(RootAnswer::Done),
+        }
+    }
+
+    /// Sets or takes away what a name stands for.
+    pub(crate) fn set_entry(&mut self, parent: FileDescriptor, name: &str, known: Known) {
+        let key = keys::of_name(keys::ENTRY, parent, name);
+        match &known {
+            Some(entry) => self.batch.put(key.clone(), wire::encode(&**entry)),
+            None => self.batch.delete(key.clone()),
+        }
+        self.view.entries.set(key, known);
+    }
+
+    /// Hands the meta-data of a file over to be removed.
+    pub(crate) fn remove_meta_data(&mut self, entry: &FileMetaMetaData) {
+        if let Some(locate) = &entry.locate {
+            self.batch.put(keys::of_removal(locate.group, entry.descriptor), Bytes::new());
+            self.dirty.removals = true;
+        }
+    }
+
+    /// The descriptor the tombstone of a name holds; the tombstone is used up.
+    pub(crate) fn take_tombstone(
+        &mut self,
+        parent: FileDescriptor,
+        name: &str,
+    ) -> Applied<Option<FileDescriptor>> {
+        tombstones::take(self, parent, name)
+    }
+}
+
+impl Entries for Applying<'_> {
+    fn entry(
+        &self,
+        parent: FileDescriptor,
+        name: &str,
+    ) -> Result<Option<Arc<FileMetaMetaData>>, StoreError> {
+        let key = keys::of_name(keys::ENTRY, parent, name);
+        if let Some(known) = self.view.entries.get(&key) {
+            return Ok(known);
+        }
+        let stored = self.batch.get(&key)?;
+        let known = stored.map(|value| wire::decode(&value)).transpose().map_err(unreadable)?;
+        Ok(known.map(Arc::new))
+    }
+}
+
+fn request_of(command: &RootCommand) -> Option<RequestId> {
+    match command {
+        RootCommand::Decide(wanted) => Some(wanted.request),
+        RootCommand::MakeDirectory { request, .. }
+        | RootCommand::Delete { request, .. }
+        | RootCommand::Rename { request, .. } => Some(*request),
+        _ => None,
+    }
+}
+
+fn is_put(command: &RootCommand) -> bool {
+    matches!(command, RootCommand::Decide(wanted) if wanted.written_as.is_some())
+}
+
+/// Whether this is the put that comes back after it was told to write its blocks again.
+fn is_redone(command: &RootCommand, remembered: &RememberedAnswer) -> bool {
+    match (command, &remembered.answer) {
+        (RootCommand::Decide(wanted), Ok(RootAnswer::Redo { descriptor })) => {
+            wanted.written_as == Some(*descriptor)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,25 @@
+//! The root group's state, on every mserver: names, tombstones, quotas, users, leases of file
+//! ids, outcomes of requests, and (kept by `volumes`) the volume map.
+//!
+//! `machine` applies committed commands; `view` is what everybody else reads.
+
+mod cache;
+pub mod command;
+mod counters;
+mod create;
+mod delete;
+mod keys;
+mod machine;
+mod names;
+mod quota;
+mod rename;
+mod tombstones;
+mod users;
+mod view;
+
+pub(crate) use cache::FixedHasher;
+pub use command::{Decide, RootAnswer, RootCommand};
+pub use machine::{RememberedAnswer, RootMachine};
+pub use names::{Walk, root_entry};
+pub use users::Users;
+pub use view::{RootView, ViewFault};

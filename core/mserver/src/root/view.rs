@@ -1,0 +1,190 @@
+//! What everybody but the applying task reads of the root group's state.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+
+use sdfs_store::{KeyRange, Keyspace, StoreError};
+use sdfs_types::calls::names::Quota;
+use sdfs_types::wire;
+use sdfs_types::{FileDescriptor, FileMetaMetaData, FilePath, MetaGroup, Name, RequestId, VolumeMap};
+
+use super::cache::{EntryCache, FixedHasher};
+use super::keys;
+use super::names::{Entries, Walk, walk};
+use super::users::Users;
+use crate::fault::unreadable;
+use crate::outcomes::OutcomeIndex;
+use crate::volumes::VolumeWatch;
+
+/// Why the view cannot answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewFault {
+    /// The root group has not been opened here yet.
+    #[error("this server has not opened its state yet")]
+    NotOpen,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The root group's state at this mserver. Fresh after a read barrier of the root group, else as
+/// far as this mserver has come.
+pub struct RootView {
+    pub(crate) keyspace: watch::Receiver<Option<Keyspace>>,
+    pub(crate) entries: EntryCache,
+    pub(crate) users: Users,
+    pub(crate) quotas: DashMap<FileDescriptor, Quota, FixedHasher>,
+    pub(crate) outcomes: OutcomeIndex,
+    pub(crate) volumes: VolumeWatch,
+    /// Counts the changes of the list of files to be removed; the duty that removes waits for it.
+    pub(crate) removals: watch::Sender<u64>,
+    /// Counts the changes of the list of directories to be swept.
+    pub(crate) unlinked: watch::Sender<u64>,
+}
+
+impl RootView {
+    /// Follows a path.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn walk(&self, path: &FilePath) -> Result<Walk, ViewFault> {
+        let keyspace = self.keyspace()?;
+        Ok(walk(&Reading { view: self, keyspace: &keyspace }, path)?)
+    }
+
+    /// At most `limit` entries of a directory after a name, in order.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn list(
+        &self,
+        directory: FileDescriptor,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<FileMetaMetaData>, ViewFault> {
+        let mut range = KeyRange::prefix(&keys::of_descriptor(keys::ENTRY, directory));
+        if let Some(name) = after {
+            range = range.after(&keys::of_name(keys::ENTRY, directory, name));
+        }
+        let keyspace = self.keyspace()?;
+        let mut entries = Vec::with_capacity(limit.min(1_024));
+        for pair in keyspace.pairs(&range).take(limit) {
+            entries.push(wire::decode(&pair?.1).map_err(unreadable)?);
+        }
+        Ok(entries)
+    }
+
+    /// The descriptor a name had when it was last taken away, when that is remembered.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn tombstone(
+        &self,
+        parent: FileDescriptor,
+        name: &str,
+    ) -> Result<Option<FileDescriptor>, ViewFault> {
+        let value = self.keyspace()?.get(&keys::of_name(keys::TOMBSTONE, parent, name))?;
+        let Some(value) = value else { return Ok(None) };
+        let tombstone: super::tombstones::Tombstone = wire::decode(&value).map_err(unreadable)?;
+        Ok(Some(tombstone.descriptor))
+    }
+
+    /// Whether an outcome of this request is remembered.
+    #[must_use]
+    pub fn is_decided(&self, request: RequestId) -> bool {
+        self.outcomes.contains_key(&request)
+    }
+
+    /// The outcome of this request, when it is remembered.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn outcome(
+        &self,
+        request: RequestId,
+    ) -> Result<Option<super::machine::RememberedAnswer>, ViewFault> {
+        let Some(slot) = self.outcomes.get(&request).map(|slot| *slot) else { return Ok(None) };
+        let mut key = vec![keys::OUTCOME];
+        key.extend_from_slice(&slot.to_be_bytes());
+        let Some(value) = self.keyspace()?.get(&key)? else { return Ok(None) };
+        if value.get(..16) != Some(&request.to_key()) {
+            return Ok(None);
+        }
+        Ok(Some(wire::decode(&value[16..]).map_err(unreadable)?))
+    }
+
+    /// The quota of a directory, when it has one.
+    #[must_use]
+    pub fn quota(&self, directory: FileDescriptor) -> Option<Quota> {
+        self.quotas.get(&directory).map(|quota| *quota)
+    }
+
+    /// Whether any of these directories has a quota.
+    #[must_use]
+    pub fn any_quota(&self, above: &[FileDescriptor]) -> bool {
+        !self.quotas.is_empty() && above.iter().any(|one| self.quotas.contains_key(one))
+    }
+
+    /// The users.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// The volume map.
+    #[must_use]
+    pub fn volumes(&self) -> Arc<VolumeMap> {
+        Arc::clone(&self.volumes.borrow())
+    }
+
+    /// Some files of a meta group whose meta-data is to be removed.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn removals(
+        &self,
+        group: MetaGroup,
+        limit: usize,
+    ) -> Result<Vec<FileDescriptor>, ViewFault> {
+        let pairs = self.keyspace()?.scan(&KeyRange::prefix(&keys::of_removals(group)), limit)?;
+        Ok(pairs.iter().filter_map(|(key, _)| FileDescriptor::from_key(&key[2..])).collect())
+    }
+
+    /// Whether there are directories to be swept.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn has_unlinked(&self) -> Result<bool, ViewFault> {
+        Ok(!self.keyspace()?.scan(&KeyRange::prefix(&[keys::UNLINKED]), 1)?.is_empty())
+    }
+
+    fn keyspace(&self) -> Result<Keyspace, ViewFault> {
+        self.keyspace.borrow().clone().ok_or(ViewFault::NotOpen)
+    }
+}
+
+struct Reading<'a> {
+    view: &'a RootView,
+    keyspace: &'a Keyspace,
+}
+
+impl Entries for Reading<'_> {
+    fn entry(
+        &self,
+        parent: FileDescriptor,
+        name: &str,
+    ) -> Result<Option<Arc<FileMetaMetaData>>, StoreError> {
+        let key = keys::of_name(keys::ENTRY, parent, name);
+        if let Some(known) = self.view.entries.get(&key) {
+            return Ok(known);
+        }
+        let stored = self.keyspace.get(&key)?;
+        let known = stored.map(|value| wire::decode(&value)).transpose().map_err(unreadable)?;
+        let known = known.map(Arc::new);
+        self.view.entries.add(key, known.clone());
+        Ok(known)
+    }
+}
