@@ -182,6 +182,17 @@ impl PacketSender {
         self.queue.is_closed()
     }
 
+    /// Waits until the connection has ended and what was queued is written or given up.
+    pub async fn drained(&self) {
+        self.queue.until_drained().await;
+    }
+
+    /// Why the connection ended, once it has.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.queue.closed()
+    }
+
     /// Waits for the end of the connection.
     pub async fn closed(&self) -> CloseReason {
         self.queue.until_closed().await

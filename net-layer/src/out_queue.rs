@@ -38,6 +38,8 @@ pub(crate) struct OutQueue {
     queued_bytes: AtomicUsize,
     queue_bytes_max: usize,
     is_closed: AtomicBool,
+    /// Nothing will be written any more.
+    is_drained: AtomicBool,
     /// Wakes who waits for room or for the end.
     changed: Notify,
     /// The reading task, and the writing task inside a write: both end at a close.
@@ -72,6 +74,7 @@ impl OutQueue {
             queued_bytes: AtomicUsize::new(0),
             queue_bytes_max,
             is_closed: AtomicBool::new(false),
+            is_drained: AtomicBool::new(false),
             changed: Notify::new(),
             reader: AtomicWaker::new(),
             writing: AtomicWaker::new(),
@@ -250,6 +253,17 @@ impl OutQueue {
         }
     }
 
+    /// Waits until the connection has ended and what was queued is written or given up.
+    pub(crate) async fn until_drained(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_drained.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until there is something to write (true) or nothing will ever be (false).
     pub(crate) fn poll_work(&self, context: &mut Context<'_>) -> Poll<bool> {
         let mut inner = self.lock();
@@ -302,5 +316,7 @@ impl OutQueue {
         inner.lanes.clear();
         drop(inner);
         self.queued_bytes.store(0, Ordering::Relaxed);
+        self.is_drained.store(true, Ordering::Release);
+        self.changed.notify_waiters();
     }
 }

@@ -5,15 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdfs_net_layer::Transport;
+use sdfs_net_layer::{CloseReason, ConnectionOptions, DialError, Transport, dial, open};
 use thiserror::Error;
+use tokio::time::timeout_at;
 
-use crate::caller::UserName;
+use crate::caller::{Caller, UserName};
 use crate::deadline::Deadline;
 use crate::errors::RefusalReason;
+use crate::handshake::{self, Connection, Dialed, HandshakeFault};
+use crate::hello::{Credential, Hello, fresh};
 use crate::ids::{Role, ServerId, ServerName};
-use crate::key::UserKey;
-use crate::link::Link;
+use crate::key::{KeyBytes, UserKey};
+use crate::limits::{CLIENT_PING_EVERY, CLIENT_SILENCE_MAX};
+use crate::link::{KeepTimes, Link, LinkParts};
+use crate::service::{IncomingCall, Service};
+use crate::shared::Shared;
 use crate::ticket::Ticket;
 
 /// What a client proves itself with.
@@ -45,7 +51,7 @@ pub struct ClientLink {
     pub cluster: Arc<str>,
     /// The ticket given for a user's key.
     pub ticket: Option<Ticket>,
-    /// The time of one round trip, measured in the handshake.
+    /// The time of one round trip, measured in the handshake; the link measures on.
     pub rtt: Duration,
 }
 
@@ -72,12 +78,22 @@ pub enum ConnectError {
         /// Why.
         reason: RefusalReason,
     },
-    /// The server could not prove that it knows the same key.
-    #[error("{0} could not prove that it belongs to this cluster")]
-    WrongServer(SocketAddr),
+    /// The server could not prove that it knows the same key, or speaks another protocol.
+    #[error("{address} is not accepted: {reason}")]
+    NotAccepted {
+        /// The address dialed.
+        address: SocketAddr,
+        /// Why.
+        reason: RefusalReason,
+    },
     /// The connection ended in the handshake.
-    #[error("{0} closed the connection in the handshake")]
-    Closed(SocketAddr),
+    #[error("{address} ended the connection in the handshake: {reason}")]
+    Closed {
+        /// The address dialed.
+        address: SocketAddr,
+        /// How.
+        reason: CloseReason,
+    },
     /// The system has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -93,6 +109,131 @@ pub async fn connect_client(
     credentials: &ClientCredentials,
     deadline: Deadline,
 ) -> Result<ClientLink, ConnectError> {
-    drop(transport.connect(address));
-    todo!("{credentials:?} {deadline:?}")
+    let stream =
+        dial(transport, address, deadline.instant())
+            .await
+            .map_err(|error| match error {
+                DialError::Unreachable { address, source } => {
+                    ConnectError::Unreachable { address, source }
+                }
+                _ => ConnectError::Deadline(address),
+            })?;
+    let shared = Arc::new(Shared::default());
+    let options = ConnectionOptions::before_auth(Arc::clone(&shared.net));
+    let (sender, receiver) = open(stream, options);
+    let mut connection = Connection { sender, receiver };
+    let (mine, key) = hello(credentials)?;
+    let shaking = handshake::dial(&mut connection, &mine, key);
+    let dialed = match timeout_at(deadline.instant(), shaking).await {
+        Ok(Ok(dialed)) => dialed,
+        Ok(Err(fault)) => return Err(connect_error(address, &connection, fault)),
+        Err(_) => return Err(ConnectError::Deadline(address)),
+    };
+    Ok(client_link(
+        connection,
+        credentials,
+        &mine,
+        dialed,
+        (shared, address),
+    ))
+}
+
+fn hello(credentials: &ClientCredentials) -> Result<(Hello, &KeyBytes), ConnectError> {
+    let (name, credential, key) = match credentials {
+        ClientCredentials::User { name, key } => {
+            (name, Credential::User(name.as_str().to_owned()), &key.0)
+        }
+        ClientCredentials::Ticket(ticket) => (
+            &ticket.user,
+            Credential::Ticket(ticket.body.to_vec()),
+            &ticket.key,
+        ),
+    };
+    let hello = Hello {
+        cluster: String::new(),
+        role: Role::Client,
+        id: 0,
+        name: name.as_str().to_owned(),
+        instance: 0,
+        nonce: fresh().map_err(ConnectError::Randomness)?,
+        to: 0,
+        credential,
+    };
+    Ok((hello, key))
+}
+
+fn connect_error(
+    address: SocketAddr,
+    connection: &Connection,
+    fault: HandshakeFault,
+) -> ConnectError {
+    match fault {
+        HandshakeFault::Theirs(reason) => ConnectError::Refused { address, reason },
+        HandshakeFault::Ours(reason) => {
+            connection.refuse(&reason);
+            ConnectError::NotAccepted { address, reason }
+        }
+        HandshakeFault::Closed(reason) => ConnectError::Closed { address, reason },
+        HandshakeFault::Randomness(error) => ConnectError::Randomness(error),
+    }
+}
+
+fn client_link(
+    connection: Connection,
+    credentials: &ClientCredentials,
+    mine: &Hello,
+    dialed: Dialed,
+    (shared, address): (Arc<Shared>, SocketAddr),
+) -> ClientLink {
+    let Dialed {
+        theirs,
+        grant,
+        round_trip,
+    } = dialed;
+    let ticket = match (credentials, grant) {
+        (ClientCredentials::User { key, .. }, Some(grant)) => {
+            grant.open(key, (&mine.nonce, &theirs.nonce))
+        }
+        _ => None,
+    };
+    let server = ServerId(theirs.id);
+    let remote = Caller {
+        role: theirs.role,
+        server: Some(server),
+        user: None,
+        address,
+    };
+    let link = Link::start(
+        LinkParts {
+            sender: connection.sender,
+            receiver: connection.receiver,
+            remote,
+            shared,
+            service: Arc::new(NoService),
+        },
+        Some(KeepTimes {
+            ping_every: Some(CLIENT_PING_EVERY),
+            silence_max: CLIENT_SILENCE_MAX,
+        }),
+    );
+    ClientLink {
+        link,
+        server,
+        name: ServerName::from(theirs.name.as_str()),
+        role: theirs.role,
+        cluster: Arc::from(theirs.cluster),
+        ticket,
+        rtt: round_trip,
+    }
+}
+
+/// Clients serve nothing.
+struct NoService;
+
+impl Service for NoService {
+    fn is_allowed(&self, _: u16, _: Role) -> bool {
+        false
+    }
+
+    fn serve(&self, _: IncomingCall) {}
 }

@@ -75,6 +75,39 @@ pub enum RefusalReason {
     Stopping,
 }
 
+impl RefusalReason {
+    /// The names counters use, in the order of `index`.
+    pub(crate) const NAMES: [&'static str; 11] = [
+        "other_cluster",
+        "other_version",
+        "wrong_proof",
+        "ticket_expired",
+        "unknown_server",
+        "duplicate_server",
+        "wrong_server",
+        "simultaneous_dial",
+        "too_slow",
+        "malformed",
+        "stopping",
+    ];
+
+    pub(crate) fn index(&self) -> usize {
+        match self {
+            Self::OtherCluster(_) => 0,
+            Self::OtherVersion(_) => 1,
+            Self::WrongProof => 2,
+            Self::TicketExpired => 3,
+            Self::UnknownServer => 4,
+            Self::DuplicateServer => 5,
+            Self::WrongServer(_) => 6,
+            Self::SimultaneousDial => 7,
+            Self::TooSlow => 8,
+            Self::Malformed => 9,
+            Self::Stopping => 10,
+        }
+    }
+}
+
 /// Why a peer was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[non_exhaustive]

@@ -3,20 +3,38 @@
 //! Holds the configuration, the handshake, the peers' life, the mesh of links and the calls on
 //! them. Holds nothing about files: what a call means is the affair of the `Service` above.
 
+mod accept;
+mod assembly;
+mod board;
 mod caller;
+mod cancelled;
 mod client;
 pub mod config;
 mod deadline;
 mod errors;
 mod group;
+mod handshake;
+mod hello;
 mod ids;
+mod keep_alive;
 mod key;
+pub mod limits;
 mod link;
+mod link_keeper;
+mod link_reader;
+mod load_wire;
 mod mesh;
 mod payload;
+mod peer;
+mod peer_life;
+mod pending;
 mod replier;
+mod rtt;
 mod service;
+mod shared;
 mod ticket;
+pub mod wall_clock;
+mod wire;
 
 pub use caller::{Caller, UserName};
 pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
@@ -27,8 +45,9 @@ pub use group::{AddServer, Group, GroupOptions, RemoveServer, Stop, start};
 pub use ids::{Role, ServerId, ServerName};
 pub use key::{ClusterSecret, SecretError, UserKey, UserKeys};
 pub use link::{Link, ReplyBody};
-pub use mesh::{GroupEvent, GroupSnapshot, Load, Mesh, PeerSnapshot, PeerState, Rtt};
+pub use mesh::{GroupEvent, GroupSnapshot, Load, Mesh, PeerSnapshot, PeerState};
 pub use payload::Payload;
 pub use replier::Replier;
+pub use rtt::{Rtt, choose_nearest};
 pub use service::{IncomingCall, Service};
 pub use ticket::Ticket;

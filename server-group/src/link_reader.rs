@@ -1,0 +1,259 @@
+//! The task that reads one link: answers go to their calls and requests to the service without
+//! another hop.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use sdfs_net_layer::{CloseReason, Flags, Packet, PacketKind, PacketReceiver};
+use tokio::time::Instant;
+
+use crate::assembly::{Assemblies, AssemblyFault, Grown};
+use crate::deadline::Deadline;
+use crate::errors::CallError;
+use crate::ids::Role;
+use crate::limits::{PACKETS_PER_TURN, SERVED_MAX};
+use crate::link::{LinkState, ReplyBody, take_turn};
+use crate::load_wire;
+use crate::payload::Payload;
+use crate::pending::CallId;
+use crate::replier::Replier;
+use crate::service::{IncomingCall, Service};
+use crate::shared::note;
+use crate::wire::{CallRefusal, RequestPrefix, take_payload_bytes};
+
+pub(crate) struct LinkReader {
+    state: Arc<LinkState>,
+    receiver: PacketReceiver,
+    service: Arc<dyn Service>,
+    requests: Assemblies<Request>,
+    replies: Assemblies<Bytes>,
+}
+
+/// A request that waits for the rest of its payload.
+#[derive(Debug)]
+struct Request {
+    id: u64,
+    kind: u16,
+    head: Bytes,
+    deadline: Deadline,
+}
+
+impl LinkReader {
+    pub(crate) fn new(
+        state: Arc<LinkState>,
+        receiver: PacketReceiver,
+        service: Arc<dyn Service>,
+    ) -> Self {
+        Self {
+            state,
+            receiver,
+            service,
+            requests: Assemblies::default(),
+            replies: Assemblies::default(),
+        }
+    }
+
+    /// Reads until the connection ends, then ends the calls that wait for answers on it.
+    pub(crate) async fn run(mut self) {
+        let reason = loop {
+            if let Err(reason) = self.turn().await {
+                break reason;
+            }
+        };
+        tracing::debug!(remote = %self.state.remote.address, %reason, "link ended");
+        self.state.end_calls();
+    }
+
+    /// Handles what has arrived, then lets others run if it was much.
+    async fn turn(&mut self) -> Result<(), CloseReason> {
+        // A client that does not read its answers gets no further calls served; servers must be
+        // heard always, for both ends answer each other.
+        if self.state.remote.role == Role::Client && !self.state.sender.has_room() {
+            // At the end of the connection the receiver says why.
+            self.state.sender.room().await.unwrap_or_else(|_| ());
+        }
+        let first = self.receiver.next().await?;
+        let now = Instant::now();
+        self.state.note_heard(now);
+        self.handle(first, now)?;
+        for _ in 1..PACKETS_PER_TURN {
+            match self.receiver.next_ready()? {
+                Some(packet) => self.handle(packet, now)?,
+                None => return Ok(()),
+            }
+        }
+        take_turn().await;
+        Ok(())
+    }
+
+    fn handle(&mut self, packet: Packet, now: Instant) -> Result<(), CloseReason> {
+        match packet.kind {
+            PacketKind::Request => return self.request(packet, now),
+            PacketKind::Reply => return self.reply(packet),
+            PacketKind::Chunk => return self.chunk(packet),
+            PacketKind::Cancel => {
+                if !self.requests.forget(packet.request_id) {
+                    self.state.cancelled.note(packet.request_id);
+                }
+            }
+            PacketKind::Ping => {
+                let load = load_wire::to_wire(self.state.shared.load());
+                self.state
+                    .send_control(PacketKind::Pong, packet.request_id, &load);
+            }
+            PacketKind::Pong => {
+                self.state
+                    .note_pong(packet.request_id, load_wire::from_wire(&packet.head));
+            }
+            // The connection is read on: what was sent before the goodbye may still come.
+            PacketKind::Goodbye => self.state.has_goodbye.store(true, Ordering::Relaxed),
+            PacketKind::Hello | PacketKind::Proof | PacketKind::Refusal => {
+                return Err(self.broken());
+            }
+        }
+        Ok(())
+    }
+
+    /// The other end does not keep to the protocol.
+    fn broken(&self) -> CloseReason {
+        self.state.sender.close(CloseReason::Unexpected);
+        CloseReason::Unexpected
+    }
+
+    fn request(&mut self, packet: Packet, now: Instant) -> Result<(), CloseReason> {
+        let Packet {
+            flags,
+            request_id: id,
+            mut head,
+            payload,
+            ..
+        } = packet;
+        let Some(prefix) = RequestPrefix::take(&mut head) else {
+            return Err(self.broken());
+        };
+        let deadline =
+            Deadline::at(now + std::time::Duration::from_millis(prefix.remaining_ms.into()));
+        let kind = prefix.kind;
+        if let Some(refusal) = self.refusal(kind) {
+            self.state.refuse(id, refusal);
+            return Ok(());
+        }
+        let request = Request {
+            id,
+            kind,
+            head,
+            deadline,
+        };
+        if !flags.contains(Flags::MORE) {
+            self.serve(request, Payload::from(payload));
+            return Ok(());
+        }
+        match self
+            .requests
+            .begin(id, request, prefix.payload_bytes as usize)
+        {
+            Ok(()) => {}
+            Err((AssemblyFault::TooLarge, _)) => self.state.refuse(id, CallRefusal::TooLarge),
+            Err((AssemblyFault::Full, _)) => {
+                note(&self.state.shared.calls.full);
+                self.state.refuse(id, CallRefusal::Full);
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, kind: u16) -> Option<CallRefusal> {
+        if !self.service.is_allowed(kind, self.state.remote.role) {
+            note(&self.state.shared.calls.not_allowed);
+            return Some(CallRefusal::NotAllowed(kind));
+        }
+        if self.state.served.load(Ordering::Relaxed) >= SERVED_MAX {
+            note(&self.state.shared.calls.full);
+            return Some(CallRefusal::Full);
+        }
+        None
+    }
+
+    fn serve(&self, request: Request, payload: Payload) {
+        self.service.serve(IncomingCall {
+            from: self.state.remote.clone(),
+            kind: request.kind,
+            head: request.head,
+            payload,
+            deadline: request.deadline,
+            reply: Replier::remote(Arc::clone(&self.state), request.id),
+        });
+    }
+
+    fn reply(&mut self, packet: Packet) -> Result<(), CloseReason> {
+        let Packet {
+            flags,
+            request_id: id,
+            mut head,
+            payload,
+            ..
+        } = packet;
+        if flags.contains(Flags::REFUSED) {
+            let Some(refusal) = CallRefusal::from_wire(&head) else {
+                return Err(self.broken());
+            };
+            self.complete(id, Err(refusal.error()));
+            return Ok(());
+        }
+        if !flags.contains(Flags::MORE) {
+            self.complete(
+                id,
+                Ok(ReplyBody {
+                    head,
+                    payload: Payload::from(payload),
+                }),
+            );
+            return Ok(());
+        }
+        let Some(bytes) = take_payload_bytes(&mut head) else {
+            return Err(self.broken());
+        };
+        if !self.state.pending.is_waiting(CallId(id)) {
+            note(&self.state.shared.calls.late_answers);
+            return Ok(());
+        }
+        if self.replies.begin(id, head, bytes as usize).is_err() {
+            self.complete(id, Err(CallError::TooLarge));
+            self.state.cancel(CallId(id));
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, packet: Packet) -> Result<(), CloseReason> {
+        let is_last = !packet.flags.contains(Flags::MORE);
+        let id = packet.request_id;
+        if packet.flags.contains(Flags::OF_REPLY) {
+            match self.replies.grow(id, packet.payload, is_last) {
+                Grown::Whole(head, payload) => {
+                    self.complete(id, Ok(ReplyBody { head, payload }));
+                }
+                Grown::Partly if !self.state.pending.is_waiting(CallId(id)) => {
+                    self.replies.forget(id);
+                }
+                Grown::Partly => {}
+                Grown::Unknown => note(&self.state.shared.calls.late_chunks),
+                Grown::Wrong => return Err(self.broken()),
+            }
+            return Ok(());
+        }
+        match self.requests.grow(id, packet.payload, is_last) {
+            Grown::Whole(request, payload) => self.serve(request, payload),
+            Grown::Partly => {}
+            Grown::Unknown => note(&self.state.shared.calls.late_chunks),
+            Grown::Wrong => return Err(self.broken()),
+        }
+        Ok(())
+    }
+
+    fn complete(&self, id: u64, answer: Result<ReplyBody, CallError>) {
+        if !self.state.pending.complete(CallId(id), answer) {
+            note(&self.state.shared.calls.late_answers);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How calls look inside packets: what precedes the head of a request and a reply
+//! (`docs/WIRE.md`).
+
+use bytes::{Buf, Bytes};
+
+use crate::errors::CallError;
+
+/// What precedes the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestPrefix {
+    pub(crate) kind: u16,
+    /// How long the caller waits, from when it sent.
+    pub(crate) remaining_ms: u32,
+    /// All payload bytes, those in chunks included.
+    pub(crate) payload_bytes: u32,
+}
+
+impl RequestPrefix {
+    pub(crate) const BYTES: usize = 10;
+
+    pub(crate) fn to_wire(self) -> [u8; Self::BYTES] {
+        let mut wire = [0; Self::BYTES];
+        wire[0..2].copy_from_slice(&self.kind.to_le_bytes());
+        wire[2..6].copy_from_slice(&self.remaining_ms.to_le_bytes());
+        wire[6..10].copy_from_slice(&self.payload_bytes.to_le_bytes());
+        wire
+    }
+
+    /// Takes the prefix off the front of a head; `None` when the head is too short.
+    pub(crate) fn take(head: &mut Bytes) -> Option<Self> {
+        if head.len() < Self::BYTES {
+            return None;
+        }
+        Some(Self {
+            kind: head.get_u16_le(),
+            remaining_ms: head.get_u32_le(),
+            payload_bytes: head.get_u32_le(),
+        })
+    }
+}
+
+/// Takes the payload's length off the front of the head of a reply whose payload is in chunks.
+pub(crate) fn take_payload_bytes(head: &mut Bytes) -> Option<u32> {
+    (head.len() >= 4).then(|| head.get_u32_le())
+}
+
+/// Why a call was not answered, as it travels in a refusing reply: one byte and the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallRefusal {
+    NotAllowed(u16),
+    Full,
+    /// The service dropped the call unanswered.
+    Dropped,
+    TooLarge,
+}
+
+impl CallRefusal {
+    pub(crate) const BYTES: usize = 3;
+
+    pub(crate) fn to_wire(self) -> [u8; Self::BYTES] {
+        let (code, kind) = match self {
+            Self::NotAllowed(kind) => (1, kind),
+            Self::Full => (2, 0),
+            Self::Dropped => (3, 0),
+            Self::TooLarge => (4, 0),
+        };
+        let [low, high] = u16::to_le_bytes(kind);
+        [code, low, high]
+    }
+
+    pub(crate) fn from_wire(head: &[u8]) -> Option<Self> {
+        let [code, low, high] = *head else {
+            return None;
+        };
+        Some(match code {
+            1 => Self::NotAllowed(u16::from_le_bytes([low, high])),
+            2 => Self::Full,
+            3 => Self::Dropped,
+            4 => Self::TooLarge,
+            _ => return None,
+        })
+    }
+
+    /// What the caller sees.
+    pub(crate) fn error(self) -> CallError {
+        match self {
+            Self::NotAllowed(kind) => CallError::NotAllowed(kind),
+            Self::Full => CallError::Full,
+            Self::Dropped => CallError::Lost { maybe_done: true },
+            Self::TooLarge => CallError::TooLarge,
+        }
+    }
+}
