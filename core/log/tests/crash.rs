@@ -135,12 +135,7 @@ fn crash_and_check(number: u64, fault: Fault, loss: CrashLoss) {
     }
     // Crash, go on for a while, crash again: what the first left behind must not come back.
     let disk = disk.crash(loss);
-    let names = disk.list(Path::new(DIR));
     let (log, seen) = open(&as_disk(&disk));
-    eprintln!(
-        "crash {fault:?} {loss:?} at {number}: {:?}  {names:?}",
-        log.replay_report()
-    );
     check(&known, &seen);
     assert!(
         log.replay_report()
@@ -152,12 +147,7 @@ fn crash_and_check(number: u64, fault: Fault, loss: CrashLoss) {
     run(&log, &mut known, 20);
     let disk = disk.crash(loss);
     log.close();
-    let names = disk.list(Path::new(DIR));
     let (log, seen) = open(&as_disk(&disk));
-    eprintln!(
-        "crash {fault:?} {loss:?} at {number}: {:?}  {names:?}",
-        log.replay_report()
-    );
     check(&known, &seen);
     assert!(
         log.replay_report()
