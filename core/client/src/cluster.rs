@@ -1,0 +1,81 @@
+//! The calls on the cluster: users and the servers' status.
+
+use sdfs_server_group::UserKey;
+use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, UserListed};
+use sdfs_types::calls::status::{GetStatus, ServerStatus};
+use sdfs_types::{PathRight, ServerId};
+
+use crate::client::Client;
+use crate::error::Error;
+
+impl Client {
+    /// Adds a user or changes one; without a key the present one stays.
+    ///
+    /// # Errors
+    /// `Denied`, `NoSuchUser` for a new user without a key as [`Error::Refused`].
+    pub async fn put_user(
+        &self,
+        name: &str,
+        key: Option<UserKey>,
+        rights: Vec<PathRight>,
+    ) -> Result<(), Error> {
+        let call = PutUser {
+            request: self.request(),
+            name: name.into(),
+            key: key.map(|key| key.0),
+            rights,
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+
+    /// Takes a user away.
+    ///
+    /// # Errors
+    /// `Denied`, `NoSuchUser` as [`Error::Refused`].
+    pub async fn delete_user(&self, name: &str) -> Result<(), Error> {
+        let call = DeleteUser {
+            request: self.request(),
+            name: name.into(),
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+
+    /// Who the users are and what they may do.
+    ///
+    /// # Errors
+    /// `Denied` as [`Error::Refused`].
+    pub async fn list_users(&self) -> Result<Vec<UserListed>, Error> {
+        self.ask(&ListUsers {}, None).await
+    }
+
+    /// How a server is, in its own words; no other server is asked in its place.
+    ///
+    /// # Errors
+    /// [`Error::UnknownServer`], [`Error::Unreachable`], [`Error::Deadline`].
+    pub async fn status(&self, server: &str) -> Result<ServerStatus, Error> {
+        let topology = self.shared.pool.topology();
+        match topology.named(server) {
+            Some(place) => self.ask_at(place.address, &GetStatus {}).await,
+            None => Err(Error::UnknownServer {
+                name: server.into(),
+            }),
+        }
+    }
+
+    /// How the mserver is that this client talks to.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Deadline`].
+    pub async fn own_status(&self) -> Result<ServerStatus, Error> {
+        self.ask(&GetStatus {}, None).await
+    }
+
+    /// The name of a server this client knows.
+    pub fn server_name(&self, server: ServerId) -> Option<String> {
+        self.shared
+            .pool
+            .topology()
+            .place(server)
+            .map(|place| place.name.to_string())
+    }
+}

@@ -1,0 +1,68 @@
+//! The file store for programs: an asynchronous client on any tokio runtime.
+//!
+//! Holds links to servers, what they told, how calls are repeated, and how bytes become blocks
+//! and blocks bytes. Holds no server, decides nothing about the cluster and keeps nothing on
+//! disk.
+//!
+//! ```no_run
+//! # async fn example(config: std::sync::Arc<sdfs_client::Config>)
+//! # -> Result<(), Box<dyn std::error::Error>> {
+//! use sdfs_client::{Client, PutOptions};
+//!
+//! let client = Client::connect_admin(config).await?;
+//! client.put("/hello", "world", PutOptions::default()).await?;
+//! assert_eq!(client.get("/hello").await?, "world");
+//! client.delete("/hello").await?;
+//! # Ok(()) }
+//! ```
+
+mod blocks;
+mod client;
+mod cluster;
+mod counters;
+mod error;
+mod extent;
+mod fetch;
+mod file;
+mod get;
+mod journey;
+pub mod limits;
+mod list;
+mod names;
+mod nearest;
+mod options;
+mod pause;
+mod pool;
+mod probe;
+mod put;
+mod ranking;
+mod read_ahead;
+mod retry;
+mod rewrite;
+mod source;
+mod store;
+mod stream;
+mod topology;
+mod trouble;
+mod upload;
+mod verify;
+mod version;
+mod volumes;
+mod writer;
+
+pub use blocks::{Committed, Created};
+pub use client::Client;
+pub use counters::Counters;
+pub use error::{CopyCause, Error, UnknownCause};
+pub use file::File;
+pub use list::Entries;
+pub use options::{CallOptions, ClientOptions, CreateOptions, OnConflict, PutOptions, Servers};
+pub use stream::ByteStream;
+pub use writer::FileWriter;
+
+pub use sdfs_server_group::{Config, UserKey};
+pub use sdfs_types::calls::blocks::Durability;
+pub use sdfs_types::calls::names::{DirectoryEntry, DirectoryPage, FileStat, Freshness};
+pub use sdfs_types::{
+    Attributes, BlockIndex, BlockSize, FileMetaData, FileMetaMetaData, OpenFile, Refusal, RequestId,
+};

@@ -1,0 +1,147 @@
+//! The calls on names: stat, delete, rename, directories, attributes, quotas.
+
+use sdfs_types::calls::names::{
+    DeleteFile, FileDeleted, FileStat, MakeDirectory, Quota, Rename, SetAttributes, SetQuota, Stat,
+};
+use sdfs_types::{Attributes, FileMetaData, FileMetaMetaData, FilePath};
+
+use crate::client::Client;
+use crate::error::Error;
+
+impl Client {
+    /// What a name stands for.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied` as [`Error::Refused`].
+    pub async fn stat(&self, path: &str) -> Result<FileStat, Error> {
+        let call = Stat {
+            path: FilePath::parse(path)?,
+            freshness: self.options.freshness,
+        };
+        self.ask(&call, None).await
+    }
+
+    /// Deletes a file or an empty directory.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotEmpty`, `Denied` as [`Error::Refused`].
+    pub async fn delete(&self, path: &str) -> Result<FileDeleted, Error> {
+        self.delete_entry(path, false).await
+    }
+
+    /// Deletes a file, or a directory with everything in it.
+    ///
+    /// # Errors
+    /// `NotFound`, `Denied` as [`Error::Refused`].
+    pub async fn delete_all(&self, path: &str) -> Result<FileDeleted, Error> {
+        self.delete_entry(path, true).await
+    }
+
+    /// Gives a file or directory a name that is free.
+    ///
+    /// # Errors
+    /// `NotFound`, `Exists`, `IntoItself`, `Denied` as [`Error::Refused`].
+    pub async fn rename(&self, from: &str, to: &str) -> Result<FileMetaMetaData, Error> {
+        self.rename_entry(from, to, false).await
+    }
+
+    /// Gives a file a name that may be another file's, which is deleted by it.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsDirectory`, `IntoItself`, `Denied` as [`Error::Refused`].
+    pub async fn rename_over(&self, from: &str, to: &str) -> Result<FileMetaMetaData, Error> {
+        self.rename_entry(from, to, true).await
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// `Exists`, `NotFound` for a missing one above it, `Denied` as [`Error::Refused`].
+    pub async fn mkdir(&self, path: &str) -> Result<FileMetaMetaData, Error> {
+        self.make_directory(path, false).await
+    }
+
+    /// Makes a directory and the missing ones above it; content when it exists.
+    ///
+    /// # Errors
+    /// `NotDirectory`, `Denied` as [`Error::Refused`].
+    pub async fn mkdir_all(&self, path: &str) -> Result<FileMetaMetaData, Error> {
+        self.make_directory(path, true).await
+    }
+
+    /// Sets attributes of a file and takes others away.
+    ///
+    /// # Errors
+    /// `NotFound`, `OutOfRange` when they become too many bytes, `Denied` as
+    /// [`Error::Refused`].
+    pub async fn set_attributes(
+        &self,
+        path: &str,
+        set: Attributes,
+        remove: &[&str],
+    ) -> Result<FileMetaData, Error> {
+        let call = SetAttributes {
+            request: self.request(),
+            path: FilePath::parse(path)?,
+            set,
+            remove: remove.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+
+    /// Sets or lifts (`None`) the quota of a directory: files and declared bytes below it.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotDirectory`, `Denied` as [`Error::Refused`].
+    pub async fn set_quota(
+        &self,
+        path: &str,
+        files_max: Option<u64>,
+        bytes_max: Option<u64>,
+    ) -> Result<Quota, Error> {
+        let path = FilePath::parse(path)?;
+        let call = SetQuota {
+            request: self.request(),
+            path,
+            files_max,
+            bytes_max,
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+
+    async fn delete_entry(&self, path: &str, recursive: bool) -> Result<FileDeleted, Error> {
+        let path = FilePath::parse(path)?;
+        let call = DeleteFile {
+            request: self.request(),
+            path,
+            recursive,
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+
+    async fn rename_entry(
+        &self,
+        from: &str,
+        to: &str,
+        replace: bool,
+    ) -> Result<FileMetaMetaData, Error> {
+        let (from, to) = (FilePath::parse(from)?, FilePath::parse(to)?);
+        let call = Rename {
+            request: self.request(),
+            from,
+            to,
+            replace,
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+
+    async fn make_directory(&self, path: &str, parents: bool) -> Result<FileMetaMetaData, Error> {
+        let path = FilePath::parse(path)?;
+        let call = MakeDirectory {
+            request: self.request(),
+            path,
+            parents,
+        };
+        self.ask(&call, Some(call.request)).await
+    }
+}

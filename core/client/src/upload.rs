@@ -1,0 +1,243 @@
+//! A new file on its way: its blocks are written as they come, several at once, and become a
+//! file with one call at the end.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use sdfs_server_group::Payload;
+use sdfs_types::calls::names::{BeginPut, FinishPut, PutBegun, PutFinished};
+use sdfs_types::limits::FILE_BLOCKS_MAX;
+use sdfs_types::{BlockEntry, BlockIndex, BlockVersion, Digest, FileMetaMetaData, FilePath};
+
+use crate::client::Client;
+use crate::error::{CopyCause, Error};
+use crate::extent::Part;
+use crate::fetch::{FetchFault, Wanted};
+use crate::limits::{REFRESHES_MAX, WINDOW_BYTES};
+use crate::options::PutOptions;
+use crate::store::Target;
+use crate::version::VersionChoice;
+
+type OneBlock = BoxFuture<'static, (BlockIndex, u64, Result<BlockEntry, Error>)>;
+
+/// A put under way.
+pub(crate) struct Upload {
+    client: Client,
+    begin: BeginPut,
+    begun: PutBegun,
+    target: Arc<Target>,
+    entries: Vec<BlockEntry>,
+    size_bytes: u64,
+    hasher: Option<blake3::Hasher>,
+    in_flight: FuturesUnordered<OneBlock>,
+    in_flight_bytes: u64,
+}
+
+impl Upload {
+    /// Asks where the blocks go; the vote on the name runs meanwhile.
+    pub(crate) async fn begin(
+        client: &Client,
+        path: FilePath,
+        options: &PutOptions,
+    ) -> Result<Upload, Error> {
+        let begin = BeginPut {
+            request: client.request(),
+            path,
+            size_bytes: options.size_bytes,
+            options: options.file(),
+            replace: options.replace,
+        };
+        let begun = client.ask(&begin, Some(begin.request)).await?;
+        client.shared.learn_volumes(&begun.plan);
+        Ok(Upload {
+            client: client.clone(),
+            target: Arc::new(Target::of_put(begin.clone(), &begun)),
+            begin,
+            begun,
+            entries: Vec::new(),
+            size_bytes: 0,
+            hasher: options.digest.then(blake3::Hasher::new),
+            in_flight: FuturesUnordered::new(),
+            in_flight_bytes: 0,
+        })
+    }
+
+    /// Length of every block but the last.
+    pub(crate) fn block_bytes(&self) -> usize {
+        usize::try_from(self.begun.block_size.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether one more block may be added now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.in_flight_bytes < WINDOW_BYTES
+    }
+
+    /// Whether blocks are on their way.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Sends the next block off. All but the last one are as long as blocks are.
+    pub(crate) fn add(&mut self, data: Payload) -> Result<(), Error> {
+        let Ok(index) = u16::try_from(self.entries.len()) else {
+            return Err(Error::OutOfRange {
+                what: "the number of blocks of this file",
+                value: self.entries.len() as u64 + 1,
+                max: FILE_BLOCKS_MAX.into(),
+            });
+        };
+        self.digest(&data);
+        let bytes = data.len() as u64;
+        self.size_bytes += bytes;
+        self.in_flight_bytes += bytes;
+        self.entries.push(BlockEntry::default());
+        let (client, target) = (self.client.clone(), Arc::clone(&self.target));
+        self.in_flight.push(Box::pin(async move {
+            let block = BlockIndex(index);
+            let choice = VersionChoice::after(BlockVersion::NONE);
+            (
+                block,
+                bytes,
+                client.store(&target, block, choice, data).await,
+            )
+        }));
+        Ok(())
+    }
+
+    /// The only block of a small file, without what several at once need.
+    pub(crate) async fn only_block(&mut self, data: Payload) -> Result<(), Error> {
+        self.digest(&data);
+        self.size_bytes = data.len() as u64;
+        let choice = VersionChoice::after(BlockVersion::NONE);
+        self.entries = vec![
+            self.client
+                .store(&self.target, BlockIndex(0), choice, data)
+                .await?,
+        ];
+        Ok(())
+    }
+
+    fn digest(&mut self, data: &Payload) {
+        if let Some(hasher) = &mut self.hasher {
+            for piece in data.pieces() {
+                hasher.update(piece);
+            }
+        }
+    }
+
+    /// Waits for one of the blocks under way; `None` when there is none.
+    pub(crate) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+        self.in_flight.poll_next_unpin(cx).map(|stored| {
+            stored.map(|(block, bytes, outcome)| {
+                self.in_flight_bytes -= bytes;
+                let entry = outcome?;
+                if let Some(kept) = self.entries.get_mut(usize::from(block.0)) {
+                    *kept = entry;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// As [`Upload::poll_stored`].
+    pub(crate) async fn stored(&mut self) -> Option<Result<(), Error>> {
+        std::future::poll_fn(|cx| self.poll_stored(cx)).await
+    }
+
+    /// Waits for all blocks and makes them a file.
+    pub(crate) async fn finish(mut self) -> Result<FileMetaMetaData, Error> {
+        while let Some(stored) = self.stored().await {
+            stored?;
+        }
+        let digest = self
+            .hasher
+            .as_ref()
+            .map(|hasher| *hasher.finalize().as_bytes());
+        for _ in 0..REFRESHES_MAX {
+            let call = self.call(digest.map(Digest::Blake3));
+            match self.client.ask(&call, Some(call.request)).await? {
+                PutFinished::Done { name } => return Ok(name),
+                PutFinished::Redo { begun } => self.redo(begun).await?,
+            }
+        }
+        let busy = "the name is replaced over and over by others".to_owned();
+        Err(Error::Refused(sdfs_types::Refusal::Busy { why: busy }))
+    }
+
+    fn call(&self, digest: Option<Digest>) -> FinishPut {
+        FinishPut {
+            request: self.begin.request,
+            path: self.begin.path.clone(),
+            descriptor: self.begun.descriptor,
+            block_size: self.begun.block_size,
+            locate: self.begun.locate.clone(),
+            grant: self.target.grant(),
+            size_bytes: self.size_bytes,
+            blocks: self.entries.clone(),
+            digest,
+            options: self.begin.options.clone(),
+            replace: self.begin.replace,
+        }
+    }
+
+    /// Writes the blocks again under another descriptor, from what is stored: the source of the
+    /// bytes may be gone by now.
+    async fn redo(&mut self, begun: PutBegun) -> Result<(), Error> {
+        self.client.shared.learn_volumes(&begun.plan);
+        let new = Arc::new(Target::of_put(self.begin.clone(), &begun));
+        let old = std::mem::replace(&mut self.target, new);
+        let grant = old.grant();
+        let client = self.client.clone();
+        let path = self.begin.path.clone();
+        let copies = (0u16..).zip(self.entries.clone()).map(|(index, entry)| {
+            let part = Part {
+                block: BlockIndex(index),
+                offset_bytes: 0,
+                length_bytes: entry.length_bytes,
+            };
+            let wanted = Wanted {
+                file: old.descriptor,
+                grant,
+                entry,
+                part,
+            };
+            let (client, target, path) = (client.clone(), Arc::clone(&self.target), path.clone());
+            async move {
+                let data = client
+                    .fetch(&wanted)
+                    .await
+                    .map_err(|fault| again(fault, &wanted, path))?;
+                let choice = VersionChoice::after(BlockVersion::NONE);
+                client.store(&target, wanted.part.block, choice, data).await
+            }
+        });
+        let at_once = WINDOW_BYTES / begun.block_size.bytes();
+        let at_once = usize::try_from(at_once.max(1)).unwrap_or(1);
+        let mut copied = futures::stream::iter(copies).buffered(at_once);
+        let mut entries = Vec::with_capacity(self.entries.len());
+        while let Some(entry) = copied.next().await {
+            entries.push(entry?);
+        }
+        drop(copied);
+        self.entries = entries;
+        self.begun = begun;
+        Ok(())
+    }
+}
+
+fn again(fault: FetchFault, wanted: &Wanted, path: FilePath) -> Error {
+    let last = match fault {
+        FetchFault::Failed(error) => return error,
+        FetchFault::NoCopy(last) => last,
+        FetchFault::Stale => CopyCause::Missing,
+        FetchFault::NotGranted => CopyCause::Refused(sdfs_types::Refusal::NotGranted),
+    };
+    Error::NoCopy {
+        path,
+        block: wanted.part.block,
+        last,
+    }
+}
