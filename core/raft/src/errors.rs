@@ -1,5 +1,6 @@
 //! Why raft operations failed.
 
+use crate::group_store::GroupStoreError;
 use crate::ids::GroupId;
 use sdfs_server_group::ServerId;
 use sdfs_store::StoreError;
@@ -149,6 +150,33 @@ pub enum StartError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store's own notes of raft are not what this program writes.
+    #[error(
+        "the value of {key} in keyspace {keyspace} of the store is not understood: remove this \
+         server from the cluster, empty its space and let it join again"
+    )]
+    StoreDamaged {
+        /// The keyspace.
+        keyspace: String,
+        /// The key.
+        key: String,
+    },
+    /// openraft could not begin from what log and store hold.
+    #[error("group {group}: {source}")]
+    Group {
+        /// The group.
+        group: GroupId,
+        /// What openraft said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The log failed while it was opened.
+    #[error("the raft log in {dir} failed: {source}")]
+    LogFailed {
+        /// Where the log is.
+        dir: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
     /// Two groups have the same number.
     #[error("group {0} is listed twice")]
     DuplicateGroup(GroupId),
@@ -158,6 +186,15 @@ pub enum StartError {
     /// The system has no randomness to give.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
+}
+
+impl From<GroupStoreError> for StartError {
+    fn from(error: GroupStoreError) -> Self {
+        match error {
+            GroupStoreError::Store(error) => Self::Store(error),
+            GroupStoreError::Malformed { keyspace, key } => Self::StoreDamaged { keyspace, key },
+        }
+    }
 }
 
 /// What is wrong with a log.
@@ -194,17 +231,17 @@ pub enum LogDamage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The other members know this server as a voter whose log held entries, and it holds none.
+    /// Another server knows an earlier life of this one, whose log is gone.
     #[error(
-        "group {group} exists and server {me} is a voter of it, but its raft log is gone: voting \
-         now could undo what the cluster agreed on. Remove server {me} from the cluster, empty \
-         its space and let it join again"
+        "server {known_by} knows server {me} by another log than the one here: the log of this \
+         server was lost, and voting without it could undo what the cluster agreed on. Put the \
+         directory back; if it is lost, remove server {me} from the cluster and let it join again"
     )]
     LogLost {
-        /// The group.
-        group: GroupId,
         /// This server.
         me: ServerId,
+        /// Who knew the earlier life.
+        known_by: ServerId,
     },
     /// Log, store or state machine failed; the cause was logged.
     #[error("group {group} stopped because its log, store or state machine failed")]

@@ -1,21 +1,109 @@
 //! The handle to all groups of a process.
 
+use crate::answer::answer;
 use crate::errors::{MemberError, ProposeError, ReadError, StartError, StopReason};
+use crate::forward::{Forward, Stopped, propose_here};
+use crate::group::{Group, Member};
+use crate::group_store::GroupStores;
 use crate::ids::GroupId;
+use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST};
+use crate::members;
+use crate::messages::Outcome;
 use crate::options::RaftOptions;
+use crate::owner::Owner;
+use crate::raft_log::RaftLog;
+use crate::record::Life;
+use crate::snapshot::persist;
+use crate::start::{Parts, start};
 use crate::status::{LeaderView, RaftStatus};
+use crate::tend::transfer;
+use crate::wire::Wire;
 use bytes::Bytes;
+use sdfs_log::Disk;
 use sdfs_server_group::{Deadline, IncomingCall, ServerId};
 use sdfs_store::Keyspace;
-use std::ops::RangeInclusive;
-use tokio::sync::watch;
-
-/// The kinds of calls that belong to [`RaftGroups::serve`]. Servers only.
-pub const CALL_KINDS: RangeInclusive<u16> = 0x0100..=0x01ff;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout_at};
 
 /// All raft groups of this process. Cheap to clone; all clones are the same groups.
 #[derive(Clone)]
-pub struct RaftGroups {}
+pub struct RaftGroups(Arc<Shared>);
+
+/// What the tasks of all groups share.
+pub(crate) struct Shared {
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
+    pub(crate) log: RaftLog,
+    pub(crate) stores: GroupStores,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    /// As it was at start; whether it is registered now is in `registered`.
+    pub(crate) owner: Owner,
+    pub(crate) registered: watch::Sender<bool>,
+    pub(crate) stopped: watch::Sender<Option<StopReason>>,
+    /// For ending them; touched at start and stop.
+    pub(crate) tasks: Mutex<Vec<AbortHandle>>,
+}
+
+impl Shared {
+    pub(crate) fn me(&self) -> ServerId {
+        self.wire.me()
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.owner.life
+    }
+
+    pub(crate) fn is_registered(&self) -> bool {
+        *self.registered.borrow()
+    }
+
+    /// Notes durably that a majority knows this server, which may take part from now on.
+    pub(crate) fn set_registered(&self) -> Result<(), StartError> {
+        let owner = Owner {
+            is_registered: true,
+            ..self.owner
+        };
+        owner.write(self.disk.as_ref(), &self.dir)?;
+        self.registered.send_replace(true);
+        Ok(())
+    }
+
+    /// The groups of which this server has anything.
+    pub(crate) fn existing_groups(&self) -> Vec<GroupId> {
+        let members = self.groups.values().filter(|group| group.member.is_some());
+        let begun = members.filter(|group| !self.log.with(group.id, |log| log.is_blank()));
+        begun.map(|group| group.id).collect()
+    }
+
+    /// Notes why raft stopped; the first reason stays.
+    pub(crate) fn stop_with(&self, reason: StopReason) {
+        self.stopped.send_if_modified(|stopped| {
+            let is_first = stopped.is_none();
+            if is_first {
+                if reason != StopReason::Asked {
+                    tracing::error!(%reason, "raft has stopped");
+                }
+                *stopped = Some(reason);
+            }
+            is_first
+        });
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = tokio::spawn(task).abort_handle();
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(handle);
+    }
+}
 
 impl RaftGroups {
     /// Opens the log and the groups and returns at once; each group then finds its members by
@@ -24,8 +112,30 @@ impl RaftGroups {
     ///
     /// # Errors
     /// See [`StartError`]: each variant says what an operator can do.
-    pub async fn start(_options: RaftOptions) -> Result<Self, StartError> {
-        Err(StartError::Timers)
+    pub async fn start(options: RaftOptions) -> Result<Self, StartError> {
+        let RaftOptions {
+            mesh,
+            disk,
+            dir,
+            store,
+            timers,
+            groups,
+        } = options;
+        Self::start_on(
+            Arc::new(mesh),
+            Parts {
+                disk,
+                dir,
+                store,
+                timers,
+                groups,
+            },
+        )
+        .await
+    }
+
+    pub(crate) async fn start_on(wire: Arc<dyn Wire>, parts: Parts) -> Result<Self, StartError> {
+        Ok(Self(start(wire, parts).await?))
     }
 
     /// Commits `command` in `group` and gives its answer once the leader has applied it.
@@ -45,10 +155,47 @@ impl RaftGroups {
     pub async fn propose(
         &self,
         group: GroupId,
-        _command: Bytes,
-        _deadline: Deadline,
+        command: Bytes,
+        deadline: Deadline,
     ) -> Result<Bytes, ProposeError> {
-        Err(ProposeError::UnknownGroup(group))
+        let group = self
+            .0
+            .groups
+            .get(&group)
+            .ok_or(ProposeError::UnknownGroup(group))?;
+        let (bytes, limit) = (command.len(), COMMAND_BYTES_MAX);
+        if bytes > limit {
+            return Err(ProposeError::TooLarge { bytes, limit });
+        }
+        let mut view = group.view.subscribe();
+        let mut may_be_done = false;
+        let mut wait = RETRY_FIRST;
+        loop {
+            view.mark_unchanged();
+            match timeout_at(deadline.instant(), try_propose(group, command.clone())).await {
+                Err(_) => return Err(ProposeError::Unknown),
+                Ok(Ok(Outcome::Done(answer))) => return Ok(answer),
+                // What was tried before may still be applied.
+                Ok(Err(_)) if may_be_done => return Err(ProposeError::Unknown),
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(Outcome::Unknown)) => may_be_done = true,
+                Ok(Ok(Outcome::NotDone)) => {}
+            }
+            if deadline.is_over() {
+                let unknown = if may_be_done {
+                    ProposeError::Unknown
+                } else {
+                    ProposeError::NotSent
+                };
+                return Err(unknown);
+            }
+            // A new leader is worth trying at once; without one, tries become rarer.
+            tokio::select! {
+                () = sleep(wait.min(deadline.remaining())) => {}
+                _ = view.changed() => {}
+            }
+            wait = (wait * 2).min(RETRY_LAST);
+        }
     }
 
     /// After this returns, the local state machine holds every command that had been answered
@@ -57,45 +204,50 @@ impl RaftGroups {
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub async fn read_barrier(&self, group: GroupId, _deadline: Deadline) -> Result<(), ReadError> {
-        Err(ReadError::NotMember(group))
+    pub async fn read_barrier(&self, group: GroupId, deadline: Deadline) -> Result<(), ReadError> {
+        let member = self.member(group).ok_or(ReadError::NotMember(group))?;
+        let (told, passed) = oneshot::channel();
+        let waited = timeout_at(deadline.instant(), async {
+            member
+                .barriers
+                .send(told)
+                .await
+                .map_err(|_| ReadError::Stopped)?;
+            passed.await.map_err(|_| ReadError::Stopped)
+        });
+        waited.await.unwrap_or(Err(ReadError::Deadline))
     }
 
     /// The group's leader, as far as known here.
     #[must_use]
-    pub fn leader(&self, _group: GroupId) -> Option<ServerId> {
-        None
+    pub fn leader(&self, group: GroupId) -> Option<ServerId> {
+        self.0.groups.get(&group)?.leader()
     }
 
     /// Whether this server leads the group, as far as known here.
     #[must_use]
-    pub fn is_leader(&self, _group: GroupId) -> bool {
-        false
+    pub fn is_leader(&self, group: GroupId) -> bool {
+        self.member(group)
+            .is_some_and(|member| member.raft.is_leader())
     }
 
     /// Who leads, and every change of it from now on; `None` for an unknown group.
     #[must_use]
-    pub fn watch(&self, _group: GroupId) -> Option<watch::Receiver<LeaderView>> {
-        None
+    pub fn watch(&self, group: GroupId) -> Option<watch::Receiver<LeaderView>> {
+        Some(self.0.groups.get(&group)?.view.subscribe())
     }
 
     /// The keyspace of the group's state machine as it is now; `None` where there is no state. A
     /// snapshot from the leader replaces it: ask again for each read.
     #[must_use]
-    pub fn keyspace(&self, _group: GroupId) -> Option<Keyspace> {
-        None
+    pub fn keyspace(&self, group: GroupId) -> Option<Keyspace> {
+        Some(self.member(group)?.current.get())
     }
 
     /// All groups as they are now.
     #[must_use]
     pub fn status(&self) -> RaftStatus {
-        RaftStatus {
-            me: ServerId(0),
-            groups: Vec::new(),
-            log_segments: 0,
-            log_queued_bytes: 0,
-            log_syncs: 0,
-        }
+        crate::status::status_of(&self.0)
     }
 
     /// Asks `to` to lead the group from now on. Works at the leader only; whether it happened is
@@ -103,8 +255,10 @@ impl RaftGroups {
     ///
     /// # Errors
     /// [`MemberError::NotLeader`] elsewhere.
-    pub async fn transfer_leader(&self, group: GroupId, _to: ServerId) -> Result<(), MemberError> {
-        Err(MemberError::UnknownGroup(group))
+    pub async fn transfer_leader(&self, group: GroupId, to: ServerId) -> Result<(), MemberError> {
+        let member = self.leading(group)?;
+        transfer(&member.raft, to).await;
+        Ok(())
     }
 
     /// Adds a member: as a learner first, and once it has caught up as a voter if `is_voter`.
@@ -115,11 +269,15 @@ impl RaftGroups {
     pub async fn add_member(
         &self,
         group: GroupId,
-        _server: ServerId,
-        _is_voter: bool,
-        _deadline: Deadline,
+        server: ServerId,
+        is_voter: bool,
+        deadline: Deadline,
     ) -> Result<(), MemberError> {
-        Err(MemberError::UnknownGroup(group))
+        let member = self.leading(group)?;
+        let added = members::add(&member.raft, server, is_voter);
+        timeout_at(deadline.instant(), added)
+            .await
+            .unwrap_or(Err(MemberError::Deadline))
     }
 
     /// Removes a member altogether. Works at the leader only.
@@ -129,21 +287,114 @@ impl RaftGroups {
     pub async fn remove_member(
         &self,
         group: GroupId,
-        _server: ServerId,
-        _deadline: Deadline,
+        server: ServerId,
+        deadline: Deadline,
     ) -> Result<(), MemberError> {
-        Err(MemberError::UnknownGroup(group))
+        let member = self.leading(group)?;
+        let removed = members::remove(&member.raft, server);
+        timeout_at(deadline.instant(), removed)
+            .await
+            .unwrap_or(Err(MemberError::Deadline))
     }
 
-    /// Answers one call of [`CALL_KINDS`]. Never blocks: whatever takes time runs in its own task.
-    pub fn serve(&self, _call: IncomingCall) {}
+    /// Lets the number of a server that lost its log be used again: every server that is up
+    /// forgets its former life. Only after it was removed from every group, and while it does not
+    /// run; it then joins with an empty space and is added like a new server. Gives the servers
+    /// that have forgotten it: enough once no majority is without them.
+    ///
+    /// # Errors
+    /// [`MemberError::Stopped`] when this server's own store failed.
+    pub async fn forget_server(
+        &self,
+        server: ServerId,
+        deadline: Deadline,
+    ) -> Result<Vec<ServerId>, MemberError> {
+        members::forget(&self.0, server, deadline).await
+    }
 
-    /// Waits until a group has stopped for good. A server in that state must end: what it holds
-    /// can no longer be trusted to be complete.
+    /// Answers one call of [`crate::CALL_KINDS`]. Never blocks: it runs in a task of its own.
+    pub fn serve(&self, call: IncomingCall) {
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let (head, payload) = answer(&shared, call.kind, call.head, call.payload).await;
+            call.reply.send(head, payload);
+        });
+    }
+
+    /// Waits until raft has stopped for good. A server in that state must end: what it holds can
+    /// no longer be trusted to be complete.
     pub async fn stopped(&self) -> StopReason {
-        std::future::pending().await
+        let mut stopped = self.0.stopped.subscribe();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(StopReason::Asked),
+            Err(_) => StopReason::Asked,
+        }
     }
 
     /// Stops all groups, writes what is queued and persists the store.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.0.stop_with(StopReason::Asked);
+        for task in self
+            .0
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+        {
+            task.abort();
+        }
+        for group in self.0.groups.values() {
+            if let Some(member) = &group.member
+                && let Err(error) = member.raft.shutdown().await
+            {
+                tracing::warn!(group = %group.id, %error, "the group did not end cleanly");
+            }
+        }
+        let log = self.0.log.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+            tracing::warn!(%error, "the raft log did not close cleanly");
+        }
+        if let Err(error) = persist(self.0.stores.store()).await {
+            tracing::error!(%error, "the store could not be made durable");
+        }
+    }
+
+    fn member(&self, group: GroupId) -> Option<&Member> {
+        self.0.groups.get(&group)?.member.as_ref()
+    }
+
+    fn leading(&self, id: GroupId) -> Result<&Member, MemberError> {
+        let group = self
+            .0
+            .groups
+            .get(&id)
+            .ok_or(MemberError::UnknownGroup(id))?;
+        match &group.member {
+            Some(member) if member.raft.is_leader() => Ok(member),
+            _ => Err(MemberError::NotLeader(group.leader())),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+/// One try: here if this server leads, else through the queue to the leader.
+async fn try_propose(group: &Group, command: Bytes) -> Result<Outcome, ProposeError> {
+    if let Some(member) = group
+        .member
+        .as_ref()
+        .filter(|member| member.raft.is_leader())
+    {
+        let proposed = propose_here(&member.raft, command).await;
+        return proposed.map_err(|Stopped| ProposeError::Stopped);
+    }
+    let (told, outcome) = oneshot::channel();
+    match group.forwards.try_send(Forward { command, told }) {
+        Ok(()) => Ok(outcome.await.unwrap_or(Outcome::Unknown)),
+        Err(TrySendError::Full(_)) => Err(ProposeError::Full),
+        Err(TrySendError::Closed(_)) => Err(ProposeError::Stopped),
+    }
 }

@@ -4,16 +4,43 @@
 //! forwarding of proposals to leaders, linearizable reads at any member, and who leads. Does not
 //! hold what commands mean: that is each group's [`StateMachine`].
 
+mod answer;
+mod applier;
+mod barrier;
+mod entry_code;
 mod errors;
+mod forward;
+mod group;
+mod group_log;
+mod group_store;
 mod groups;
 mod ids;
+mod limits;
+mod lives;
+mod log_storage;
 mod machine;
+mod members;
+mod messages;
+mod network;
 mod options;
+mod owner;
+mod raft_log;
+mod record;
+mod recovery;
+mod snapshot;
+mod start;
 mod status;
+mod tend;
+mod types;
+mod wire;
 
-pub use errors::{MemberError, ProposeError, ReadError, StartError, StopReason};
-pub use groups::{CALL_KINDS, RaftGroups};
+#[cfg(test)]
+mod tests;
+
+pub use errors::{LogDamage, MemberError, ProposeError, ReadError, StartError, StopReason};
+pub use groups::RaftGroups;
 pub use ids::GroupId;
 pub use machine::StateMachine;
+pub use messages::CALL_KINDS;
 pub use options::{GroupSpec, RaftOptions, RaftTimers};
 pub use status::{GroupState, GroupStatus, LeaderView, MemberStatus, RaftStatus};

@@ -1,6 +1,11 @@
 //! What the groups tell about themselves.
 
+use crate::group::Group;
+use crate::groups::Shared;
 use crate::ids::GroupId;
+use crate::types::{Types, server_of};
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Instant, RaftMetrics, ServerState};
 use sdfs_server_group::ServerId;
 use serde::Serialize;
 
@@ -86,4 +91,75 @@ pub struct RaftStatus {
     pub log_queued_bytes: u64,
     /// Syncs of the log since start.
     pub log_syncs: u64,
+}
+
+/// Looks at every group.
+pub(crate) fn status_of(shared: &Shared) -> RaftStatus {
+    let (log, log_segments) = shared.log.stats();
+    RaftStatus {
+        me: shared.me(),
+        groups: shared
+            .groups
+            .values()
+            .map(|group| group_status(shared, group))
+            .collect(),
+        log_segments,
+        log_queued_bytes: log.queued_bytes,
+        log_syncs: log.commits,
+    }
+}
+
+fn group_status(shared: &Shared, group: &Group) -> GroupStatus {
+    let view = *group.view.borrow();
+    let mut status = GroupStatus {
+        group: group.id,
+        state: GroupState::Outside,
+        term: view.term,
+        leader: view.leader,
+        preferred: group.preferred,
+        last_index: None,
+        committed_index: None,
+        applied_index: None,
+        purged_index: None,
+        quorum_ms_ago: None,
+        members: Vec::new(),
+    };
+    let Some(member) = &group.member else {
+        return status;
+    };
+    let metrics = member.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    status.state = match metrics.state {
+        _ if metrics.running_state.is_err() => GroupState::Stopped,
+        _ if !shared.is_registered() => GroupState::Joining,
+        ServerState::Learner => GroupState::Learner,
+        ServerState::Follower => GroupState::Follower,
+        ServerState::Candidate => GroupState::Candidate,
+        ServerState::Leader => GroupState::Leader,
+        ServerState::Shutdown => GroupState::Stopped,
+    };
+    status.term = metrics.current_term;
+    status.leader = metrics.current_leader.map(server_of);
+    status.last_index = metrics.last_log_index;
+    status.committed_index = metrics.local_committed.map(|log_id| log_id.index);
+    status.applied_index = metrics.last_applied.map(|log_id| log_id.index);
+    status.purged_index = metrics.purged.map(|log_id| log_id.index);
+    status.quorum_ms_ago = metrics
+        .last_quorum_acked
+        .as_ref()
+        .map(|acked| acked.elapsed().as_millis() as u64);
+    status.members = members_of(&metrics);
+    status
+}
+
+fn members_of(metrics: &RaftMetrics<Types>) -> Vec<MemberStatus> {
+    let members = metrics.membership_config.membership();
+    let voters: Vec<u64> = members.voter_ids().collect();
+    let matched = |node: &u64| metrics.replication.as_ref()?.get(node)?.as_ref();
+    let status = |(node, ()): (&u64, &())| MemberStatus {
+        server: server_of(*node),
+        is_voter: voters.contains(node),
+        matched_index: matched(node).map(|log_id| log_id.index),
+    };
+    members.nodes().map(status).collect()
 }

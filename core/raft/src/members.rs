@@ -1,0 +1,119 @@
+//! Changes of a group's members, at its leader.
+
+use crate::errors::MemberError;
+use crate::groups::Shared;
+use crate::limits::PROMOTE_LAG_MAX;
+use crate::lives;
+use crate::messages::Forget;
+use crate::network::ask;
+use crate::types::{Raft, Types, node_of, server_of};
+use futures::future::join_all;
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use sdfs_server_group::{Deadline, Payload, ServerId};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often a learner's progress is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Adds `server` as a learner if it is no member, waits until it has nearly caught up, and makes
+/// it a voter if asked.
+pub(crate) async fn add(raft: &Raft, server: ServerId, is_voter: bool) -> Result<(), MemberError> {
+    let node = node_of(server);
+    let members = raft.metrics().borrow_watched().membership_config.clone();
+    if members.membership().get_node(&node).is_none() {
+        raft.add_learner(node, (), false).await.map_err(cause_of)?;
+    }
+    if !is_voter || members.voter_ids().any(|voter| voter == node) {
+        return Ok(());
+    }
+    while !has_caught_up(raft, node)? {
+        sleep(LOOK_EVERY).await;
+    }
+    let voters = ChangeMembers::AddVoterIds(BTreeSet::from([node]));
+    raft.change_membership(voters, false)
+        .await
+        .map(|_| ())
+        .map_err(cause_of)
+}
+
+fn has_caught_up(raft: &Raft, node: u64) -> Result<bool, MemberError> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let Some(replication) = &metrics.replication else {
+        return Err(MemberError::NotLeader(
+            metrics.current_leader.map(server_of),
+        ));
+    };
+    let matched = replication.get(&node).and_then(|matched| matched.as_ref());
+    let last = metrics.last_log_index.unwrap_or(0);
+    Ok(matched.is_some_and(|matched| matched.index + PROMOTE_LAG_MAX >= last))
+}
+
+/// Removes `server`, voter or learner.
+pub(crate) async fn remove(raft: &Raft, server: ServerId) -> Result<(), MemberError> {
+    let node = node_of(server);
+    let members = raft.metrics().borrow_watched().membership_config.clone();
+    if members.membership().get_node(&node).is_none() {
+        return Ok(());
+    }
+    let one = BTreeSet::from([node]);
+    let is_voter = members.voter_ids().any(|voter| voter == node);
+    let change = if is_voter {
+        ChangeMembers::RemoveVoters(one)
+    } else {
+        ChangeMembers::RemoveNodes(one)
+    };
+    raft.change_membership(change, false)
+        .await
+        .map(|_| ())
+        .map_err(cause_of)
+}
+
+/// Forgets the life of a removed server here and at every server that is up.
+pub(crate) async fn forget(
+    shared: &Shared,
+    server: ServerId,
+    deadline: Deadline,
+) -> Result<Vec<ServerId>, MemberError> {
+    if let Err(error) = lives::forget(&shared.stores, server).await {
+        tracing::error!(%server, %error, "the life of a server could not be forgotten");
+        return Err(MemberError::Stopped);
+    }
+    let me = shared.me();
+    let named: BTreeSet<ServerId> = shared
+        .groups
+        .values()
+        .flat_map(|group| group.named())
+        .collect();
+    let others = named
+        .into_iter()
+        .filter(|other| *other != me && *other != server);
+    let asked = others.map(|other| async move {
+        let call = Forget { server };
+        let asked = ask(shared.wire.as_ref(), other, &call, Payload::new(), deadline).await;
+        asked.is_ok().then_some(other)
+    });
+    let forgot = join_all(asked).await;
+    Ok(std::iter::once(me)
+        .chain(forgot.into_iter().flatten())
+        .collect())
+}
+
+fn cause_of(error: RaftError<Types, ClientWriteError<Types>>) -> MemberError {
+    match error {
+        RaftError::Fatal(_) => MemberError::Stopped,
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward))
+        | RaftError::APIError(ClientWriteError::LogEntryDiscarded(forward)) => {
+            MemberError::NotLeader(forward.leader_id.map(server_of))
+        }
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(change)) => match change {
+            ChangeMembershipError::EmptyMembership(_) => MemberError::NoVoter,
+            _ => MemberError::Busy,
+        },
+        RaftError::APIError(ClientWriteError::PreconditionFailed(_)) => MemberError::Busy,
+    }
+}

@@ -1,0 +1,522 @@
+//! The log all groups of the process share: one file, one thread, one sync for everybody.
+
+use crate::entry_code::{Malformed, put_entry, take_entry};
+use crate::errors::StartError;
+use crate::group_log::{Found, Gap, GroupLog, Slot};
+use crate::ids::GroupId;
+use crate::limits::{
+    COPY_CHUNK_ENTRIES, COPY_ENTRIES_MAX, LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES,
+    RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_MAX,
+};
+use crate::record::{HardState, Life, RecordHead};
+use crate::recovery::{Recovered, Recovery};
+use crate::types::{Entry, LogId, Types};
+use bytes::{Bytes, BytesMut};
+use openraft::storage::IOFlushed;
+use sdfs_log::{
+    AppendRefused, Disk, LogFailure, LogOptions, LogStats, Position, ReadError, Record, SegmentId,
+    SegmentLog,
+};
+use sdfs_server_group::ServerId;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// The shared log. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct RaftLog(Arc<Shared>);
+
+struct Shared {
+    log: SegmentLog,
+    /// A group's index is changed by its raft core and read by its replication, all on one
+    /// thread; the lock is for `Sync` alone, and never held across a wait.
+    groups: BTreeMap<GroupId, Mutex<GroupLog>>,
+    /// Segment and offset of the last durable record; written by the disk thread.
+    durable: AtomicU64,
+}
+
+/// A run of encoded entries that become one record.
+struct Run {
+    first: u64,
+    data: Bytes,
+    /// Each entry with its place in `data`.
+    entries: Vec<(Entry, u32, u32)>,
+}
+
+impl RaftLog {
+    /// Opens the log in `dir` and makes an index for each of `groups` and for every other group
+    /// found in it.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        groups: impl Iterator<Item = GroupId>,
+        segment_bytes: u32,
+    ) -> Result<(Self, Option<(ServerId, Life)>), StartError> {
+        let options = LogOptions {
+            name: "raft-log".to_owned(),
+            segment_bytes,
+            queue_bytes_max: LOG_QUEUE_BYTES_MAX,
+            spare_segments: 2,
+            reserve_bytes: LOG_RESERVE_BYTES,
+        };
+        let mut recovery = Recovery::default();
+        let log = SegmentLog::open(disk, dir, options, None, &mut |position, head, data| {
+            recovery.record(position, head, data);
+        })?;
+        let damaged = log.replay_report().damaged;
+        let Recovered {
+            owner,
+            groups: mut found,
+        } = recovery
+            .finish(&damaged)
+            .map_err(|damage| StartError::LogDamaged {
+                dir: dir.to_owned(),
+                damage,
+            })?;
+        for group in groups {
+            found.entry(group).or_default();
+        }
+        let groups = found
+            .into_iter()
+            .map(|(group, log)| (group, Mutex::new(log)))
+            .collect();
+        let shared = Shared {
+            log,
+            groups,
+            durable: AtomicU64::new(0),
+        };
+        Ok((Self(Arc::new(shared)), owner))
+    }
+
+    /// Writes whose log this is: at each opening, which also ends what a crash left torn.
+    pub(crate) async fn write_owner(&self, server: ServerId, life: Life) -> io::Result<()> {
+        self.write_durable(&RecordHead::Owner { server, life })
+            .await
+    }
+
+    /// Looks at or changes a group's index.
+    pub(crate) fn with<T>(&self, group: GroupId, look: impl FnOnce(&mut GroupLog) -> T) -> T {
+        look(&mut self.lock(group))
+    }
+
+    fn lock(&self, group: GroupId) -> MutexGuard<'_, GroupLog> {
+        let log = self
+            .0
+            .groups
+            .get(&group)
+            .expect("every started group has an index");
+        log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends entries; they can be read at once. `flushed` is told on the disk thread when they
+    /// are durable.
+    pub(crate) async fn append(
+        &self,
+        group: GroupId,
+        entries: impl Iterator<Item = Entry>,
+        flushed: IOFlushed<Types>,
+    ) -> io::Result<()> {
+        let runs = runs_of(entries);
+        if runs.is_empty() {
+            flushed.io_completed(Ok(()));
+            return Ok(());
+        }
+        // The log drops the callback of an append it refuses, and this one is needed again.
+        let flushed = Arc::new(Mutex::new(Some(flushed)));
+        loop {
+            match self.try_append(group, &runs, &flushed) {
+                Ok(()) => return Ok(()),
+                // The disk is behind: once everything queued is durable there is room.
+                Err(AppendFault::Refused(AppendRefused::Full)) => self.sync().await?,
+                Err(fault) => return Err(io::Error::other(fault)),
+            }
+        }
+    }
+
+    fn try_append(
+        &self,
+        group: GroupId,
+        runs: &[Run],
+        flushed: &Arc<Mutex<Option<IOFlushed<Types>>>>,
+    ) -> Result<(), AppendFault> {
+        let mut index = self.lock(group);
+        index.check_next(runs[0].first)?;
+        let committed = index.state().committed;
+        let records = runs.iter().map(|run| {
+            let count = run.entries.len() as u32;
+            let head = RecordHead::Entries {
+                group,
+                first: run.first,
+                count,
+                committed,
+            };
+            Record::new(head.to_bytes(), run.data.clone())
+        });
+        let (shared, flushed) = (Arc::clone(&self.0), Arc::clone(flushed));
+        let positions = self.0.log.append_all(records.collect(), move |result| {
+            shared.note_durable(&result);
+            let flushed = flushed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(flushed) = flushed {
+                flushed.io_completed(result.map(|_| ()).map_err(io::Error::other));
+            }
+        })?;
+        for (run, position) in runs.iter().zip(positions) {
+            for (entry, start, bytes) in &run.entries {
+                let leader = entry.log_id.leader_id;
+                let slot = Slot {
+                    leader,
+                    position,
+                    start: *start,
+                    bytes: *bytes,
+                };
+                index.push(entry.clone(), slot);
+            }
+        }
+        index.shrink(self.0.durable());
+        Ok(())
+    }
+
+    /// The entries from `start` to `end` (excluded) that are in the log: all of them, or the first
+    /// ones up to `bytes_max`.
+    pub(crate) async fn read(
+        &self,
+        group: GroupId,
+        start: u64,
+        end: u64,
+        bytes_max: usize,
+    ) -> io::Result<Vec<Entry>> {
+        let mut tries = READ_TRIES;
+        loop {
+            let found = self.with(group, |index| index.find(start, end, bytes_max));
+            match self.fetch(found).await {
+                // Emptied while it was read; its entries now lie elsewhere.
+                Err(FetchFault::Read(ReadError::NoSegment(_))) if tries > 0 => tries -= 1,
+                other => return other.map_err(io::Error::other),
+            }
+        }
+    }
+
+    async fn fetch(&self, found: Vec<Found>) -> Result<Vec<Entry>, FetchFault> {
+        let mut record: Option<(Position, Bytes)> = None;
+        let mut entries = Vec::with_capacity(found.len());
+        for found in found {
+            let (index, slot) = match found {
+                Found::Here(entry) => {
+                    entries.push(entry);
+                    continue;
+                }
+                Found::OnDisk { index, slot } => (index, slot),
+            };
+            let data = match &record {
+                Some((position, data)) if *position == slot.position => data.clone(),
+                _ => {
+                    let data = self.read_record(slot.position).await?;
+                    record = Some((slot.position, data.clone()));
+                    data
+                }
+            };
+            let (start, end) = (slot.start as usize, (slot.start + slot.bytes) as usize);
+            if end > data.len() {
+                return Err(Malformed.into());
+            }
+            entries.push(take_entry(&mut data.slice(start..end), index)?);
+        }
+        Ok(entries)
+    }
+
+    async fn read_record(&self, position: Position) -> Result<Bytes, ReadError> {
+        match self.0.log.read_async(position).await {
+            // The readers are busy with others; this thread is not.
+            Err(ReadError::Full) => Ok(self.0.log.read(position)?.data),
+            other => Ok(other?.data),
+        }
+    }
+
+    /// Changes what the group remembers beside its entries and waits until that is durable. The
+    /// new state counts at once, so that a later record never carries an older vote.
+    pub(crate) async fn write_state(
+        &self,
+        group: GroupId,
+        change: impl Fn(&mut HardState),
+    ) -> io::Result<()> {
+        self.change(group, |index| {
+            let mut state = index.state().clone();
+            change(&mut state);
+            let (position, durable) = self.queue(&state_head(group, &state), Bytes::new())?;
+            index.set_state(state, position.segment_id());
+            Ok(durable)
+        })
+        .await
+    }
+
+    /// Forgets the entries after `after` (all, for none) and waits until that is durable.
+    pub(crate) async fn truncate(&self, group: GroupId, after: Option<u64>) -> io::Result<()> {
+        self.change(group, |index| {
+            let (_, durable) = self.queue(&RecordHead::Truncated { group, after }, Bytes::new())?;
+            index.truncate_after(after);
+            Ok(durable)
+        })
+        .await
+    }
+
+    /// Forgets the entries up to and with `upto` and waits until that is durable.
+    pub(crate) async fn purge(&self, group: GroupId, upto: LogId) -> io::Result<()> {
+        self.change(group, |index| {
+            let mut state = index.state().clone();
+            state.purged = state.purged.max(Some(upto));
+            let (position, durable) = self.queue(&state_head(group, &state), Bytes::new())?;
+            index.purge(upto);
+            index.set_state(state, position.segment_id());
+            Ok(durable)
+        })
+        .await
+    }
+
+    /// Queues a record and takes it over into the index under one lock, so that records lie in
+    /// the order in which the index changed; then waits until the record is durable.
+    async fn change(
+        &self,
+        group: GroupId,
+        queue: impl Fn(&mut GroupLog) -> Result<Durable, AppendRefused>,
+    ) -> io::Result<()> {
+        loop {
+            let queued = self.with(group, |index| queue(index));
+            match queued {
+                Ok(durable) => return wait_for(durable).await,
+                Err(AppendRefused::Full) => self.sync().await?,
+                Err(refused) => return Err(io::Error::other(refused)),
+            }
+        }
+    }
+
+    /// Gives up the oldest segments as far as nothing in them is needed, or so little that it is
+    /// cheaper to write it again. Called after purges and from time to time.
+    pub(crate) async fn release_segments(&self) -> io::Result<()> {
+        loop {
+            let segments = self.0.log.segments();
+            let Some(oldest) = segments.first().filter(|segment| !segment.is_active) else {
+                return Ok(());
+            };
+            let needs = self.needs(oldest.id);
+            let entries: u32 = needs.iter().map(|(_, entries)| entries).sum();
+            if !needs.is_empty() {
+                if segments.len() <= SEGMENTS_MAX || entries > COPY_ENTRIES_MAX {
+                    return Ok(());
+                }
+                for (group, _) in needs {
+                    self.copy_forward(group, oldest.id).await?;
+                }
+            }
+            // The records by which nothing here is needed any more must outlive it.
+            self.sync().await?;
+            if !self.needs(oldest.id).is_empty() {
+                return Ok(());
+            }
+            // Gone only once its removal is durable. One at a time: of a log without its first
+            // part the rest can be read, of one with a part missing between it cannot.
+            if !self.0.log.remove_segment(oldest.id) || self.has_segment(oldest.id) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn has_segment(&self, segment: SegmentId) -> bool {
+        self.0
+            .log
+            .segments()
+            .iter()
+            .any(|status| status.id == segment)
+    }
+
+    fn needs(&self, segment: SegmentId) -> Vec<(GroupId, u32)> {
+        let groups = self.0.groups.keys().copied();
+        let needs = groups.map(|group| (group, self.with(group, |index| index.needs(segment))));
+        needs
+            .filter(|(_, (needs_state, entries))| *needs_state || *entries > 0)
+            .map(|(group, (_, entries))| (group, entries))
+            .collect()
+    }
+
+    /// Writes the group's state and its entries in `segment` again, at the end of the log.
+    async fn copy_forward(&self, group: GroupId, segment: SegmentId) -> io::Result<()> {
+        self.write_state(group, |_| {}).await?;
+        let slots = self.with(group, |index| index.in_segment(segment));
+        for some in slots.chunks(COPY_CHUNK_ENTRIES) {
+            let found = some.iter().map(|(index, slot)| Found::OnDisk {
+                index: *index,
+                slot: *slot,
+            });
+            let entries = match self.fetch(found.collect()).await {
+                Ok(entries) => entries,
+                // Purged meanwhile together with its segment.
+                Err(FetchFault::Read(ReadError::NoSegment(_))) => return Ok(()),
+                Err(fault) => return Err(io::Error::other(fault)),
+            };
+            for (entry, (_, slot)) in entries.iter().zip(some) {
+                self.copy_entry(group, entry, slot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy_entry(&self, group: GroupId, entry: &Entry, slot: &Slot) -> io::Result<()> {
+        let mut data = BytesMut::with_capacity(slot.bytes as usize);
+        let bytes = put_entry(&mut data, entry) as u32;
+        let data = data.freeze();
+        let first = entry.log_id.index;
+        loop {
+            let refused = {
+                let mut index = self.lock(group);
+                if !index.is_at(first, slot) {
+                    return Ok(());
+                }
+                let head = RecordHead::Copied {
+                    group,
+                    first,
+                    count: 1,
+                };
+                match self.queue(&head, data.clone()) {
+                    Ok((position, _)) => {
+                        index.move_to(
+                            first,
+                            Slot {
+                                position,
+                                start: 0,
+                                bytes,
+                                ..*slot
+                            },
+                        );
+                        return Ok(());
+                    }
+                    Err(refused) => refused,
+                }
+            };
+            match refused {
+                AppendRefused::Full => self.sync().await?,
+                other => return Err(io::Error::other(other)),
+            }
+        }
+    }
+
+    /// Waits until everything appended before is durable.
+    pub(crate) async fn sync(&self) -> io::Result<()> {
+        self.0.log.sync().await.map_err(io::Error::other)
+    }
+
+    pub(crate) fn stats(&self) -> (LogStats, usize) {
+        (self.0.log.stats(), self.0.log.segments().len())
+    }
+
+    /// Writes what is queued and ends the disk thread. Blocks.
+    pub(crate) fn close(&self) {
+        self.0.log.close();
+    }
+
+    async fn write_durable(&self, head: &RecordHead) -> io::Result<()> {
+        let (_, durable) = self.queue(head, Bytes::new()).map_err(io::Error::other)?;
+        wait_for(durable).await
+    }
+
+    /// Queues one record. May use the space in reserve: votes, purges and copies are what lets a
+    /// full server go on and become emptier.
+    fn queue(&self, head: &RecordHead, data: Bytes) -> Result<(Position, Durable), AppendRefused> {
+        let record = Record {
+            use_reserve: true,
+            ..Record::new(head.to_bytes(), data)
+        };
+        let (told, durable) = oneshot::channel();
+        let shared = Arc::clone(&self.0);
+        let position = self.0.log.append(record, move |result| {
+            shared.note_durable(&result);
+            // Nobody waits for a copy by itself: the sync after all of them is waited for.
+            drop(told.send(result.map(|_| ())));
+        })?;
+        Ok((position, durable))
+    }
+}
+
+type Durable = oneshot::Receiver<Result<(), LogFailure>>;
+
+async fn wait_for(durable: Durable) -> io::Result<()> {
+    match durable.await {
+        Ok(done) => done.map_err(io::Error::other),
+        Err(_) => Err(io::Error::other(LogFailure::Closed)),
+    }
+}
+
+impl Shared {
+    fn note_durable(&self, result: &Result<Position, LogFailure>) {
+        if let Ok(position) = result {
+            let place = u64::from(position.segment) << 32 | u64::from(position.offset);
+            self.durable.fetch_max(place, Ordering::AcqRel);
+        }
+    }
+
+    fn durable(&self) -> Position {
+        let place = self.durable.load(Ordering::Acquire);
+        Position {
+            segment: (place >> 32) as u32,
+            offset: place as u32,
+            bytes: u32::MAX,
+        }
+    }
+}
+
+fn state_head(group: GroupId, state: &HardState) -> RecordHead {
+    RecordHead::State {
+        group,
+        state: state.clone(),
+    }
+}
+
+/// Encodes entries into runs that each make a record of bounded size.
+fn runs_of(entries: impl Iterator<Item = Entry>) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut data = BytesMut::new();
+    let mut placed = Vec::new();
+    for entry in entries {
+        let start = data.len() as u32;
+        let bytes = put_entry(&mut data, &entry) as u32;
+        placed.push((entry, start, bytes));
+        if data.len() >= RECORD_BYTES_MAX {
+            runs.push(Run::of(&mut data, &mut placed));
+        }
+    }
+    if !placed.is_empty() {
+        runs.push(Run::of(&mut data, &mut placed));
+    }
+    runs
+}
+
+impl Run {
+    fn of(data: &mut BytesMut, entries: &mut Vec<(Entry, u32, u32)>) -> Self {
+        let entries = std::mem::take(entries);
+        Self {
+            first: entries[0].0.log_id.index,
+            data: data.split().freeze(),
+            entries,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum AppendFault {
+    #[error(transparent)]
+    Gap(#[from] Gap),
+    #[error(transparent)]
+    Refused(#[from] AppendRefused),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FetchFault {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}

@@ -1,0 +1,257 @@
+//! Looks after the groups: who has joined, who should lead, what the log may give up.
+
+use crate::errors::StopReason;
+use crate::group::{Group, Member};
+use crate::groups::Shared;
+use crate::ids::GroupId;
+use crate::limits::{REGISTER_EVERY, REGISTER_WAIT, RETURN_AFTER, RETURN_LAG_MAX, TEND_EVERY};
+use crate::messages::{Register, Registered};
+use crate::network::ask;
+use crate::status::LeaderView;
+use crate::types::{Raft, Types, node_of, server_of};
+use futures::future::join_all;
+use openraft::RaftMetrics;
+use openraft::async_runtime::WatchReceiver;
+use sdfs_server_group::{Deadline, Payload, ServerId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::time::{Instant, interval, sleep};
+
+/// Which servers answered that they know this life, and which groups any of them has.
+#[derive(Default)]
+struct Answers {
+    known_by: BTreeSet<ServerId>,
+    existing: BTreeSet<GroupId>,
+}
+
+impl Answers {
+    /// Whether a majority of the group's voters, this server included, has answered.
+    fn has_majority(&self, group: &Group) -> bool {
+        let knows = |server: &&ServerId| self.known_by.contains(*server);
+        group.voters.iter().filter(knows).count() * 2 > group.voters.len()
+    }
+}
+
+/// Makes this server known to the others, then begins the groups nobody has begun.
+pub(crate) async fn join(shared: Arc<Shared>) {
+    let started = Instant::now();
+    loop {
+        let begun = !shared
+            .groups
+            .values()
+            .any(|group| needs_beginning(&shared, group));
+        if shared.is_registered() && begun {
+            return;
+        }
+        let Some(answers) = ask_all(&shared).await else {
+            return;
+        };
+        if !shared.is_registered() && shared.groups.values().all(|g| answers.has_majority(g)) {
+            if let Err(error) = shared.set_registered() {
+                tracing::error!(%error, "the owner file could not be written");
+                shared.stop_with(StopReason::Failed {
+                    group: GroupId::ROOT,
+                });
+                return;
+            }
+        }
+        if shared.is_registered() {
+            for group in shared.groups.values() {
+                begin(&shared, group, &answers, started).await;
+            }
+        }
+        sleep(REGISTER_EVERY).await;
+    }
+}
+
+/// Whether this server may have to begin the group: it is a voter of it, and its log is blank.
+fn needs_beginning(shared: &Shared, group: &Group) -> bool {
+    group.member.is_some()
+        && group.voters.contains(&group.me())
+        && shared.log.with(group.id, |log| log.is_blank())
+}
+
+/// Asks every server named for any group. `None` when this server's log is known to be lost.
+async fn ask_all(shared: &Shared) -> Option<Answers> {
+    let me = shared.me();
+    let named: BTreeSet<ServerId> = shared
+        .groups
+        .values()
+        .flat_map(|group| group.named())
+        .collect();
+    let call = Register {
+        server: me,
+        life: shared.life(),
+    };
+    let deadline = Deadline::after(REGISTER_WAIT);
+    let asked = named.iter().filter(|server| **server != me).map(|server| {
+        let call = &call;
+        async move {
+            let asked = ask(
+                shared.wire.as_ref(),
+                *server,
+                call,
+                Payload::new(),
+                deadline,
+            )
+            .await;
+            (*server, asked)
+        }
+    });
+    let mut answers = Answers::default();
+    answers.known_by.insert(me);
+    for (server, asked) in join_all(asked).await {
+        match asked {
+            Ok((Registered::Known { existing }, _)) => {
+                answers.known_by.insert(server);
+                answers.existing.extend(existing);
+            }
+            Ok((Registered::OtherLife, _)) => {
+                shared.stop_with(StopReason::LogLost {
+                    me,
+                    known_by: server,
+                });
+                return None;
+            }
+            Err(error) => tracing::debug!(%server, %error, "no answer to who I am"),
+        }
+    }
+    Some(answers)
+}
+
+/// Begins a group once a majority of its voters said that nobody has. The preferred leader goes
+/// first, so that the group does not begin by electing somebody else.
+async fn begin(shared: &Shared, group: &Group, answers: &Answers, started: Instant) {
+    let Some(member) = &group.member else { return };
+    let may_begin = needs_beginning(shared, group)
+        && answers.has_majority(group)
+        && !answers.existing.contains(&group.id);
+    let is_first = group
+        .preferred
+        .is_none_or(|preferred| preferred == group.me());
+    if !may_begin || (!is_first && started.elapsed() < RETURN_AFTER) {
+        return;
+    }
+    let voters: BTreeMap<u64, ()> = group
+        .voters
+        .iter()
+        .map(|voter| (node_of(*voter), ()))
+        .collect();
+    if let Err(error) = member.raft.initialize(voters).await {
+        // Somebody else began it in between: then it will be heard of.
+        tracing::debug!(group = %group.id, %error, "not begun here");
+    }
+}
+
+/// Keeps the group's view of its leader up to date until the group stops.
+pub(crate) async fn watch_leader(shared: Arc<Shared>, group: Arc<Group>) {
+    let Some(member) = &group.member else { return };
+    let mut metrics = member.raft.server_metrics();
+    loop {
+        let view = {
+            let metrics = metrics.borrow_and_update();
+            let leader = metrics.current_leader.map(server_of);
+            let term = metrics.vote.leader_id.term;
+            LeaderView {
+                leader,
+                term,
+                is_me: leader == Some(group.me()),
+            }
+        };
+        group.set_view(view);
+        if metrics.changed().await.is_err() {
+            shared.stop_with(StopReason::Failed { group: group.id });
+            return;
+        }
+    }
+}
+
+/// From time to time: adds missing learners, gives leadership back, notices failure.
+pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
+    let Some(member) = &group.member else { return };
+    let mut due = interval(TEND_EVERY);
+    let mut preferred_up_since: Option<Instant> = None;
+    loop {
+        due.tick().await;
+        let metrics = member.raft.metrics().borrow_watched().clone();
+        if let Err(fatal) = &metrics.running_state {
+            tracing::error!(group = %group.id, error = %fatal, "the group has stopped");
+            shared.stop_with(StopReason::Failed { group: group.id });
+            return;
+        }
+        let is_up = group
+            .preferred
+            .is_some_and(|preferred| group.wire.is_up(preferred));
+        if !is_up || !member.raft.is_leader() {
+            preferred_up_since = None;
+        }
+        if !member.raft.is_leader() {
+            continue;
+        }
+        add_learners(&group, member, &metrics).await;
+        let since = *preferred_up_since.get_or_insert_with(Instant::now);
+        if let Some(preferred) = group.preferred
+            && since.elapsed() >= RETURN_AFTER
+            && may_lead(&metrics, preferred, group.me())
+        {
+            tracing::info!(group = %group.id, to = %preferred, "leadership returns");
+            preferred_up_since = None;
+            transfer(&member.raft, preferred).await;
+        }
+    }
+}
+
+/// Whether `preferred` is another voter that lacks next to nothing.
+fn may_lead(metrics: &RaftMetrics<Types>, preferred: ServerId, me: ServerId) -> bool {
+    let node = node_of(preferred);
+    let Some(replication) = &metrics.replication else {
+        return false;
+    };
+    let matched = replication.get(&node).and_then(|matched| matched.as_ref());
+    let is_voter = metrics
+        .membership_config
+        .membership()
+        .voter_ids()
+        .any(|voter| voter == node);
+    let last = metrics.last_log_index.unwrap_or(0);
+    preferred != me
+        && is_voter
+        && matched.is_some_and(|matched| matched.index + RETURN_LAG_MAX >= last)
+}
+
+/// Asks `to` to lead. Failure shows as the leader staying who it is, and is tried again.
+pub(crate) async fn transfer(raft: &Raft, to: ServerId) {
+    if let Err(error) = raft.trigger().transfer_leader(node_of(to)).await {
+        tracing::debug!(%to, %error, "leadership was not handed over");
+    }
+}
+
+async fn add_learners(group: &Group, member: &Member, metrics: &RaftMetrics<Types>) {
+    let members = metrics.membership_config.membership();
+    // One change of members at a time, and none before the last one is committed.
+    let is_settled = metrics.membership_config == metrics.committed_membership_config;
+    let missing = group.learners.iter().find(|learner| {
+        let node = node_of(**learner);
+        members.get_node(&node).is_none() && group.wire.is_up(**learner)
+    });
+    if let Some(learner) = missing.filter(|_| is_settled)
+        && let Err(error) = member.raft.add_learner(node_of(*learner), (), false).await
+    {
+        tracing::debug!(group = %group.id, %learner, %error, "learner not added now");
+    }
+}
+
+/// From time to time: gives up segments of the shared log.
+pub(crate) async fn tend_log(shared: Arc<Shared>) {
+    let mut due = interval(TEND_EVERY);
+    loop {
+        due.tick().await;
+        if let Err(error) = shared.log.release_segments().await {
+            tracing::error!(%error, "the raft log failed");
+            shared.stop_with(StopReason::Failed {
+                group: GroupId::ROOT,
+            });
+            return;
+        }
+    }
+}

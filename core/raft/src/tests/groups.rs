@@ -1,0 +1,303 @@
+//! Groups of three members and more: elections, proposals, reads, losses.
+
+use crate::options::GroupSpec;
+use crate::tests::cluster::{Cluster, GROUP, Register, read, server, set, soon};
+use crate::{GroupState, ProposeError, ReadError, StartError, StopReason};
+use bytes::Bytes;
+use sdfs_server_group::Deadline;
+use std::time::Duration;
+
+#[tokio::test]
+async fn every_member_proposes_and_reads() {
+    let cluster = Cluster::of_three().await;
+    for (id, groups) in cluster.running() {
+        set(&groups, "who", &id.to_string()).await;
+        for (_, reader) in cluster.running() {
+            assert_eq!(read(&reader, "who").await.unwrap(), id.to_string());
+        }
+    }
+    assert_eq!(set(&cluster.get(server(1)), "who", "me").await, "3");
+}
+
+#[tokio::test]
+async fn single_voter_leads_itself() {
+    let cluster = Cluster::new(1);
+    let groups = cluster.start(server(1)).await.unwrap();
+    set(&groups, "a", "1").await;
+    assert_eq!(read(&groups, "a").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn two_of_three_begin_a_group() {
+    let cluster = Cluster::new(3);
+    cluster.start(server(1)).await.unwrap();
+    let second = cluster.start(server(2)).await.unwrap();
+    set(&second, "a", "1").await;
+    let third = cluster.start(server(3)).await.unwrap();
+    assert_eq!(read(&third, "a").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn stopped_leader_is_replaced() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    set(&cluster.get(leader), "a", "1").await;
+    cluster.stop(leader).await;
+    for (_, groups) in cluster.running() {
+        assert_eq!(set(&groups, "a", "2").await.len(), 1);
+        assert_eq!(read(&groups, "a").await.unwrap(), "2");
+    }
+    let back = cluster.start(leader).await.unwrap();
+    assert_eq!(read(&back, "a").await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn lonely_leader_confirms_nothing() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    set(&cluster.get(leader), "a", "old").await;
+    for (id, _) in cluster.running() {
+        cluster.cut(leader, id);
+    }
+    let other = cluster
+        .running()
+        .into_iter()
+        .find(|(id, _)| *id != leader)
+        .unwrap()
+        .1;
+    set(&other, "a", "new").await;
+    let brief = Deadline::after(Duration::from_millis(400));
+    let lonely = cluster.get(leader);
+    assert_eq!(
+        lonely.read_barrier(GROUP, brief).await,
+        Err(ReadError::Deadline)
+    );
+    let proposed = lonely
+        .propose(GROUP, Bytes::from_static(b"a=lost"), brief)
+        .await;
+    assert!(matches!(
+        proposed,
+        Err(ProposeError::Unknown | ProposeError::NotSent)
+    ));
+    cluster.heal();
+    assert_eq!(read(&lonely, "b").await, None);
+    assert_ne!(read(&lonely, "a").await.unwrap(), "old");
+}
+
+#[tokio::test]
+async fn restarted_cluster_reads_before_any_write() {
+    let cluster = Cluster::of_three().await;
+    for number in 0..50 {
+        set(&cluster.get(server(1)), &format!("k{number}"), "v").await;
+    }
+    for number in 1..=3 {
+        cluster.stop(server(number)).await;
+    }
+    for number in 1..=3 {
+        cluster.start(server(number)).await.unwrap();
+    }
+    for (_, groups) in cluster.running() {
+        assert_eq!(read(&groups, "k49").await.unwrap(), "v");
+    }
+}
+
+#[tokio::test]
+async fn lagging_member_gets_a_snapshot() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    let away = cluster
+        .running()
+        .into_iter()
+        .find(|(id, _)| *id != leader)
+        .unwrap()
+        .0;
+    set(&cluster.get(leader), "gone", "soon").await;
+    assert_eq!(read(&cluster.get(away), "gone").await.unwrap(), "soon");
+    cluster.stop(away).await;
+    let long = "x".repeat(10_000);
+    for number in 0..300 {
+        set(&cluster.get(leader), &format!("k{number}"), &long).await;
+    }
+    let purged = snapshot_and_purge(&cluster, leader).await;
+    assert!(purged > 250);
+    let back = cluster.start(away).await.unwrap();
+    assert_eq!(read(&back, "k299").await.unwrap(), long);
+    assert_eq!(read(&back, "k0").await.unwrap(), long);
+    // The state is whole after a restart too, and goes on from there.
+    cluster.stop(away).await;
+    set(&cluster.get(leader), "after", "1").await;
+    let back = cluster.start(away).await.unwrap();
+    assert_eq!(read(&back, "after").await.unwrap(), "1");
+    assert_eq!(read(&back, "k0").await.unwrap(), long);
+}
+
+/// Makes a snapshot at the leader and purges its log as far as that goes.
+async fn snapshot_and_purge(cluster: &Cluster, leader: sdfs_server_group::ServerId) -> u64 {
+    let groups = cluster.get(leader);
+    let raft = groups.shared().groups[&GROUP]
+        .member
+        .as_ref()
+        .unwrap()
+        .raft
+        .clone();
+    let applied = groups.status().groups[0].applied_index.unwrap();
+    raft.trigger().snapshot().await.unwrap();
+    raft.wait(Some(Duration::from_secs(10)))
+        .snapshot_at_least(applied)
+        .await
+        .unwrap();
+    raft.trigger().purge_log(applied).await.unwrap();
+    raft.wait(Some(Duration::from_secs(10)))
+        .purged_at_least(applied)
+        .await
+        .unwrap();
+    applied
+}
+
+trait AtLeast {
+    async fn snapshot_at_least(self, index: u64) -> Result<(), openraft::metrics::WaitError>;
+    async fn purged_at_least(self, index: u64) -> Result<(), openraft::metrics::WaitError>;
+}
+
+impl AtLeast for openraft::metrics::Wait<crate::types::Types> {
+    async fn snapshot_at_least(self, index: u64) -> Result<(), openraft::metrics::WaitError> {
+        let reached = |m: &openraft::RaftMetrics<crate::types::Types>| {
+            m.snapshot.is_some_and(|log_id| log_id.index >= index)
+        };
+        self.metrics(reached, "a snapshot").await.map(|_| ())
+    }
+
+    async fn purged_at_least(self, index: u64) -> Result<(), openraft::metrics::WaitError> {
+        let reached = |m: &openraft::RaftMetrics<crate::types::Types>| {
+            m.purged.is_some_and(|log_id| log_id.index >= index)
+        };
+        self.metrics(reached, "a purge").await.map(|_| ())
+    }
+}
+
+#[tokio::test]
+async fn leadership_returns_to_the_preferred() {
+    let mut cluster = Cluster::new(3);
+    cluster.preferred = Some(server(2));
+    for number in 1..=3 {
+        cluster.start(server(number)).await.unwrap();
+    }
+    cluster
+        .until("the preferred leads", || {
+            cluster.get(server(2)).is_leader(GROUP)
+        })
+        .await;
+    cluster.stop(server(2)).await;
+    set(&cluster.get(server(1)), "a", "1").await;
+    cluster.start(server(2)).await.unwrap();
+    cluster
+        .until("the preferred leads again", || {
+            cluster.get(server(2)).is_leader(GROUP)
+        })
+        .await;
+    assert_eq!(read(&cluster.get(server(2)), "a").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn outsider_proposes_through_members() {
+    let cluster = Cluster::of_three().await;
+    let spec = || GroupSpec {
+        id: GROUP,
+        voters: cluster.voters.clone(),
+        learners: Vec::new(),
+        preferred: None,
+        machine: None,
+    };
+    let outsider = cluster.start_with(server(9), spec()).await.unwrap();
+    set(&outsider, "a", "1").await;
+    assert_eq!(set(&outsider, "a", "2").await, "1");
+    assert_eq!(
+        outsider.read_barrier(GROUP, soon()).await,
+        Err(ReadError::NotMember(GROUP))
+    );
+    assert_eq!(outsider.status().groups[0].state, GroupState::Outside);
+}
+
+#[tokio::test]
+async fn learner_reads_and_is_promoted() {
+    let mut cluster = Cluster::new(3);
+    cluster.learners = vec![server(4)];
+    for number in 1..=4 {
+        cluster.start(server(number)).await.unwrap();
+    }
+    set(&cluster.get(server(4)), "a", "1").await;
+    assert_eq!(read(&cluster.get(server(4)), "a").await.unwrap(), "1");
+    let leader = cluster.leader().await;
+    cluster
+        .get(leader)
+        .add_member(GROUP, server(4), true, soon())
+        .await
+        .unwrap();
+    let gone = cluster
+        .voters
+        .iter()
+        .copied()
+        .find(|id| *id != leader)
+        .unwrap();
+    cluster
+        .get(leader)
+        .remove_member(GROUP, gone, soon())
+        .await
+        .unwrap();
+    let members = cluster.get(leader).status().groups[0].members.clone();
+    assert_eq!(members.iter().filter(|member| member.is_voter).count(), 3);
+    assert!(members.iter().all(|member| member.server != gone));
+}
+
+#[tokio::test]
+async fn lost_log_refuses_to_start() {
+    let cluster = Cluster::of_three().await;
+    set(&cluster.get(server(1)), "a", "1").await;
+    cluster.stop(server(3)).await;
+    std::fs::remove_dir_all(cluster.dir_of(server(3)).join("raft")).unwrap();
+    let started = cluster.start(server(3)).await;
+    assert!(matches!(started.err(), Some(StartError::LogLost { .. })));
+}
+
+#[tokio::test]
+async fn emptied_server_never_votes() {
+    let cluster = Cluster::of_three().await;
+    set(&cluster.get(server(1)), "a", "1").await;
+    cluster.stop(server(3)).await;
+    std::fs::remove_dir_all(cluster.dir_of(server(3))).unwrap();
+    let emptied = cluster.start(server(3)).await.unwrap();
+    assert!(matches!(
+        emptied.stopped().await,
+        StopReason::LogLost { .. }
+    ));
+    assert_eq!(emptied.status().groups[0].state, GroupState::Joining);
+    // Once removed and forgotten, the number may be used again.
+    cluster.stop(server(3)).await;
+    std::fs::remove_dir_all(cluster.dir_of(server(3))).unwrap();
+    let leader = cluster.leader().await;
+    let groups = cluster.get(leader);
+    groups
+        .remove_member(GROUP, server(3), soon())
+        .await
+        .unwrap();
+    assert_eq!(
+        groups.forget_server(server(3), soon()).await.unwrap().len(),
+        2
+    );
+    let anew = cluster.start(server(3)).await.unwrap();
+    groups
+        .add_member(GROUP, server(3), true, soon())
+        .await
+        .unwrap();
+    assert_eq!(read(&anew, "a").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn oversized_command_is_refused() {
+    let cluster = Cluster::new(1);
+    let groups = cluster.start(server(1)).await.unwrap();
+    let command = Bytes::from(vec![b'='; (1 << 20) + 1]);
+    let refused = groups.propose(GROUP, command, soon()).await;
+    assert!(matches!(refused, Err(ProposeError::TooLarge { .. })));
+    drop(Register);
+}
