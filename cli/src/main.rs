@@ -1,1 +1,95 @@
-fn main() {}
+//! `sdfs`: the one program. Reads the command line, runs one command, ends with its exit code.
+//!
+//! Holds what people see: words, tables, progress, exit codes, child processes. Holds nothing of
+//! how files are stored: that is behind the client and the servers.
+
+mod args;
+mod bench;
+mod commands;
+mod demo;
+mod exit;
+mod failure;
+mod local_read;
+mod local_write;
+mod logs;
+mod output;
+mod panic_hook;
+mod progress;
+mod session;
+mod supervise;
+mod table;
+mod tally;
+mod units;
+mod view;
+mod walk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    panic_hook::install();
+    // Prints usage errors and help itself, with exit code 2 and 0.
+    let cli = Cli::parse();
+    let out = Output::new(cli.global.json);
+    let usual = if matches!(cli.command, Command::Serve(_)) {
+        "info"
+    } else {
+        "error"
+    };
+    logs::start(usual, cli.global.log_json);
+    match run(cli, out) {
+        Ok(()) => Code::Done.into(),
+        Err(failure) => {
+            out.fail(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+/// One runtime on this thread: whatever is done at the same time is done by futures.
+fn run(cli: Cli, out: Output) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::system("start the runtime", &error))?;
+    runtime.block_on(command(cli, out))
+}
+
+async fn command(cli: Cli, out: Output) -> Outcome {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Demo(args) => demo::run(args, out).await,
+        Command::Up(args) => commands::up::run(global, args, out).await,
+        Command::Serve(args) => commands::serve::run(global, args).await,
+        Command::CheckConfig => commands::check_config::run(global, out),
+        Command::Put(args) => or_interrupt(commands::put::run(global, args, out)).await,
+        Command::Get(args) => or_interrupt(commands::get::run(global, args, out)).await,
+        Command::Bench(args) => or_interrupt(bench::run(global, args, out)).await,
+        Command::Ls(args) => commands::ls::run(global, args, out).await,
+        Command::Rm(args) => commands::names::rm(global, args, out).await,
+        Command::Mv(args) => commands::names::mv(global, args, out).await,
+        Command::Mkdir(args) => commands::names::mkdir(global, args, out).await,
+        Command::Stat(args) => commands::stat::run(global, args, out).await,
+        Command::Create(args) => commands::create::run(global, args, out).await,
+        Command::Status(args) => commands::status::run(global, args, out).await,
+        Command::User(command) => commands::user::run(global, command, out).await,
+        Command::Quota(args) => commands::quota::run(global, args, out).await,
+    }
+}
+
+/// Drops a long command at Ctrl-C, so that what it has half done locally is taken away.
+async fn or_interrupt(work: impl Future<Output = Outcome>) -> Outcome {
+    tokio::select! {
+        done = work => done,
+        pressed = tokio::signal::ctrl_c() => {
+            pressed.map_err(|error| Failure::system("listen to signals", &error))?;
+            Err(Failure::new(Code::Interrupted, "interrupted"))
+        }
+    }
+}

@@ -21,3 +21,4 @@ pub use error::{ClusterError, ServerError};
 pub use ports::free_ports;
 pub use secrets::make_missing_secrets;
 pub use server::Server;
+pub use space::LOCK_FILE;

@@ -1,14 +1,16 @@
 //! The folders a server keeps its files in: made when absent, and held by one process at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
 use std::path::Path;
 
 use sdfs_server_group::ServerConfig;
 
 use crate::error::ServerError;
 
-/// The file in each space whose lock says that the space is in use.
-const LOCK_FILE: &str = "in-use.lock";
+/// The file in each space whose lock says that the space is in use; it holds the process id of
+/// the server that uses it.
+pub const LOCK_FILE: &str = "in-use.lock";
 
 /// The locks on a server's spaces; dropped, the spaces are free again.
 #[derive(Debug)]
@@ -39,13 +41,18 @@ fn take(server: &ServerConfig, path: &Path) -> Result<File, ServerError> {
         .open(path.join(LOCK_FILE))
         .map_err(fault)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ServerError::SpaceInUse {
-            server: server.name.to_string(),
-            path: path.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(fault(source)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(ServerError::SpaceInUse {
+                server: server.name.to_string(),
+                path: path.to_owned(),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(fault(source)),
     }
+    file.set_len(0).map_err(fault)?;
+    writeln!(&file, "{}", std::process::id()).map_err(fault)?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,0 +1,380 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::bench::args::BenchArgs;
+use crate::exit;
+use crate::units::{parse_duration, parse_size};
+
+/// Stores files on several machines and keeps them through the loss of any one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sdfs",
+    version,
+    after_help = after_help(),
+    after_long_help = after_help(),
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn after_help() -> String {
+    let examples = "Examples:\n  \
+        sdfs demo                     see a whole cluster work, and lose servers\n  \
+        sdfs up                       start every server of ./config.conf\n  \
+        sdfs put photo.jpg            store a file as /photo.jpg\n  \
+        sdfs get /photo.jpg - | view  read it back";
+    format!("{examples}\n\n{}", exit::table())
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The cluster's configuration
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "config.conf"
+    )]
+    #[arg(help_heading = "Global options")]
+    pub(crate) config: PathBuf,
+    /// Print one JSON value instead of text
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// How long one operation may take: 500ms, 30s, 2m
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Global options")]
+    pub(crate) timeout: Duration,
+    /// The mserver to talk to; else the nearest that answers
+    #[arg(
+        long,
+        global = true,
+        value_name = "SERVER",
+        help_heading = "Global options"
+    )]
+    pub(crate) via: Option<String>,
+    /// The user; else the administrator of the configuration
+    #[arg(long, global = true, value_name = "NAME", requires = "secret_file")]
+    #[arg(help_heading = "Global options")]
+    pub(crate) user: Option<String>,
+    /// The file with the user's secret
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// Write logs as JSON; SDFS_LOG=debug shows more of them
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show a whole cluster at work: store, read, lose servers, measure
+    #[command(after_help = "Example: sdfs demo photo.jpg")]
+    Demo(DemoArgs),
+    /// Start every server of the configuration on this machine
+    #[command(after_help = "Example: sdfs up   (Ctrl-C stops all of them)")]
+    Up(UpArgs),
+    /// Run one server of the configuration
+    #[command(after_help = "Example: sdfs serve --name mserver-1")]
+    Serve(ServeArgs),
+    /// Store a file; - is standard input
+    #[command(
+        after_help = "Examples:\n  sdfs put photo.jpg\n  sdfs put photo.jpg /2026/\n  \
+                            sdfs put -r pictures /\n  tar c . | sdfs put - /backup.tar"
+    )]
+    Put(PutArgs),
+    /// Read a file; - is standard output
+    #[command(
+        after_help = "Examples:\n  sdfs get /photo.jpg\n  sdfs get /backup.tar - | tar x\n  \
+                            sdfs get -r /pictures ."
+    )]
+    Get(GetArgs),
+    /// List a directory
+    #[command(after_help = "Example: sdfs ls -l /pictures")]
+    Ls(LsArgs),
+    /// Delete files, and directories with -r
+    #[command(after_help = "Example: sdfs rm -r /pictures/old")]
+    Rm(RmArgs),
+    /// Give a file or directory another name
+    #[command(after_help = "Example: sdfs mv /photo.jpg /pictures/")]
+    Mv(MvArgs),
+    /// Make directories
+    #[command(after_help = "Example: sdfs mkdir -p /pictures/2026/may")]
+    Mkdir(MkdirArgs),
+    /// Show what is known of a name
+    #[command(after_help = "Example: sdfs stat /photo.jpg")]
+    Stat(StatArgs),
+    /// Create a file of a declared size that reads as zeros
+    #[command(after_help = "Example: sdfs create /disk.img --size 4GiB --explain")]
+    Create(CreateArgs),
+    /// Show how every server is
+    #[command(after_help = "Example: sdfs status --json | jq '.servers[].name'")]
+    Status(StatusArgs),
+    /// Add, remove and list users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Show, set or lift the quota of a directory
+    #[command(after_help = "Example: sdfs quota /home/ann --files 10000 --bytes 50GiB")]
+    Quota(QuotaArgs),
+    /// Check a configuration without starting anything
+    #[command(after_help = "Example: sdfs check-config --config /etc/sdfs/config.conf")]
+    CheckConfig,
+    /// Measure this machine's limits, then the cluster against them
+    #[command(
+        after_help = "Examples:\n  sdfs bench create --count 20000 --concurrency 64\n  \
+                            sdfs bench put --size 4KiB --seconds 10 --json"
+    )]
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The file to store; else this program itself
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where the servers' logs go; else each to log/NAME.log beside its first space
+    #[arg(long, value_enum, default_value_t = LogTo::Files)]
+    pub(crate) log_to: LogTo,
+    /// How long to wait for the cluster before giving up
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) ready_within: Duration,
+}
+
+/// Where the servers' logs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogTo {
+    /// `log/NAME.log` in the folder of the configuration.
+    Files,
+    /// Standard error, each line after the server's name.
+    Stderr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Which server of the configuration
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) name: String,
+    /// End when the process with this id, which started this one, ends
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) parent: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// The local file or folder, or - for standard input
+    pub(crate) source: PathBuf,
+    /// Its name in the cluster; a name that ends in / is a directory to put it in
+    pub(crate) name: Option<String>,
+    /// Store a folder with everything in it
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Make missing directories on the way
+    #[arg(short, long)]
+    pub(crate) parents: bool,
+    /// Refuse when the name exists
+    #[arg(long)]
+    pub(crate) no_replace: bool,
+    /// Size of the file's blocks, a power of two from 64KiB to 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) block_size: Option<u64>,
+    /// When a block counts as stored
+    #[arg(long, value_enum, default_value_t = DurabilityArg::Synced)]
+    pub(crate) durability: DurabilityArg,
+}
+
+/// When a block counts as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// On disk at every copy.
+    Synced,
+    /// In memory at every copy and on its way to disk.
+    Replicated,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The file or directory in the cluster
+    pub(crate) name: String,
+    /// The local file or folder, or - for standard output; else its name in this folder
+    pub(crate) target: Option<PathBuf>,
+    /// Read a directory with everything in it
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Refuse when the local file exists
+    #[arg(long)]
+    pub(crate) no_replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// The directory
+    #[arg(default_value = "/")]
+    pub(crate) path: String,
+    /// Show kind, size and time of creation
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// Be content with what the asked mserver knows, which may be behind
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// Show at most this many entries
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// What to delete
+    #[arg(required = true)]
+    pub(crate) paths: Vec<String>,
+    /// Delete directories with everything in them
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MvArgs {
+    /// The name it has
+    pub(crate) from: String,
+    /// The name it gets; a name that ends in / is a directory to move it to
+    pub(crate) to: String,
+    /// Refuse when the new name exists
+    #[arg(long)]
+    pub(crate) no_replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MkdirArgs {
+    /// The directories
+    #[arg(required = true)]
+    pub(crate) paths: Vec<String>,
+    /// Make missing directories on the way, and be content with those that exist
+    #[arg(short, long)]
+    pub(crate) parents: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    /// The name
+    pub(crate) path: String,
+    /// Be content with what the asked mserver knows, which may be behind
+    #[arg(long)]
+    pub(crate) local: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// The file
+    pub(crate) path: String,
+    /// Its size
+    #[arg(long, default_value = "0", value_parser = parse_size)]
+    pub(crate) size: u64,
+    /// Size of its blocks, a power of two from 64KiB to 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) block_size: Option<u64>,
+    /// Make missing directories on the way
+    #[arg(short, long)]
+    pub(crate) parents: bool,
+    /// Show who voted what, when, and what was decided where
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Show the round-trip times between all servers
+    #[arg(long)]
+    pub(crate) rtt: bool,
+    /// Show every volume
+    #[arg(long)]
+    pub(crate) volumes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user, or change one
+    #[command(
+        after_help = "Example: sdfs user add ann --new-secret-file ann.secret --right write:/home/ann"
+    )]
+    Add(UserAddArgs),
+    /// Remove a user
+    #[command(after_help = "Example: sdfs user rm ann")]
+    Rm {
+        /// Who
+        name: String,
+    },
+    /// List users and their rights
+    #[command(after_help = "Example: sdfs user ls")]
+    Ls,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserAddArgs {
+    /// Who
+    pub(crate) name: String,
+    /// The file with the user's secret; made when absent. Without it a known user keeps his
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_secret_file: Option<PathBuf>,
+    /// What the user may do where: read, write or admin, a colon, a path; as often as needed
+    #[arg(long = "right", value_name = "RIGHT:PATH", required = true)]
+    pub(crate) rights: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuotaArgs {
+    /// The directory
+    pub(crate) path: String,
+    /// Files allowed below it
+    #[arg(long, value_name = "N")]
+    pub(crate) files: Option<u64>,
+    /// Bytes allowed below it
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) bytes: Option<u64>,
+    /// Lift the quota
+    #[arg(long, conflicts_with_all = ["files", "bytes"])]
+    pub(crate) lift: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        let mut commands: Vec<_> = Cli::command().get_subcommands().cloned().collect();
+        let nested: Vec<_> = commands
+            .iter()
+            .flat_map(|one| one.get_subcommands())
+            .cloned()
+            .collect();
+        commands.retain(|one| !one.has_subcommands());
+        commands.extend(nested);
+        for mut command in commands {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `bench`: what the cluster does beside what this machine could do.
+
+pub(crate) mod args;
+mod cpu;
+mod engine;
+mod limits;
+mod mix;
+mod recorder;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use sdfs_client::{CallOptions, Client};
+use sdfs_server_group::{Config, Role};
+
+pub(crate) use engine::Bench;
+pub(crate) use limits::{Limits, measure};
+pub(crate) use report::Report;
+
+use crate::args::Global;
+use crate::failure::Outcome;
+use crate::output::{Output, warn};
+use crate::session;
+use args::{BenchArgs, Extent, Work};
+
+/// Measures the machine, then the cluster.
+pub(crate) async fn run(global: &Global, args: &BenchArgs, out: Output) -> Outcome {
+    let config = session::config(global)?;
+    let clients = clients(global, &config, args).await?;
+    let limits = if args.no_limits {
+        None
+    } else {
+        Some(measure(&data_folder(&config))?)
+    };
+    if let Some(limits) = &limits {
+        report::show_limits(limits, out);
+    }
+    let directory = match &args.directory {
+        Some(path) => session::path(path)?.as_str().to_owned(),
+        None => format!("/bench-{}", clients[0].next_request()),
+    };
+    let bench = Bench {
+        clients,
+        directory,
+        size_bytes: args.size_bytes(),
+        concurrency: usize::from(args.concurrency),
+        servers: cpu::local_servers(&config),
+    };
+    let measured = measure_work(&bench, args).await;
+    if args.directory.is_none() {
+        bench.clean().await;
+    }
+    let report = Report::new(measured?, &bench, args.work, limits, config.storage.copies);
+    report.show(out);
+    out.json(&report);
+    Ok(())
+}
+
+async fn measure_work(bench: &Bench, args: &BenchArgs) -> Outcome<recorder::Measured> {
+    bench.prepare(args.work, args.names()).await?;
+    let extent = args.extent();
+    Ok(bench.run(args.work, extent).await)
+}
+
+/// A client for each mserver, so that all have work; one when the command line names a server.
+async fn clients(global: &Global, config: &Arc<Config>, args: &BenchArgs) -> Outcome<Vec<Client>> {
+    let durability = Some(args.durability.into());
+    let with = |client: Client| {
+        client.with(CallOptions {
+            durability,
+            ..CallOptions::default()
+        })
+    };
+    if global.via.is_some() {
+        return Ok(vec![with(session::connect(global).await?)]);
+    }
+    let connects = config.servers_of(Role::Mserver).map(|server| {
+        let via = Some(server.name.to_string());
+        let global = Global {
+            via,
+            ..global.clone()
+        };
+        async move { session::connect(&global).await }
+    });
+    let mut clients = Vec::new();
+    let mut last = None;
+    for connected in join_all(connects).await {
+        match connected {
+            Ok(client) => clients.push(with(client)),
+            Err(failure) => {
+                warn(&format!("sdfs: {failure}; the others get its share"));
+                last = Some(failure);
+            }
+        }
+    }
+    match last {
+        Some(failure) if clients.is_empty() => Err(failure),
+        _ => Ok(clients),
+    }
+}
+
+/// Where the disk is measured: the first dserver's space when it is on this machine.
+fn data_folder(config: &Config) -> PathBuf {
+    let mut spaces = config
+        .servers_of(Role::Dserver)
+        .filter_map(|server| server.space.first());
+    let local = spaces.find(|space| space.is_dir());
+    local.cloned().unwrap_or_else(std::env::temp_dir)
+}
+
+/// Creates for a while, for `demo`.
+pub(crate) async fn creates(bench: &Bench, extent: Extent) -> Outcome<recorder::Measured> {
+    bench.prepare(Work::Create, 0).await?;
+    Ok(bench.run(Work::Create, extent).await)
+}

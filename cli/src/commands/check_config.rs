@@ -1,0 +1,65 @@
+//! `check-config`: a configuration checked without starting anything.
+
+use sdfs_server_group::{Config, Role, SecretError};
+
+use crate::args::Global;
+use crate::failure::Outcome;
+use crate::output::{Ink, Output};
+use crate::session;
+use crate::table::Table;
+
+/// Checks the configuration and shows what it says.
+pub(crate) fn run(global: &Global, out: Output) -> Outcome {
+    let config = session::config(global)?;
+    let secrets = [
+        (&config.secret_file, config.cluster_secret().map(|_| ())),
+        (&config.admin.secret_file, config.admin_key().map(|_| ())),
+    ];
+    let mut missing = Vec::new();
+    for (path, read) in secrets {
+        match read {
+            Ok(()) => {}
+            Err(SecretError::Unreadable { .. }) if !path.exists() => missing.push(path),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    show(&config, out);
+    for path in &missing {
+        let told = format!("{} is missing; `sdfs up` makes it", path.display());
+        out.say(&out.ink(Ink::Warn, &told));
+    }
+    out.say("good");
+    out.json(&serde_json::json!({
+        "cluster": config.cluster,
+        "servers": config.servers,
+        "missing_secret_files": missing,
+    }));
+    Ok(())
+}
+
+fn show(config: &Config, out: Output) {
+    let count = |role| config.servers_of(role).count();
+    out.say(&format!(
+        "cluster {}: {} mservers, {} dservers, {} copies",
+        config.cluster,
+        count(Role::Mserver),
+        count(Role::Dserver),
+        config.storage.copies,
+    ));
+    let mut table = Table::new(&["server", ">id", "address", "zone", "space"]);
+    for server in &config.servers {
+        let space: Vec<_> = server
+            .space
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        table.row([
+            server.name.to_string(),
+            server.id.to_string(),
+            server.address.to_string(),
+            server.zone.clone(),
+            space.join(", "),
+        ]);
+    }
+    table.print(out, 2);
+}

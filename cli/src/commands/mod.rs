@@ -1,0 +1,14 @@
+//! One file a command, or a few that belong together.
+
+pub(crate) mod check_config;
+pub(crate) mod create;
+pub(crate) mod get;
+pub(crate) mod ls;
+pub(crate) mod names;
+pub(crate) mod put;
+pub(crate) mod quota;
+pub(crate) mod serve;
+pub(crate) mod stat;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod user;

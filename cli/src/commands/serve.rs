@@ -1,0 +1,108 @@
+//! `serve`: one server in this process until it is told to stop.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use sdfs_server::{Server, ServerError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Global, ServeArgs};
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::session;
+use crate::supervise::{MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
+
+/// How long a clean stop may take; what is not done by then was never acknowledged.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs the server; returns when it has stopped.
+pub(crate) async fn run(global: &Global, args: &ServeArgs) -> Outcome {
+    if let Some(parent) = args.parent {
+        follow(parent)?;
+    }
+    with_few_heaps()?;
+    let config = session::config(global)?;
+    let mut stops = Stops::listen()?;
+    let mut server = Server::start(config, &args.name).await?;
+    tracing::info!(server = %args.name, "started");
+    tokio::select! {
+        () = stops.next() => {}
+        ended = server.ended() => {
+            ended?;
+            let what = format!("{} ended without being told to", args.name);
+            return Err(Failure::new(Code::ServerDied, what));
+        }
+    }
+    tracing::info!(server = %args.name, "stopping");
+    let stopped = tokio::time::timeout(STOP_WITHIN, server.stop());
+    tokio::select! {
+        stopped = stopped => match stopped {
+            Ok(stopped) => stopped?,
+            Err(_) => {
+                let what = format!("{} did not stop within {STOP_WITHIN:?}", args.name);
+                return Err(Failure::new(Code::ServerDied, what));
+            }
+        },
+        // Asked twice: whoever asks does not want to wait.
+        () = stops.next() => return Err(ServerError::Ended.into()),
+    }
+    tracing::info!(server = %args.name, "stopped");
+    Ok(())
+}
+
+/// What tells a process to stop: SIGTERM, and SIGINT as from Ctrl-C.
+pub(crate) struct Stops {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stops {
+    /// Begins to listen; from now on the signals do not end the process by themselves.
+    pub(crate) fn listen() -> Outcome<Stops> {
+        let fault = |error| Failure::system("listen to signals", &error);
+        Ok(Stops {
+            terminate: signal(SignalKind::terminate()).map_err(fault)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(fault)?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Has this process told to stop when the process that started it ends, however that ends.
+fn follow(parent: u32) -> Outcome {
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|error| Failure::system("follow the starting process", &error.into()))?;
+    // It may have ended before the line above.
+    let present = getppid().map(Pid::as_raw_pid);
+    if present.and_then(|pid| u32::try_from(pid).ok()) == Some(parent) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::ServerDied,
+        "the process that started this server is gone",
+    ))
+}
+
+/// Starts this program again in the same process with fewer heaps, unless it is so already:
+/// glibc reads the number only once, before `main`.
+fn with_few_heaps() -> Outcome {
+    if std::env::var_os(MALLOC_ARENAS_VARIABLE).is_some() {
+        return Ok(());
+    }
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::system("find this program's own file", &error))?;
+    let mut command = Command::new(&program);
+    command
+        .args(std::env::args_os().skip(1))
+        .env(MALLOC_ARENAS_VARIABLE, MALLOC_ARENAS);
+    Err(Failure::local("start", &program, &command.exec()))
+}

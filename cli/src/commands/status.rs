@@ -1,0 +1,220 @@
+//! `status`: how every server is, in its own words.
+
+use std::time::Duration;
+
+use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_types::calls::status::ServerStatus;
+use sdfs_types::{MemberState, ServerId, Volume};
+use serde_json::{Value, json};
+
+use crate::args::{Global, StatusArgs};
+use crate::failure::Outcome;
+use crate::output::{Ink, Output};
+use crate::session;
+use crate::table::{Cell, Table};
+use crate::units;
+use crate::view::told_by_all;
+
+/// A server that does not answer within this is told as not answering.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a server told, or why not.
+type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
+
+/// Shows how every server is.
+pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outcome {
+    let config = session::config(global)?;
+    let client = session::connect(global).await?;
+    let told = told_by_all(&client, &config, global.timeout.min(ANSWER_WITHIN)).await;
+    if out.is_json() {
+        let servers: Vec<_> = told.iter().map(json_of).collect();
+        out.json(&json!({ "cluster": config.cluster, "servers": servers }));
+        return Ok(());
+    }
+    servers(&config, &told).print(out, 0);
+    let known: Vec<_> = told
+        .iter()
+        .filter_map(|(_, status)| status.as_ref().ok())
+        .collect();
+    let volumes = known.iter().find(|status| status.role == Role::Mserver);
+    let volumes = volumes.map_or(&[][..], |status| &status.volumes);
+    out.say("");
+    out.say(&sentence(volumes));
+    for (server, status) in &told {
+        for space in status.iter().flat_map(|status| &status.spaces) {
+            if let Some(why) = &space.failed {
+                let line = format!(
+                    "{}: the disk at {} is closed: {why}",
+                    server.name, space.path
+                );
+                out.say(&out.ink(Ink::Bad, &line));
+            }
+        }
+    }
+    if args.volumes {
+        out.say("");
+        volume_table(&config, volumes).print(out, 0);
+    }
+    if args.rtt {
+        out.say("");
+        let known: Vec<_> = known.into_iter().cloned().collect();
+        rtt_matrix(&known).print(out, 0);
+    }
+    Ok(())
+}
+
+fn json_of((server, status): &Told<'_>) -> Value {
+    match status {
+        Ok(status) => json!({
+            "name": server.name, "role": server.role, "address": server.address.to_string(),
+            "answers": true, "status": status,
+        }),
+        Err(error) => json!({
+            "name": server.name, "role": server.role, "address": server.address.to_string(),
+            "answers": false, "error": error.to_string(),
+        }),
+    }
+}
+
+fn servers(config: &Config, told: &[Told<'_>]) -> Table {
+    let mut table = Table::new(&[
+        "server", "address", "state", "up for", ">peers", "leads", ">blocks", ">free",
+    ]);
+    for (server, status) in told {
+        let begin = [
+            Cell::from(server.name.to_string()),
+            server.address.to_string().into(),
+        ];
+        match status {
+            Ok(status) => table.row(begin.into_iter().chain(answered(config, status))),
+            Err(error) => {
+                let state = Cell::inked(Ink::Bad, "no answer");
+                let why = Cell::inked(Ink::Dim, short(error));
+                table.row(begin.into_iter().chain([state, why]));
+            }
+        }
+    }
+    table
+}
+
+fn answered(config: &Config, status: &ServerStatus) -> [Cell; 6] {
+    let up = status
+        .peers
+        .iter()
+        .filter(|peer| is_up(&peer.state))
+        .count();
+    let failed = status.spaces.iter().any(|space| space.failed.is_some());
+    let state = match (failed, status.hears_majority) {
+        (true, _) => Cell::inked(Ink::Bad, "disk failed"),
+        (false, true) => Cell::inked(Ink::Good, "up"),
+        (false, false) => Cell::inked(Ink::Warn, "cut off"),
+    };
+    let led = status
+        .groups
+        .iter()
+        .filter(|group| group.leader == Some(status.server));
+    let led: Vec<_> = led.map(|group| group_name(config, group.group)).collect();
+    let blocks: u64 = status.spaces.iter().map(|space| space.blocks).sum();
+    let free = status.spaces.iter().map(|space| space.free_bytes).max();
+    let is_keeping = status.role == Role::Dserver;
+    [
+        state,
+        units::uptime(status.up_s).into(),
+        format!("{up}/{}", status.peers.len()).into(),
+        if led.is_empty() {
+            "-".into()
+        } else {
+            led.join(", ").into()
+        },
+        if is_keeping {
+            units::count(blocks).into()
+        } else {
+            "-".into()
+        },
+        free.map_or_else(|| "-".to_owned(), units::size).into(),
+    ]
+}
+
+/// Whether a peer's state means that calls reach it.
+fn is_up(state: &str) -> bool {
+    matches!(state, "Up" | "Silent")
+}
+
+/// `root` for group 0, else the name of the mserver whose files the group keeps.
+fn group_name(config: &Config, group: u8) -> String {
+    match usize::from(group).checked_sub(1) {
+        None => "root".to_owned(),
+        Some(place) => match config.servers_of(Role::Mserver).nth(place) {
+            Some(server) => format!("files of {}", server.name),
+            None => format!("group {group}"),
+        },
+    }
+}
+
+/// The first clause of an error: a table has little room.
+fn short(error: &sdfs_client::Error) -> String {
+    error.to_string().chars().take(60).collect()
+}
+
+/// The volumes in one sentence.
+fn sentence(volumes: &[Volume]) -> String {
+    if volumes.is_empty() {
+        return "no volumes yet: no dserver is up, or no mserver tells".to_owned();
+    }
+    let writable = volumes.iter().filter(|volume| volume.is_writable()).count();
+    let is_whole = |volume: &&Volume| {
+        volume
+            .members
+            .iter()
+            .all(|member| member.state == MemberState::InSync)
+    };
+    let whole = volumes.iter().filter(is_whole).count();
+    let total = volumes.len();
+    match (writable == total, whole == total) {
+        (true, true) => format!("all {total} volumes are writable and have every copy"),
+        _ => format!("{writable} of {total} volumes are writable, {whole} have every copy"),
+    }
+}
+
+fn volume_table(config: &Config, volumes: &[Volume]) -> Table {
+    let mut table = Table::new(&[">volume", ">epoch", "status", "copies"]);
+    for volume in volumes {
+        let copies = volume.members.iter().map(|member| {
+            let name = config
+                .server(member.server)
+                .map(|server| server.name.to_string());
+            let name = name.unwrap_or_else(|| member.server.to_string());
+            match member.state {
+                MemberState::InSync => name,
+                MemberState::Syncing => format!("{name} (syncing)"),
+                MemberState::Out => format!("{name} (out)"),
+            }
+        });
+        table.row([
+            volume.id.to_string(),
+            volume.epoch.to_string(),
+            format!("{:?}", volume.status).to_lowercase(),
+            copies.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    table
+}
+
+/// Smoothed round-trip times in microseconds, from the server of the row to that of the column.
+pub(crate) fn rtt_matrix(told: &[ServerStatus]) -> Table {
+    let mut heads = vec!["rtt us".to_owned()];
+    heads.extend(told.iter().map(|status| format!(">{}", status.name)));
+    let heads: Vec<_> = heads.iter().map(String::as_str).collect();
+    let mut table = Table::new(&heads);
+    for from in told {
+        let to = |server: ServerId| {
+            let peer = from.peers.iter().find(|peer| peer.server == server)?;
+            peer.rtt_us.filter(|_| is_up(&peer.state)).map(units::count)
+        };
+        let times = told
+            .iter()
+            .map(|status| to(status.server).unwrap_or_else(|| "-".to_owned()));
+        table.row(std::iter::once(from.name.clone()).chain(times));
+    }
+    table
+}

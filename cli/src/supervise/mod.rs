@@ -1,0 +1,124 @@
+//! A whole cluster on this machine as child processes: started, watched, stopped. Used by `up`
+//! and `demo`.
+
+mod child;
+mod log_file;
+mod ready;
+
+pub(crate) use child::{Child, ChildLog, Ended, MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
+pub(crate) use ready::wait_ready;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use sdfs_server_group::{Config, ServerConfig};
+
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+
+/// How long a server may take to stop before it is killed: it drains calls and syncs its logs.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// All servers of a configuration as children of this process. Dropped, they are killed.
+#[derive(Debug)]
+pub(crate) struct Children {
+    config: Arc<Config>,
+    config_file: PathBuf,
+    log: ChildLog,
+    running: Vec<Child>,
+}
+
+impl Children {
+    /// Starts every server.
+    pub(crate) fn start(
+        config: Arc<Config>,
+        config_file: PathBuf,
+        log: ChildLog,
+    ) -> Outcome<Children> {
+        let mut children = Children {
+            config,
+            config_file,
+            log,
+            running: Vec::new(),
+        };
+        for server in children.config.clone().servers.iter() {
+            children.start_one(server)?;
+        }
+        Ok(children)
+    }
+
+    /// The configuration they run on.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Those that run.
+    pub(crate) fn running(&self) -> &[Child] {
+        &self.running
+    }
+
+    fn start_one(&mut self, server: &ServerConfig) -> Outcome {
+        self.running
+            .push(Child::start(server, &self.config_file, self.log)?);
+        Ok(())
+    }
+
+    /// Waits until one of them ends, and takes it off the list. Never returns when none runs.
+    pub(crate) async fn next_ended(&mut self) -> Ended {
+        let waits = self
+            .running
+            .iter_mut()
+            .enumerate()
+            .map(|(place, child)| async move {
+                let ended = child.ended().await;
+                (place, ended)
+            });
+        let mut waits: FuturesUnordered<_> = waits.collect();
+        match waits.next().await {
+            Some((place, ended)) => {
+                drop(waits);
+                drop(self.running.swap_remove(place));
+                ended
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Kills one at once, as a crash would (SIGKILL), and waits until it is gone.
+    pub(crate) async fn kill(&mut self, name: &str) -> Outcome<Ended> {
+        let Some(place) = self.running.iter().position(|child| child.name() == name) else {
+            return Err(Failure::new(Code::NotFound, format!("{name} does not run")));
+        };
+        let mut child = self.running.swap_remove(place);
+        child.kill()?;
+        Ok(child.ended().await)
+    }
+
+    /// Stops all that run, cleanly; those that do not stop in time are killed. Returns how those
+    /// ended that did not stop as they should.
+    pub(crate) async fn stop(&mut self) -> Outcome<Vec<Ended>> {
+        for child in &self.running {
+            child.ask_to_stop()?;
+        }
+        let stops = std::mem::take(&mut self.running).into_iter().map(stop_one);
+        let ended: Vec<_> = futures::future::join_all(stops).await;
+        let ended = ended.into_iter().collect::<Outcome<Vec<_>>>()?;
+        Ok(ended
+            .into_iter()
+            .filter(|ended| !ended.is_clean())
+            .collect())
+    }
+}
+
+async fn stop_one(mut child: Child) -> Outcome<Ended> {
+    match tokio::time::timeout(STOP_WITHIN, child.ended()).await {
+        Ok(ended) => Ok(ended),
+        Err(_) => {
+            child.kill()?;
+            Ok(child.ended().await.too_slow(STOP_WITHIN))
+        }
+    }
+}
