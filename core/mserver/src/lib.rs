@@ -4,8 +4,33 @@
 //! Holds no block bytes and no sockets: calls arrive through [`Mserver::serve`], other servers
 //! are asked through the mesh, agreement is reached through the raft groups.
 
+mod asker;
+mod batch;
+mod cache;
+mod change;
+mod core;
+mod create;
+mod duties;
 mod fault;
+mod ids;
+mod layout;
 mod limits;
+mod list;
+pub mod meta;
+mod meta_data;
+mod names;
+mod negotiate;
+pub mod negotiation;
 mod outcomes;
+mod put;
+mod read;
+pub mod reservations;
 pub mod root;
+mod serve;
+mod start;
+mod timeline;
 pub mod volumes;
+mod voter;
+
+pub use layout::{Layout, raft_group};
+pub use start::{Mserver, MserverOptions, StartError, start};

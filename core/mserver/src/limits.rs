@@ -6,91 +6,88 @@ use std::time::Duration;
 /// Requests of the root group whose outcome is remembered. At 25,000 mutations a second this is
 /// five seconds of repetitions at full speed and hours of them at usual ones; 24 bytes of memory
 /// and some 130 bytes of disk each.
-pub const ROOT_OUTCOMES_MAX: u32 = 131_072;
+pub(crate) const ROOT_OUTCOMES_MAX: u32 = 131_072;
 
 /// Requests of one meta group whose outcome is remembered: only resizes, commits and attribute
 /// changes, everything else there is idempotent by itself.
-pub const META_OUTCOMES_MAX: u32 = 65_536;
+pub(crate) const META_OUTCOMES_MAX: u32 = 65_536;
 
 /// Removed files a meta group remembers, so that a late creation of their record is refused.
-pub const REMOVED_FILES_MAX: u32 = 65_536;
+pub(crate) const REMOVED_FILES_MAX: u32 = 65_536;
 
 /// Tombstones kept. Beyond it the oldest goes: its name comes back under a fresh id, which is as
 /// unique; only the counting of versions starts anew.
-pub const TOMBSTONES_MAX: u64 = 1_000_000;
+pub(crate) const TOMBSTONES_MAX: u64 = 1_000_000;
 
 /// How long a tombstone is kept, milliseconds: 30 days.
-pub const TOMBSTONE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+pub(crate) const TOMBSTONE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// Tombstones that go with one deletion at most, so that expiry keeps up and no command is long.
-pub const TOMBSTONES_EXPIRED_AT_ONCE: usize = 4;
+pub(crate) const TOMBSTONES_EXPIRED_AT_ONCE: usize = 4;
 
 /// Directory entries kept decoded in memory, present and absent ones: a hot path costs no look
 /// into the store. Some 300 bytes each.
-pub const ENTRIES_CACHED: usize = 32_768;
+pub(crate) const ENTRIES_CACHED: usize = 32_768;
 
 /// Files whose meta-data is kept decoded in memory, per meta group. Some 400 bytes each.
-pub const FILES_CACHED: usize = 16_384;
+pub(crate) const FILES_CACHED: usize = 16_384;
 
 /// Entries counted at most when a quota is set on a directory, or a directory moves in or out of
 /// one: counting happens inside one command, and this many take about 0.2 s.
-pub const QUOTA_COUNT_MAX: usize = 200_000;
+pub(crate) const QUOTA_COUNT_MAX: usize = 200_000;
 
 /// Directory entries removed by one step of sweeping an unlinked directory.
-pub const SWEEP_STEP_ENTRIES: u32 = 512;
+pub(crate) const SWEEP_STEP_ENTRIES: u32 = 512;
 
 /// Files a meta group removes by one command.
-pub const REMOVE_STEP_FILES: usize = 256;
+pub(crate) const REMOVE_STEP_FILES: usize = 256;
 
 /// Block entries kept in a file's record: a file of up to 64 MiB (at 4 MiB a block) needs one
 /// look.
-pub const RECORD_BLOCKS: u32 = 16;
+pub(crate) const RECORD_BLOCKS: u32 = 16;
 
 /// Block entries in one page beside the record: about 2 KiB, rewritten when one of them changes.
-pub const PAGE_BLOCKS: u32 = 128;
+pub(crate) const PAGE_BLOCKS: u32 = 128;
 
 /// How long blocks nobody refers to any more stay readable, milliseconds: readers that have just
 /// fetched metadata finish. A slower one finds the block gone and fetches metadata again.
-pub const FREE_GRACE_MS: u64 = 10_000;
+pub(crate) const FREE_GRACE_MS: u64 = 10_000;
 
 /// Names reserved at one voter at a time: 5 s of creates at 20,000 a second. Beyond it creates
 /// are told to try again.
-pub const RESERVATIONS_MAX: usize = 100_000;
+pub(crate) const RESERVATIONS_MAX: usize = 100_000;
 
 /// Back-off of a coordinator that was outranked: first, then doubled up to the longest.
-pub const BACKOFF_FIRST: Duration = Duration::from_millis(2);
+pub(crate) const BACKOFF_FIRST: Duration = Duration::from_millis(2);
 /// The longest back-off: well below the time a person notices.
-pub const BACKOFF_LONGEST: Duration = Duration::from_millis(128);
+pub(crate) const BACKOFF_LONGEST: Duration = Duration::from_millis(128);
 
 /// Items one batch to a peer or a group holds at most: bounds the size of one call.
-pub const BATCH_ITEMS_MAX: usize = 512;
+pub(crate) const BATCH_ITEMS_MAX: usize = 512;
 
 /// Bytes of commands in one entry of a group's log.
-pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+pub(crate) const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// Items that may wait for a batch; beyond it callers are told to try again.
-pub const BATCH_QUEUE_MAX: usize = 8_192;
+pub(crate) const BATCH_QUEUE_MAX: usize = 8_192;
 
 /// Batches to one group or peer under way at once. Two: while one is being synced the next one is
 /// on its way, and everything else gathers.
-pub const BATCHES_IN_FLIGHT: usize = 2;
+pub(crate) const BATCHES_IN_FLIGHT: usize = 2;
 
 /// Calls served at once by this mserver; beyond it callers are told to try again.
-pub const CALLS_MAX: usize = 16_384;
-
-/// Puts begun here whose vote is remembered for their end.
-pub const PUTS_BEGUN_MAX: usize = 65_536;
+pub(crate) const CALLS_MAX: usize = 16_384;
 
 /// Volumes in the plan of one file: enough to spread a large file over every disk of a small
 /// cluster, few enough for a record.
-pub const PLAN_VOLUMES_MAX: usize = 8;
+pub(crate) const PLAN_VOLUMES_MAX: usize = 8;
 
 /// How long a duty (removing, sweeping) waits before it looks again without being told.
-pub const DUTY_EVERY: Duration = Duration::from_millis(1_000);
+pub(crate) const DUTY_EVERY: Duration = Duration::from_millis(1_000);
 
 /// How long one step of a duty may take.
-pub const DUTY_STEP_MAX: Duration = Duration::from_secs(5);
+pub(crate) const DUTY_STEP_MAX: Duration = Duration::from_secs(5);
 
 /// How long a create or put goes on by itself after its client is gone, so that what was decided
 /// is finished.
-pub const FINISH_ALONE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const FINISH_ALONE_MAX: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
 use sdfs_types::RequestId;
 
-use crate::root::FixedHasher;
+use crate::cache::FixedHasher;
 
 /// Which requests are remembered, and in which slot. Shared: voters look up whether a
 /// reservation's request was decided, without waiting for the task that applies.
@@ -27,7 +27,12 @@ pub(crate) struct Outcomes {
 impl Outcomes {
     /// A ring of `slots` under the keys that begin with `prefix`.
     pub(crate) fn new(prefix: u8, slots: u32) -> Outcomes {
-        Outcomes { prefix, slots, index: OutcomeIndex::default(), order: VecDeque::new() }
+        Outcomes {
+            prefix,
+            slots,
+            index: OutcomeIndex::default(),
+            order: VecDeque::new(),
+        }
     }
 
     pub(crate) fn index(&self) -> OutcomeIndex {
@@ -60,9 +65,13 @@ impl Outcomes {
         request: RequestId,
         batch: &Batch,
     ) -> Result<Option<Bytes>, StoreError> {
-        let Some(slot) = self.index.get(&request).map(|slot| *slot) else { return Ok(None) };
+        let Some(slot) = self.index.get(&request).map(|slot| *slot) else {
+            return Ok(None);
+        };
         let value = batch.get(&self.key(slot))?;
-        Ok(value.filter(|value| request_of(value) == Some(request)).map(|value| value.slice(16..)))
+        Ok(value
+            .filter(|value| request_of(value) == Some(request))
+            .map(|value| value.slice(16..)))
     }
 
     /// Remembers an outcome; `next` counts on.

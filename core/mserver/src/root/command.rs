@@ -117,6 +117,8 @@ pub enum RootCommand {
     },
     /// Takes a user away.
     DeleteUser {
+        /// The client's request.
+        request: RequestId,
         /// The access key.
         name: UserName,
     },

@@ -20,7 +20,12 @@ pub(crate) struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         // Id 0 is the root directory.
-        Counters { next_file_id: 1, next_tombstone: 0, tombstones: 0, outcomes: 0 }
+        Counters {
+            next_file_id: 1,
+            next_tombstone: 0,
+            tombstones: 0,
+            outcomes: 0,
+        }
     }
 }
 
@@ -28,17 +33,22 @@ impl Counters {
     /// `count` ids nobody had before.
     pub(crate) fn take_ids(&mut self, count: u32) -> Result<FileId, Refusal> {
         let first = self.next_file_id;
-        self.next_file_id = first.checked_add(count).ok_or_else(|| Refusal::OutOfRange {
-            what: "the number of names ever created".to_owned(),
-            value: (u64::from(first) + u64::from(count)).to_string(),
-            allowed: format!("at most {}", u32::MAX),
-        })?;
+        self.next_file_id = first
+            .checked_add(count)
+            .ok_or_else(|| Refusal::OutOfRange {
+                what: "the number of names ever created".to_owned(),
+                value: (u64::from(first) + u64::from(count)).to_string(),
+                allowed: format!("at most {}", u32::MAX),
+            })?;
         Ok(FileId(first))
     }
 
     /// A descriptor nobody had before.
     pub(crate) fn fresh(&mut self) -> Result<FileDescriptor, Refusal> {
-        Ok(FileDescriptor { id: self.take_ids(1)?, version: FileVersion(1) })
+        Ok(FileDescriptor {
+            id: self.take_ids(1)?,
+            version: FileVersion(1),
+        })
     }
 
     /// The next life of `former`, or a fresh id when it has none left.
@@ -46,6 +56,8 @@ impl Counters {
         &mut self,
         former: Option<FileDescriptor>,
     ) -> Result<FileDescriptor, Refusal> {
-        former.and_then(FileDescriptor::next_life).map_or_else(|| self.fresh(), Ok)
+        former
+            .and_then(FileDescriptor::next_life)
+            .map_or_else(|| self.fresh(), Ok)
     }
 }

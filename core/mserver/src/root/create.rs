@@ -43,7 +43,9 @@ pub(crate) fn decide(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<Ro
 
 fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
     let path = &wanted.path;
-    let Some((_, name)) = path.split_last() else { return Err(PathFault::IsRoot.into()) };
+    let Some((_, name)) = path.split_last() else {
+        return Err(PathFault::IsRoot.into());
+    };
     let place = match walk(applying, path)? {
         Walk::Blocked { path } => return Err(Refusal::NotDirectory { path }.into()),
         Walk::Found { entry, .. } if entry.kind == EntryKind::Directory => {
@@ -54,13 +56,26 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
         }
         Walk::Found { entry, .. } if !wanted.replace => {
             let descriptor = entry.descriptor;
-            return Err(Refusal::Exists { path: path.clone(), descriptor }.into());
+            return Err(Refusal::Exists {
+                path: path.clone(),
+                descriptor,
+            }
+            .into());
         }
-        Walk::Found { above, entry } => Place { above, former: Some(entry) },
+        Walk::Found { above, entry } => Place {
+            above,
+            former: Some(entry),
+        },
         Walk::Missing { above } if above.len() < depth(path) && !wanted.make_parents => {
-            return Err(Refusal::NotFound { path: prefix(path, above.len()) }.into());
+            return Err(Refusal::NotFound {
+                path: prefix(path, above.len()),
+            }
+            .into());
         }
-        Walk::Missing { above } => Place { above, former: None },
+        Walk::Missing { above } => Place {
+            above,
+            former: None,
+        },
     };
     let former_bytes = place.former.as_ref().map_or(0, |former| former.size_bytes);
     let files = i64::from(place.former.is_none());
@@ -70,7 +85,11 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
         Given::Redo(descriptor) => return Ok(RootAnswer::Redo { descriptor }),
         Given::Use(descriptor) => descriptor,
     };
-    let made = Directory { request: wanted.request, owner: &wanted.owner, now_ms: wanted.now_ms };
+    let made = Directory {
+        request: wanted.request,
+        owner: &wanted.owner,
+        now_ms: wanted.now_ms,
+    };
     let parent = make_parents(applying, path, &place.above, &made)?;
     quota::charge(applying, &place.above, files, bytes);
     if let Some(former) = &place.former {
@@ -131,15 +150,24 @@ pub(crate) fn make_directory(
         }
         Walk::Found { entry, .. } => {
             let descriptor = entry.descriptor;
-            return Err(Refusal::Exists { path: path.clone(), descriptor }.into());
+            return Err(Refusal::Exists {
+                path: path.clone(),
+                descriptor,
+            }
+            .into());
         }
         Walk::Missing { above } if above.len() < depth(path) && !parents => {
-            return Err(Refusal::NotFound { path: prefix(path, above.len()) }.into());
+            return Err(Refusal::NotFound {
+                path: prefix(path, above.len()),
+            }
+            .into());
         }
         Walk::Missing { above } => above,
     };
     let parent = make_parents(applying, path, &above, wanted)?;
-    let Some((_, name)) = path.split_last() else { return Err(PathFault::IsRoot.into()) };
+    let Some((_, name)) = path.split_last() else {
+        return Err(PathFault::IsRoot.into());
+    };
     let entry = add_directory(applying, parent, name, wanted)?;
     Ok(RootAnswer::Name((*entry).clone()))
 }
@@ -181,7 +209,11 @@ fn add_directory(
     Ok(entry)
 }
 
-fn entry_of(wanted: &Decide, name: sdfs_types::Name, descriptor: FileDescriptor) -> FileMetaMetaData {
+fn entry_of(
+    wanted: &Decide,
+    name: sdfs_types::Name,
+    descriptor: FileDescriptor,
+) -> FileMetaMetaData {
     FileMetaMetaData {
         name,
         descriptor,

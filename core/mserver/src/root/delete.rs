@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use sdfs_store::KeyRange;
 use sdfs_types::wire;
-use sdfs_types::{
-    EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal,
-};
+use sdfs_types::{EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal};
 
 use super::command::RootAnswer;
 use super::create::signed;
@@ -24,7 +22,9 @@ pub(crate) fn delete(
     now_ms: u64,
 ) -> Applied<RootAnswer> {
     let (above, entry) = walk(applying, path)?.found(path)?;
-    let Some(parent) = above.last().copied() else { return Err(PathFault::IsRoot.into()) };
+    let Some(parent) = above.last().copied() else {
+        return Err(PathFault::IsRoot.into());
+    };
     match entry.kind {
         EntryKind::File => {
             quota::charge(applying, &above, -1, -signed(entry.size_bytes));
@@ -41,7 +41,9 @@ pub(crate) fn delete(
         }
     }
     take_away(applying, parent, &entry, now_ms)?;
-    Ok(RootAnswer::Deleted { descriptor: entry.descriptor })
+    Ok(RootAnswer::Deleted {
+        descriptor: entry.descriptor,
+    })
 }
 
 /// Takes a decided name back, if it still is what was decided.

@@ -12,15 +12,15 @@ use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
 use sdfs_types::wire;
 use sdfs_types::{FileDescriptor, FileMetaMetaData, Refusal, RequestId, User};
 
-use super::cache::{EntryCache, FixedHasher, Known};
 use super::command::{RootAnswer, RootAnswers, RootCommand};
 use super::counters::Counters;
 use super::names::Entries;
 use super::users::Users;
 use super::view::RootView;
 use super::{create, delete, keys, quota, rename, tombstones, users};
+use crate::cache::{Cache, FixedHasher, Known};
 use crate::fault::{Applied, Fault, unreadable};
-use crate::limits::ROOT_OUTCOMES_MAX;
+use crate::limits::{ENTRIES_CACHED, ROOT_OUTCOMES_MAX};
 use crate::outcomes::Outcomes;
 use crate::volumes::VolumeTable;
 
@@ -66,7 +66,7 @@ impl RootMachine {
         let outcomes = Outcomes::new(keys::OUTCOME, ROOT_OUTCOMES_MAX);
         let view = Arc::new(RootView {
             keyspace: opened,
-            entries: EntryCache::new(),
+            entries: Cache::new(ENTRIES_CACHED),
             users,
             quotas: DashMap::with_hasher(FixedHasher::default()),
             outcomes: outcomes.index(),
@@ -137,7 +137,10 @@ impl StateMachine for RootMachine {
         self.keyspace.send_replace(Some(keyspace.clone()));
         // Readers that looked into the former keyspace meanwhile may have added what they saw.
         self.view.entries.clear();
-        self.dirty = Dirty { removals: true, unlinked: true };
+        self.dirty = Dirty {
+            removals: true,
+            unlinked: true,
+        };
         self.committed(0);
         Ok(())
     }
@@ -151,7 +154,9 @@ impl StateMachine for RootMachine {
         let commands: Vec<RootCommand> = match wire::decode(command) {
             Ok(commands) => commands,
             Err(fault) => {
-                let refusal = Refusal::Malformed { why: fault.to_string() };
+                let refusal = Refusal::Malformed {
+                    why: fault.to_string(),
+                };
                 return Ok(wire::encode::<RootAnswers>(&vec![Err(refusal)]));
             }
         };
@@ -181,7 +186,9 @@ impl StateMachine for RootMachine {
 impl Applying<'_> {
     /// Applies a command, or answers as the first time when it is repeated.
     fn once(&mut self, command: &RootCommand) -> Applied<RootAnswer> {
-        let Some(request) = request_of(command) else { return self.now(command) };
+        let Some(request) = request_of(command) else {
+            return self.now(command);
+        };
         if let Some(outcome) = self.outcomes.find(request, self.batch)? {
             let remembered: RememberedAnswer = wire::decode(&outcome).map_err(unreadable)?;
             if !is_redone(command, &remembered) {
@@ -194,39 +201,63 @@ impl Applying<'_> {
         };
         let remembered = RememberedAnswer { answer };
         let next = &mut self.counters.outcomes;
-        self.outcomes.remember(request, &wire::encode(&remembered), next, self.batch);
+        self.outcomes
+            .remember(request, &wire::encode(&remembered), next, self.batch);
         remembered.answer.map_err(Fault::Refused)
     }
 
     fn now(&mut self, command: &RootCommand) -> Applied<RootAnswer> {
         match command {
             RootCommand::Decide(wanted) => create::decide(self, wanted),
-            RootCommand::Withdraw { request, path, descriptor, now_ms } => {
+            RootCommand::Withdraw {
+                request,
+                path,
+                descriptor,
+                now_ms,
+            } => {
                 self.outcomes.forget(*request, self.batch);
                 delete::withdraw(self, path, *descriptor, *now_ms)
             }
-            RootCommand::MakeDirectory { request, path, parents, owner, now_ms } => {
-                let wanted = create::Directory { request: *request, owner, now_ms: *now_ms };
+            RootCommand::MakeDirectory {
+                request,
+                path,
+                parents,
+                owner,
+                now_ms,
+            } => {
+                let wanted = create::Directory {
+                    request: *request,
+                    owner,
+                    now_ms: *now_ms,
+                };
                 create::make_directory(self, path, *parents, &wanted)
             }
-            RootCommand::Delete { path, recursive, now_ms, .. } => {
-                delete::delete(self, path, *recursive, *now_ms)
-            }
-            RootCommand::Rename { from, to, replace, .. } => {
-                rename::rename(self, from, to, *replace)
-            }
-            RootCommand::Redeclare { path, descriptor, size_bytes } => {
-                quota::redeclare(self, path, *descriptor, *size_bytes)
-            }
-            RootCommand::SetQuota { path, files_max, bytes_max } => {
-                quota::set(self, path, *files_max, *bytes_max)
-            }
+            RootCommand::Delete {
+                path,
+                recursive,
+                now_ms,
+                ..
+            } => delete::delete(self, path, *recursive, *now_ms),
+            RootCommand::Rename {
+                from, to, replace, ..
+            } => rename::rename(self, from, to, *replace),
+            RootCommand::Redeclare {
+                path,
+                descriptor,
+                size_bytes,
+            } => quota::redeclare(self, path, *descriptor, *size_bytes),
+            RootCommand::SetQuota {
+                path,
+                files_max,
+                bytes_max,
+            } => quota::set(self, path, *files_max, *bytes_max),
             RootCommand::PutUser { name, key, rights } => users::put(self, name, *key, rights),
-            RootCommand::DeleteUser { name } => users::delete(self, name),
+            RootCommand::DeleteUser { name, .. } => users::delete(self, name),
             RootCommand::FoundAdmin { name, key } => users::found_admin(self, name, *key),
-            RootCommand::LeaseFileIds { count } => {
-                Ok(RootAnswer::Leased { first: self.counters.take_ids(*count)?, count: *count })
-            }
+            RootCommand::LeaseFileIds { count } => Ok(RootAnswer::Leased {
+                first: self.counters.take_ids(*count)?,
+                count: *count,
+            }),
             RootCommand::Removed { group, descriptors } => {
                 for descriptor in descriptors {
                     self.batch.delete(keys::of_removal(*group, *descriptor));
@@ -239,19 +270,27 @@ impl Applying<'_> {
     }
 
     /// Sets or takes away what a name stands for.
-    pub(crate) fn set_entry(&mut self, parent: FileDescriptor, name: &str, known: Known) {
+    pub(crate) fn set_entry(
+        &mut self,
+        parent: FileDescriptor,
+        name: &str,
+        known: Known<FileMetaMetaData>,
+    ) {
         let key = keys::of_name(keys::ENTRY, parent, name);
         match &known {
             Some(entry) => self.batch.put(key.clone(), wire::encode(&**entry)),
             None => self.batch.delete(key.clone()),
         }
-        self.view.entries.set(key, known);
+        self.view.entries.set(key.into(), known);
     }
 
     /// Hands the meta-data of a file over to be removed.
     pub(crate) fn remove_meta_data(&mut self, entry: &FileMetaMetaData) {
         if let Some(locate) = &entry.locate {
-            self.batch.put(keys::of_removal(locate.group, entry.descriptor), Bytes::new());
+            self.batch.put(
+                keys::of_removal(locate.group, entry.descriptor),
+                Bytes::new(),
+            );
             self.dirty.removals = true;
         }
     }
@@ -273,11 +312,14 @@ impl Entries for Applying<'_> {
         name: &str,
     ) -> Result<Option<Arc<FileMetaMetaData>>, StoreError> {
         let key = keys::of_name(keys::ENTRY, parent, name);
-        if let Some(known) = self.view.entries.get(&key) {
+        if let Some(known) = self.view.entries.get(key.as_slice()) {
             return Ok(known);
         }
         let stored = self.batch.get(&key)?;
-        let known = stored.map(|value| wire::decode(&value)).transpose().map_err(unreadable)?;
+        let known = stored
+            .map(|value| wire::decode(&value))
+            .transpose()
+            .map_err(unreadable)?;
         Ok(known.map(Arc::new))
     }
 }
@@ -287,7 +329,8 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
         RootCommand::Decide(wanted) => Some(wanted.request),
         RootCommand::MakeDirectory { request, .. }
         | RootCommand::Delete { request, .. }
-        | RootCommand::Rename { request, .. } => Some(*request),
+        | RootCommand::Rename { request, .. }
+        | RootCommand::DeleteUser { request, .. } => Some(*request),
         _ => None,
     }
 }

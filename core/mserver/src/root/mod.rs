@@ -3,7 +3,6 @@
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
 
-mod cache;
 pub mod command;
 mod counters;
 mod create;
@@ -17,8 +16,7 @@ mod tombstones;
 mod users;
 mod view;
 
-pub(crate) use cache::FixedHasher;
-pub use command::{Decide, RootAnswer, RootCommand};
+pub use command::{Decide, RootAnswer, RootAnswers, RootCommand};
 pub use machine::{RememberedAnswer, RootMachine};
 pub use names::{Walk, root_entry};
 pub use users::Users;

@@ -59,8 +59,13 @@ pub(crate) fn walk(entries: &impl Entries, path: &FilePath) -> Result<Walk, Stor
     let mut above = Vec::with_capacity(8);
     let mut at: Option<Arc<FileMetaMetaData>> = None;
     for (depth, name) in path.names().enumerate() {
-        if at.as_ref().is_some_and(|entry| entry.kind == EntryKind::File) {
-            return Ok(Walk::Blocked { path: prefix(path, depth) });
+        if at
+            .as_ref()
+            .is_some_and(|entry| entry.kind == EntryKind::File)
+        {
+            return Ok(Walk::Blocked {
+                path: prefix(path, depth),
+            });
         }
         above.push(at.map_or_else(FileDescriptor::default, |entry| entry.descriptor));
         match entries.entry(above[above.len() - 1], name)? {
@@ -68,14 +73,19 @@ pub(crate) fn walk(entries: &impl Entries, path: &FilePath) -> Result<Walk, Stor
             None => return Ok(Walk::Missing { above }),
         }
     }
-    Ok(Walk::Found { above, entry: at.unwrap_or_else(root_entry) })
+    Ok(Walk::Found {
+        above,
+        entry: at.unwrap_or_else(root_entry),
+    })
 }
 
 /// The first `names` names of `path`.
 pub(crate) fn prefix(path: &FilePath, names: usize) -> FilePath {
     let mut at = path.clone();
     for _ in names..path.names().count() {
-        at = at.split_last().map_or_else(FilePath::root, |(above, _)| above);
+        at = at
+            .split_last()
+            .map_or_else(FilePath::root, |(above, _)| above);
     }
     at
 }
@@ -85,10 +95,15 @@ impl Walk {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] or [`Refusal::NotDirectory`].
-    pub fn found(self, path: &FilePath) -> Result<(Vec<FileDescriptor>, Arc<FileMetaMetaData>), Refusal> {
+    pub fn found(
+        self,
+        path: &FilePath,
+    ) -> Result<(Vec<FileDescriptor>, Arc<FileMetaMetaData>), Refusal> {
         match self {
             Walk::Found { above, entry } => Ok((above, entry)),
-            Walk::Missing { above } => Err(Refusal::NotFound { path: prefix(path, above.len()) }),
+            Walk::Missing { above } => Err(Refusal::NotFound {
+                path: prefix(path, above.len()),
+            }),
             Walk::Blocked { path } => Err(Refusal::NotDirectory { path }),
         }
     }

@@ -37,7 +37,9 @@ pub(crate) fn check(
         return Ok(());
     }
     for (names, directory) in above.iter().enumerate() {
-        let Some(quota) = applying.view.quota(*directory) else { continue };
+        let Some(quota) = applying.view.quota(*directory) else {
+            continue;
+        };
         let amounts = [
             (files, quota.files_used, quota.files_max, "files"),
             (bytes, quota.bytes_used, quota.bytes_max, "bytes"),
@@ -48,7 +50,13 @@ pub(crate) fn check(
                 && used.saturating_add_signed(more) > limit
             {
                 let (path, unit) = (prefix(path, names), unit.to_owned());
-                return Err(Refusal::Quota { path, used, limit, unit }.into());
+                return Err(Refusal::Quota {
+                    path,
+                    used,
+                    limit,
+                    unit,
+                }
+                .into());
             }
         }
     }
@@ -80,7 +88,11 @@ pub(crate) fn holders(applying: &Applying<'_>, above: &[FileDescriptor]) -> Vec<
         return Vec::new();
     }
     let quotas = &applying.view.quotas;
-    above.iter().filter(|directory| quotas.contains_key(directory)).copied().collect()
+    above
+        .iter()
+        .filter(|directory| quotas.contains_key(directory))
+        .copied()
+        .collect()
 }
 
 /// Forgets the quota of a directory that is gone.
@@ -97,7 +109,10 @@ pub(crate) fn usage_of(
     entry: &FileMetaMetaData,
 ) -> Applied<Usage> {
     match entry.kind {
-        EntryKind::File => Ok(Usage { files: 1, bytes: entry.size_bytes }),
+        EntryKind::File => Ok(Usage {
+            files: 1,
+            bytes: entry.size_bytes,
+        }),
         EntryKind::Directory => usage_below(applying, path, entry.descriptor),
     }
 }
@@ -118,11 +133,13 @@ fn usage_below(
         }
         let range = KeyRange::prefix(&keys::of_descriptor(keys::ENTRY, directory));
         let pairs = applying.batch.scan(&range, left + 1)?;
-        left = left.checked_sub(pairs.len()).ok_or_else(|| Refusal::OutOfRange {
-            what: format!("the number of entries below {path}"),
-            value: format!("more than {QUOTA_COUNT_MAX}"),
-            allowed: format!("at most {QUOTA_COUNT_MAX} where a quota has to be counted"),
-        })?;
+        left = left
+            .checked_sub(pairs.len())
+            .ok_or_else(|| Refusal::OutOfRange {
+                what: format!("the number of entries below {path}"),
+                value: format!("more than {QUOTA_COUNT_MAX}"),
+                allowed: format!("at most {QUOTA_COUNT_MAX} where a quota has to be counted"),
+            })?;
         for (_, value) in pairs {
             let entry: FileMetaMetaData = wire::decode(&value).map_err(unreadable)?;
             match entry.kind {
@@ -171,7 +188,10 @@ pub(crate) fn redeclare(
     let more = signed(size_bytes) - signed(entry.size_bytes);
     check(applying, path, &above, 0, more)?;
     charge(applying, &above, 0, more);
-    let entry = FileMetaMetaData { size_bytes, ..(*entry).clone() };
+    let entry = FileMetaMetaData {
+        size_bytes,
+        ..(*entry).clone()
+    };
     let name = Arc::clone(&entry.name);
     applying.set_entry(above[above.len() - 1], &name, Some(Arc::new(entry.clone())));
     Ok(RootAnswer::Name(entry))

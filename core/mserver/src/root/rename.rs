@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use sdfs_types::{
-    EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal,
-};
+use sdfs_types::{EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal};
 
 use super::command::RootAnswer;
 use super::create::signed;
@@ -23,7 +21,9 @@ pub(crate) fn rename(
     replace: bool,
 ) -> Applied<RootAnswer> {
     let (from_above, entry) = walk(applying, from)?.found(from)?;
-    let Some(from_parent) = from_above.last().copied() else { return Err(PathFault::IsRoot.into()) };
+    let Some(from_parent) = from_above.last().copied() else {
+        return Err(PathFault::IsRoot.into());
+    };
     if from == to {
         return Ok(RootAnswer::Name((*entry).clone()));
     }
@@ -31,15 +31,26 @@ pub(crate) fn rename(
         return Err(Refusal::IntoItself { path: from.clone() }.into());
     }
     let (to_above, replaced) = target(walk(applying, to)?, to, entry.kind, replace)?;
-    let Some((_, name)) = to.split_last() else { return Err(PathFault::IsRoot.into()) };
+    let Some((_, name)) = to.split_last() else {
+        return Err(PathFault::IsRoot.into());
+    };
     let to_parent = to_above[to_above.len() - 1];
-    charge_move(applying, (from, &from_above), (to, &to_above), &entry, replaced.as_deref())?;
+    charge_move(
+        applying,
+        (from, &from_above),
+        (to, &to_above),
+        &entry,
+        replaced.as_deref(),
+    )?;
     if let Some(replaced) = &replaced {
         applying.remove_meta_data(replaced);
     }
     applying.take_tombstone(to_parent, name)?;
     applying.set_entry(from_parent, &entry.name, None);
-    let moved = FileMetaMetaData { name: name.into(), ..(*entry).clone() };
+    let moved = FileMetaMetaData {
+        name: name.into(),
+        ..(*entry).clone()
+    };
     applying.set_entry(to_parent, name, Some(Arc::new(moved.clone())));
     Ok(RootAnswer::Name(moved))
 }
@@ -50,16 +61,21 @@ type Target = (Vec<FileDescriptor>, Option<Arc<FileMetaMetaData>>);
 fn target(walked: Walk, to: &FilePath, kind: EntryKind, replace: bool) -> Applied<Target> {
     match walked {
         Walk::Blocked { path } => Err(Refusal::NotDirectory { path }.into()),
-        Walk::Missing { above } if above.len() < to.names().count() => {
-            Err(Refusal::NotFound { path: prefix(to, above.len()) }.into())
+        Walk::Missing { above } if above.len() < to.names().count() => Err(Refusal::NotFound {
+            path: prefix(to, above.len()),
         }
+        .into()),
         Walk::Missing { above } => Ok((above, None)),
         Walk::Found { entry, .. } if entry.kind == EntryKind::Directory => {
             Err(Refusal::IsDirectory { path: to.clone() }.into())
         }
         Walk::Found { entry, .. } if !replace => {
             let descriptor = entry.descriptor;
-            Err(Refusal::Exists { path: to.clone(), descriptor }.into())
+            Err(Refusal::Exists {
+                path: to.clone(),
+                descriptor,
+            }
+            .into())
         }
         Walk::Found { .. } if kind == EntryKind::Directory => {
             Err(Refusal::NotDirectory { path: to.clone() }.into())
@@ -89,7 +105,13 @@ fn charge_move(
     // Only what comes from outside a quota counts against it.
     let new_above: Vec<FileDescriptor> = to_above
         .iter()
-        .map(|directory| if leaves.contains(directory) { NOWHERE } else { *directory })
+        .map(|directory| {
+            if leaves.contains(directory) {
+                NOWHERE
+            } else {
+                *directory
+            }
+        })
         .collect();
     quota::check(applying, to, &new_above, files - gone_files, bytes - gone)?;
     quota::charge(applying, from_above, -files, -bytes);

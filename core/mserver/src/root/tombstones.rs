@@ -40,9 +40,20 @@ pub(crate) fn leave(
 ) -> Applied<()> {
     let key = keys::of_name(keys::TOMBSTONE, parent, name);
     let sequence = applying.counters.next_tombstone;
-    let place = Place { deleted_ms: now_ms, key: key.clone() };
-    applying.batch.put(key, wire::encode(&Tombstone { descriptor, sequence }));
-    applying.batch.put(keys::of_order(sequence), wire::encode(&place));
+    let place = Place {
+        deleted_ms: now_ms,
+        key: key.clone(),
+    };
+    applying.batch.put(
+        key,
+        wire::encode(&Tombstone {
+            descriptor,
+            sequence,
+        }),
+    );
+    applying
+        .batch
+        .put(keys::of_order(sequence), wire::encode(&place));
     applying.counters.next_tombstone += 1;
     applying.counters.tombstones += 1;
     expire(applying, now_ms)
@@ -58,7 +69,9 @@ pub(crate) fn take(
         return Ok(None);
     }
     let key = keys::of_name(keys::TOMBSTONE, parent, name);
-    let Some(value) = applying.batch.get(&key)? else { return Ok(None) };
+    let Some(value) = applying.batch.get(&key)? else {
+        return Ok(None);
+    };
     let tombstone: Tombstone = wire::decode(&value).map_err(unreadable)?;
     drop_one(applying, key, tombstone.sequence);
     Ok(Some(tombstone.descriptor))
@@ -73,9 +86,13 @@ pub(crate) fn look(
     if applying.counters.tombstones == 0 {
         return Ok(None);
     }
-    let value = applying.batch.get(&keys::of_name(keys::TOMBSTONE, parent, name))?;
-    let tombstone: Option<Tombstone> =
-        value.map(|value| wire::decode(&value)).transpose().map_err(unreadable)?;
+    let value = applying
+        .batch
+        .get(&keys::of_name(keys::TOMBSTONE, parent, name))?;
+    let tombstone: Option<Tombstone> = value
+        .map(|value| wire::decode(&value))
+        .transpose()
+        .map_err(unreadable)?;
     Ok(tombstone.map(|tombstone| tombstone.descriptor))
 }
 
@@ -98,7 +115,10 @@ fn expire(applying: &mut Applying<'_>, now_ms: u64) -> Applied<()> {
     let range = KeyRange::prefix(&[keys::TOMBSTONE_ORDER]);
     let limit = TOMBSTONES_EXPIRED_AT_ONCE;
     // The oldest place is looked at once in a while: a scan costs more than all the rest.
-    let is_due = applying.counters.next_tombstone.is_multiple_of(limit as u64);
+    let is_due = applying
+        .counters
+        .next_tombstone
+        .is_multiple_of(limit as u64);
     if !is_due {
         return Ok(());
     }

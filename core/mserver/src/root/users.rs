@@ -9,10 +9,10 @@ use sdfs_types::limits::USER_NAME_BYTES_MAX;
 use sdfs_types::wire;
 use sdfs_types::{Access, FilePath, PathRight, Refusal, User, UserName};
 
-use super::cache::FixedHasher;
 use super::command::RootAnswer;
 use super::keys;
 use super::machine::Applying;
+use crate::cache::FixedHasher;
 use crate::fault::Applied;
 
 /// The users. Made before the server group starts, which asks it for keys in handshakes on its
@@ -42,10 +42,18 @@ impl Users {
     /// # Errors
     /// [`Refusal::Denied`].
     pub fn check(&self, name: &str, access: Access, path: &FilePath) -> Result<(), Refusal> {
-        if self.by_name.get(name).is_some_and(|user| user.may(access, path)) {
+        if self
+            .by_name
+            .get(name)
+            .is_some_and(|user| user.may(access, path))
+        {
             return Ok(());
         }
-        Err(Refusal::Denied { user: name.to_owned(), access, path: path.clone() })
+        Err(Refusal::Denied {
+            user: name.to_owned(),
+            access,
+            path: path.clone(),
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -81,14 +89,28 @@ pub(crate) fn put(
     if name.is_empty() || name.len() > USER_NAME_BYTES_MAX {
         let allowed = format!("1 to {USER_NAME_BYTES_MAX} bytes");
         let value = format!("{} bytes long", name.len());
-        return Err(Refusal::OutOfRange { what: "the user's name".to_owned(), value, allowed }.into());
+        return Err(Refusal::OutOfRange {
+            what: "the user's name".to_owned(),
+            value,
+            allowed,
+        }
+        .into());
     }
     let users = &applying.view.users;
     let key = match key.or_else(|| users.get(name).map(|user| user.key)) {
         Some(key) => key,
-        None => return Err(Refusal::NoSuchUser { name: name.to_string() }.into()),
+        None => {
+            return Err(Refusal::NoSuchUser {
+                name: name.to_string(),
+            }
+            .into());
+        }
     };
-    let user = User { name: Arc::clone(name), key, rights: rights.to_vec() };
+    let user = User {
+        name: Arc::clone(name),
+        key,
+        rights: rights.to_vec(),
+    };
     applying.batch.put(keys::of_user(name), wire::encode(&user));
     users.set(user);
     Ok(RootAnswer::Done)
@@ -97,7 +119,10 @@ pub(crate) fn put(
 /// Takes a user away.
 pub(crate) fn delete(applying: &mut Applying<'_>, name: &UserName) -> Applied<RootAnswer> {
     if !applying.view.users.remove(name) {
-        return Err(Refusal::NoSuchUser { name: name.to_string() }.into());
+        return Err(Refusal::NoSuchUser {
+            name: name.to_string(),
+        }
+        .into());
     }
     applying.batch.delete(keys::of_user(name));
     Ok(RootAnswer::Done)
@@ -112,6 +137,9 @@ pub(crate) fn found_admin(
     if !applying.view.users.is_empty() {
         return Ok(RootAnswer::Done);
     }
-    let everything = PathRight { path: FilePath::root(), access: Access::Admin };
+    let everything = PathRight {
+        path: FilePath::root(),
+        access: Access::Admin,
+    };
     put(applying, name, Some(key), &[everything])
 }

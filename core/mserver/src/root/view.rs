@@ -8,12 +8,14 @@ use tokio::sync::watch;
 use sdfs_store::{KeyRange, Keyspace, StoreError};
 use sdfs_types::calls::names::Quota;
 use sdfs_types::wire;
-use sdfs_types::{FileDescriptor, FileMetaMetaData, FilePath, MetaGroup, Name, RequestId, VolumeMap};
+use sdfs_types::{
+    FileDescriptor, FileMetaMetaData, FilePath, MetaGroup, Name, RequestId, VolumeMap,
+};
 
-use super::cache::{EntryCache, FixedHasher};
 use super::keys;
 use super::names::{Entries, Walk, walk};
 use super::users::Users;
+use crate::cache::{Cache, FixedHasher};
 use crate::fault::unreadable;
 use crate::outcomes::OutcomeIndex;
 use crate::volumes::VolumeWatch;
@@ -34,7 +36,7 @@ pub enum ViewFault {
 /// far as this mserver has come.
 pub struct RootView {
     pub(crate) keyspace: watch::Receiver<Option<Keyspace>>,
-    pub(crate) entries: EntryCache,
+    pub(crate) entries: Cache<Box<[u8]>, FileMetaMetaData>,
     pub(crate) users: Users,
     pub(crate) quotas: DashMap<FileDescriptor, Quota, FixedHasher>,
     pub(crate) outcomes: OutcomeIndex,
@@ -52,7 +54,13 @@ impl RootView {
     /// Whatever the store says.
     pub fn walk(&self, path: &FilePath) -> Result<Walk, ViewFault> {
         let keyspace = self.keyspace()?;
-        Ok(walk(&Reading { view: self, keyspace: &keyspace }, path)?)
+        Ok(walk(
+            &Reading {
+                view: self,
+                keyspace: &keyspace,
+            },
+            path,
+        )?)
     }
 
     /// At most `limit` entries of a directory after a name, in order.
@@ -86,7 +94,9 @@ impl RootView {
         parent: FileDescriptor,
         name: &str,
     ) -> Result<Option<FileDescriptor>, ViewFault> {
-        let value = self.keyspace()?.get(&keys::of_name(keys::TOMBSTONE, parent, name))?;
+        let value = self
+            .keyspace()?
+            .get(&keys::of_name(keys::TOMBSTONE, parent, name))?;
         let Some(value) = value else { return Ok(None) };
         let tombstone: super::tombstones::Tombstone = wire::decode(&value).map_err(unreadable)?;
         Ok(Some(tombstone.descriptor))
@@ -106,10 +116,14 @@ impl RootView {
         &self,
         request: RequestId,
     ) -> Result<Option<super::machine::RememberedAnswer>, ViewFault> {
-        let Some(slot) = self.outcomes.get(&request).map(|slot| *slot) else { return Ok(None) };
+        let Some(slot) = self.outcomes.get(&request).map(|slot| *slot) else {
+            return Ok(None);
+        };
         let mut key = vec![keys::OUTCOME];
         key.extend_from_slice(&slot.to_be_bytes());
-        let Some(value) = self.keyspace()?.get(&key)? else { return Ok(None) };
+        let Some(value) = self.keyspace()?.get(&key)? else {
+            return Ok(None);
+        };
         if value.get(..16) != Some(&request.to_key()) {
             return Ok(None);
         }
@@ -149,8 +163,13 @@ impl RootView {
         group: MetaGroup,
         limit: usize,
     ) -> Result<Vec<FileDescriptor>, ViewFault> {
-        let pairs = self.keyspace()?.scan(&KeyRange::prefix(&keys::of_removals(group)), limit)?;
-        Ok(pairs.iter().filter_map(|(key, _)| FileDescriptor::from_key(&key[2..])).collect())
+        let pairs = self
+            .keyspace()?
+            .scan(&KeyRange::prefix(&keys::of_removals(group)), limit)?;
+        Ok(pairs
+            .iter()
+            .filter_map(|(key, _)| FileDescriptor::from_key(&key[2..]))
+            .collect())
     }
 
     /// Whether there are directories to be swept.
@@ -158,7 +177,10 @@ impl RootView {
     /// # Errors
     /// Whatever the store says.
     pub fn has_unlinked(&self) -> Result<bool, ViewFault> {
-        Ok(!self.keyspace()?.scan(&KeyRange::prefix(&[keys::UNLINKED]), 1)?.is_empty())
+        Ok(!self
+            .keyspace()?
+            .scan(&KeyRange::prefix(&[keys::UNLINKED]), 1)?
+            .is_empty())
     }
 
     fn keyspace(&self) -> Result<Keyspace, ViewFault> {
@@ -178,13 +200,16 @@ impl Entries for Reading<'_> {
         name: &str,
     ) -> Result<Option<Arc<FileMetaMetaData>>, StoreError> {
         let key = keys::of_name(keys::ENTRY, parent, name);
-        if let Some(known) = self.view.entries.get(&key) {
+        if let Some(known) = self.view.entries.get(key.as_slice()) {
             return Ok(known);
         }
         let stored = self.keyspace.get(&key)?;
-        let known = stored.map(|value| wire::decode(&value)).transpose().map_err(unreadable)?;
+        let known = stored
+            .map(|value| wire::decode(&value))
+            .transpose()
+            .map_err(unreadable)?;
         let known = known.map(Arc::new);
-        self.view.entries.add(key, known.clone());
+        self.view.entries.add(key.into(), known.clone());
         Ok(known)
     }
 }

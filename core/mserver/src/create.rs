@@ -1,0 +1,307 @@
+//! The coordinator's side of a create: vote, decision, file-meta-data, answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sdfs_server_group::{Deadline, ServerId};
+use sdfs_types::calls::names::{CreateFile, FileCreated};
+use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, MetaDataCreated, MetaDataWanted};
+use sdfs_types::limits::GRANT_MS;
+use sdfs_types::{
+    BlockPage, BlockSize, FileDescriptor, FileMetaMetaData, Grant, GrantRights, Locate, OpenFile,
+    Refusal, TraceWhat, UserName, clock,
+};
+
+use crate::core::{Core, unknown};
+use crate::limits::FINISH_ALONE_MAX;
+use crate::meta::check_attributes;
+use crate::meta_data;
+use crate::negotiate::{Ended, NameWanted, give_all_back, negotiate};
+use crate::read;
+use crate::root::{Decide, RootAnswer, RootCommand};
+use crate::timeline::Timeline;
+use crate::voter::{check_name, unreadable};
+
+/// Creates a file. Whatever happens to this coordinator, the name stays usable: before the
+/// decision nothing exists, after it any mserver makes the file-meta-data when it is missed.
+pub(crate) async fn create_file(
+    core: Arc<Core>,
+    call: CreateFile,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<FileCreated, Refusal> {
+    let core = &core;
+    let _creating = Counted::one(&core.creating);
+    let mut timeline = Timeline::start(call.explain);
+    timeline.add(core.me(), || TraceWhat::Received);
+    let block_size = block_size_for(call.options.block_size, call.size_bytes)?;
+    check_attributes(&call.options.attributes)?;
+    let wanted = NameWanted {
+        request: call.request,
+        path: call.path,
+        owner: user,
+        size_bytes: call.size_bytes,
+        replace: false,
+    };
+    if core.root.is_decided(wanted.request) {
+        return repeated(core, &wanted, deadline).await;
+    }
+    let (locate, ballot) = match vote(core, &wanted, deadline, &mut timeline).await? {
+        Voted::Repeated => return repeated(core, &wanted, deadline).await,
+        Voted::Go { can, ballot } => (choose(core, &can, &mut timeline)?, ballot),
+    };
+    let decide = Decide {
+        request: wanted.request,
+        path: wanted.path.clone(),
+        owner: Arc::clone(&wanted.owner),
+        size_bytes: wanted.size_bytes,
+        block_size,
+        locate,
+        now_ms: clock::now_ms(),
+        make_parents: call.options.make_parents,
+        replace: false,
+        written_as: None,
+    };
+    let name = decide_name(core, decide, ballot, deadline).await?;
+    timeline.add(core.me(), || TraceWhat::Decided);
+    let attributes = call.options.attributes;
+    let explain = timeline.is_wanted();
+    let asked_us = timeline.now_us();
+    let asked = MetaDataWanted {
+        name: name.clone(),
+        attributes,
+        explain,
+    };
+    let created = finish(core, &wanted, asked, deadline).await?;
+    timeline.add_all(created.trace, asked_us);
+    timeline.add(core.me(), || TraceWhat::MainAnswered);
+    let open = OpenFile {
+        grant: grant(core, name.descriptor, GrantRights::Write),
+        name,
+        file: created.file,
+        blocks: BlockPage::default(),
+        volumes: created.volumes,
+    };
+    timeline.add(core.me(), || TraceWhat::Answered);
+    Ok(FileCreated {
+        open,
+        trace: timeline.into_trace(),
+    })
+}
+
+/// What the vote came to.
+pub(crate) enum Voted {
+    /// The name may be proposed.
+    Go {
+        /// Who said yes, the least loaded first.
+        can: Vec<(ServerId, u32)>,
+        /// The ballot that holds reservations.
+        ballot: Option<Ballot>,
+    },
+    /// The request has been decided before.
+    Repeated,
+}
+
+/// Steps 2 to 4. A voter that says no may be behind: its reason is looked at again here, with all
+/// that has been acknowledged anywhere, before anybody is refused.
+pub(crate) async fn vote(
+    core: &Arc<Core>,
+    wanted: &NameWanted,
+    deadline: Deadline,
+    timeline: &mut Timeline,
+) -> Result<Voted, Refusal> {
+    match negotiate(core, wanted, deadline, timeline).await {
+        Ended::Won { can, ballot } => {
+            let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            let (votes, voters) = (count(can.len()), count(core.layout.mservers().len()));
+            timeline.add(core.me(), || TraceWhat::Majority { votes, voters });
+            Ok(Voted::Go {
+                can,
+                ballot: Some(ballot),
+            })
+        }
+        Ended::NoMajority { refusal } => Err(refusal),
+        Ended::Cannot {
+            refusal: refusal @ Refusal::Busy { .. },
+        } => Err(refusal),
+        Ended::Cannot { .. } => {
+            core.root_barrier(deadline).await?;
+            if core.root.is_decided(wanted.request) {
+                return Ok(Voted::Repeated);
+            }
+            check_now(core, wanted)?;
+            Ok(Voted::Go {
+                can: vec![(core.me(), 0)],
+                ballot: None,
+            })
+        }
+    }
+}
+
+/// What speaks against a name in the state here.
+pub(crate) fn check_now(core: &Core, wanted: &NameWanted) -> Result<(), Refusal> {
+    let ballot = Ballot {
+        round: 0,
+        coordinator: core.me(),
+        sequence: 0,
+    };
+    let ask = CanCreateAsk {
+        path: wanted.path.clone(),
+        owner: Arc::clone(&wanted.owner),
+        size_bytes: wanted.size_bytes,
+        request: wanted.request,
+        replace: wanted.replace,
+        ballot,
+    };
+    check_name(&core.root, &ask)
+}
+
+/// Step 5: the least loaded of those that answered becomes the main.
+fn choose(
+    core: &Core,
+    can: &[(ServerId, u32)],
+    timeline: &mut Timeline,
+) -> Result<Locate, Refusal> {
+    let least = can.first().map_or(0, |(_, load)| *load);
+    let tied = can
+        .iter()
+        .take_while(|(_, load)| *load == least)
+        .count()
+        .max(1);
+    let turn = usize::try_from(core.sequence.load(Ordering::Relaxed)).unwrap_or(0) % tied;
+    let main = can.get(turn).map_or(core.me(), |(server, _)| *server);
+    let locate = locate_at(core, main)?;
+    timeline.add(core.me(), || TraceWhat::Chose {
+        main,
+        slaves: locate.slaves.clone(),
+    });
+    Ok(locate)
+}
+
+/// Where file-meta-data goes whose main is `main`; an mserver without a group of its own leaves
+/// it to the first one.
+pub(crate) fn locate_at(core: &Core, main: ServerId) -> Result<Locate, Refusal> {
+    let first = || {
+        core.layout
+            .mservers()
+            .first()
+            .and_then(|first| core.layout.locate(*first))
+    };
+    core.layout
+        .locate(main)
+        .or_else(first)
+        .ok_or_else(|| Refusal::Busy {
+            why: "there are no mservers".to_owned(),
+        })
+}
+
+async fn decide_name(
+    core: &Arc<Core>,
+    decide: Decide,
+    ballot: Option<Ballot>,
+    deadline: Deadline,
+) -> Result<FileMetaMetaData, Refusal> {
+    let path = decide.path.clone();
+    match core
+        .propose_root(RootCommand::Decide(Box::new(decide)), deadline)
+        .await
+    {
+        Ok(RootAnswer::Name(name)) => Ok(name),
+        Ok(_) => Err(unknown("the decision was answered with something else")),
+        Err(refusal) => {
+            // A name that was refused must not stay reserved; an unknown outcome may be decided.
+            if let (Some(ballot), false) = (ballot, matches!(refusal, Refusal::Unknown { .. })) {
+                give_all_back(core, &path, ballot);
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// Steps 7 and 8. The decision stands, so this goes on even when the client stops waiting. When
+/// no dservers accept, the name is withdrawn.
+async fn finish(
+    core: &Arc<Core>,
+    wanted: &NameWanted,
+    asked: MetaDataWanted,
+    deadline: Deadline,
+) -> Result<MetaDataCreated, Refusal> {
+    let deadline = deadline.max(Deadline::after(FINISH_ALONE_MAX));
+    let descriptor = asked.name.descriptor;
+    match meta_data::at_main(core, asked, deadline).await {
+        Err(refusal @ Refusal::NoVolume { .. }) => {
+            let withdraw = RootCommand::Withdraw {
+                request: wanted.request,
+                path: wanted.path.clone(),
+                descriptor,
+                now_ms: clock::now_ms(),
+            };
+            core.propose_root(withdraw, Deadline::after(FINISH_ALONE_MAX))
+                .await?;
+            Err(refusal)
+        }
+        other => other,
+    }
+}
+
+/// The answer to a create that was decided before.
+async fn repeated(
+    core: &Arc<Core>,
+    wanted: &NameWanted,
+    deadline: Deadline,
+) -> Result<FileCreated, Refusal> {
+    core.root
+        .users()
+        .check(&wanted.owner, sdfs_types::Access::Write, &wanted.path)?;
+    core.root_barrier(deadline).await?;
+    let outcome = core.root.outcome(wanted.request).map_err(unreadable)?;
+    let Some(RootAnswer::Name(name)) = outcome.and_then(|outcome| outcome.answer.ok()) else {
+        return Err(Refusal::Busy {
+            why: "this request is being withdrawn".to_owned(),
+        });
+    };
+    let open = read::open(core, name, GrantRights::Write, deadline).await?;
+    Ok(FileCreated { open, trace: None })
+}
+
+/// The block size wanted, or the one that fits the size; refused when the size does not fit.
+pub(crate) fn block_size_for(
+    wanted: Option<BlockSize>,
+    size_bytes: u64,
+) -> Result<BlockSize, Refusal> {
+    let block_size = wanted.unwrap_or_else(|| BlockSize::for_declared_size(size_bytes));
+    if size_bytes <= block_size.file_bytes_max() {
+        return Ok(block_size);
+    }
+    Err(Refusal::OutOfRange {
+        what: "the size".to_owned(),
+        value: format!("{size_bytes} bytes"),
+        allowed: format!(
+            "at most {} bytes with blocks of {} bytes",
+            block_size.file_bytes_max(),
+            block_size.bytes()
+        ),
+    })
+}
+
+/// The right to a file's blocks from now on.
+pub(crate) fn grant(core: &Core, descriptor: FileDescriptor, rights: GrantRights) -> Grant {
+    core.grants
+        .grant(descriptor, rights, clock::now_ms() + GRANT_MS)
+}
+
+/// Counts something while it lasts.
+pub(crate) struct Counted(Arc<AtomicU32>);
+
+impl Counted {
+    pub(crate) fn one(counter: &Arc<AtomicU32>) -> Counted {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(counter))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

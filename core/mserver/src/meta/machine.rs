@@ -1,0 +1,296 @@
+//! Applies a meta group's committed commands.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use sdfs_raft::StateMachine;
+use sdfs_store::{Batch, Keyspace, StoreError};
+use sdfs_types::limits::ATTRIBUTES_BYTES_MAX;
+use sdfs_types::wire;
+use sdfs_types::{Attributes, FileDescriptor, FileMetaData, Refusal, RequestId};
+
+use super::command::{MetaAnswer, MetaAnswers, MetaCommand};
+use super::record::FileRecord;
+use super::view::MetaView;
+use super::{blocks, keys};
+use crate::cache::Cache;
+use crate::fault::{Applied, Fault, unreadable};
+use crate::limits::{FILES_CACHED, META_OUTCOMES_MAX, REMOVED_FILES_MAX};
+use crate::outcomes::Outcomes;
+
+/// What a meta group counts; one key, written once an entry of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counters {
+    pub(crate) next_free: u64,
+    pub(crate) outcomes: u64,
+    pub(crate) removed: u64,
+}
+
+/// A meta group's state machine.
+pub struct MetaMachine {
+    view: Arc<MetaView>,
+    keyspace: watch::Sender<Option<Keyspace>>,
+    counters: Counters,
+    outcomes: Outcomes,
+    removed: Outcomes,
+}
+
+/// One command being applied.
+pub(crate) struct Applying<'a> {
+    pub(crate) view: &'a MetaView,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) counters: &'a mut Counters,
+    outcomes: &'a mut Outcomes,
+    removed: &'a mut Outcomes,
+}
+
+impl MetaMachine {
+    /// An unopened machine, and what others read of it.
+    #[must_use]
+    pub fn new() -> (MetaMachine, Arc<MetaView>) {
+        let (keyspace, opened) = watch::channel(None);
+        let view = Arc::new(MetaView {
+            keyspace: opened,
+            records: Cache::new(FILES_CACHED),
+        });
+        let machine = MetaMachine {
+            view: Arc::clone(&view),
+            keyspace,
+            counters: Counters::default(),
+            outcomes: Outcomes::new(keys::OUTCOME, META_OUTCOMES_MAX),
+            removed: Outcomes::new(keys::REMOVED, REMOVED_FILES_MAX),
+        };
+        (machine, view)
+    }
+}
+
+impl StateMachine for MetaMachine {
+    fn open(&mut self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        self.counters = match keyspace.get(&[keys::COUNTERS])? {
+            Some(value) => wire::decode(&value).map_err(unreadable)?,
+            None => Counters::default(),
+        };
+        self.outcomes.load(keyspace, self.counters.outcomes)?;
+        self.removed.load(keyspace, self.counters.removed)?;
+        self.keyspace.send_replace(Some(keyspace.clone()));
+        // After the new keyspace is in place: readers may have added what the former one held.
+        self.view.records.clear();
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        _index: u64,
+        command: &[u8],
+        batch: &mut Batch,
+    ) -> Result<Bytes, StoreError> {
+        let commands: Vec<MetaCommand> = match wire::decode(command) {
+            Ok(commands) => commands,
+            Err(fault) => {
+                let refusal = Refusal::Malformed {
+                    why: fault.to_string(),
+                };
+                return Ok(wire::encode::<MetaAnswers>(&vec![Err(refusal)]));
+            }
+        };
+        let before = self.counters.clone();
+        let mut answers = MetaAnswers::with_capacity(commands.len());
+        for command in commands {
+            let mut applying = Applying {
+                view: &self.view,
+                batch: &mut *batch,
+                counters: &mut self.counters,
+                outcomes: &mut self.outcomes,
+                removed: &mut self.removed,
+            };
+            answers.push(match applying.one(command) {
+                Ok(answer) => Ok(answer),
+                Err(Fault::Refused(refusal)) => Err(refusal),
+                Err(Fault::Store(error)) => return Err(error),
+            });
+        }
+        if before != self.counters {
+            batch.put(vec![keys::COUNTERS], wire::encode(&self.counters));
+        }
+        Ok(wire::encode(&answers))
+    }
+
+    fn committed(&mut self, _index: u64) {}
+}
+
+impl Applying<'_> {
+    fn one(&mut self, command: MetaCommand) -> Applied<MetaAnswer> {
+        match command {
+            MetaCommand::Create { file } => self.create(file),
+            MetaCommand::Put {
+                request,
+                file,
+                blocks,
+            } => {
+                if let Some(present) = self.record(file.descriptor)? {
+                    return same_put(&present, request);
+                }
+                self.not_removed(file.descriptor)?;
+                let record = blocks::put(self, request, file, &blocks);
+                self.set_record(record)
+            }
+            MetaCommand::Resize {
+                request,
+                descriptor,
+                size_bytes,
+                resize,
+                now_ms,
+            } => self.change(request, descriptor, |applying, record| {
+                blocks::resize(applying, record, (size_bytes, resize), now_ms)
+            }),
+            MetaCommand::Commit {
+                request,
+                descriptor,
+                written,
+                size_bytes_at_least,
+                now_ms,
+            } => self.change(request, descriptor, |applying, record| {
+                blocks::commit(applying, record, &written, (size_bytes_at_least, now_ms))
+            }),
+            MetaCommand::SetAttributes {
+                request,
+                descriptor,
+                set,
+                remove,
+                now_ms,
+            } => self.change(request, descriptor, |_, record| {
+                record.file.modified_ms = now_ms;
+                change_attributes(&mut record.file.attributes, set, &remove)
+            }),
+            MetaCommand::Remove {
+                descriptors,
+                now_ms,
+            } => {
+                for descriptor in descriptors {
+                    self.remove(descriptor, now_ms)?;
+                }
+                Ok(MetaAnswer::Done)
+            }
+            MetaCommand::Freed { sequences } => {
+                for sequence in sequences {
+                    self.batch.delete(keys::free(sequence));
+                }
+                Ok(MetaAnswer::Done)
+            }
+        }
+    }
+
+    fn create(&mut self, file: FileMetaData) -> Applied<MetaAnswer> {
+        if let Some(present) = self.record(file.descriptor)? {
+            return Ok(MetaAnswer::File(present.file.clone()));
+        }
+        self.not_removed(file.descriptor)?;
+        self.set_record(FileRecord::new(file))
+    }
+
+    /// Changes a record once per request: a repetition is answered with the record as it is.
+    fn change(
+        &mut self,
+        request: RequestId,
+        descriptor: FileDescriptor,
+        change: impl FnOnce(&mut Self, &mut FileRecord) -> Applied<()>,
+    ) -> Applied<MetaAnswer> {
+        let Some(present) = self.record(descriptor)? else {
+            return Err(Refusal::Gone { descriptor }.into());
+        };
+        if self.outcomes.find(request, self.batch)?.is_some() {
+            return Ok(MetaAnswer::File(present.file.clone()));
+        }
+        let mut record = (*present).clone();
+        change(self, &mut record)?;
+        record.file.revision += 1;
+        self.outcomes
+            .remember(request, &[], &mut self.counters.outcomes, self.batch);
+        self.set_record(record)
+    }
+
+    fn remove(&mut self, descriptor: FileDescriptor, now_ms: u64) -> Applied<()> {
+        if let Some(present) = self.record(descriptor)? {
+            blocks::give_up_all(self, &present, now_ms)?;
+            self.batch.delete(keys::record(descriptor));
+            self.view.records.set(descriptor, None);
+        }
+        let mark = mark_of(descriptor);
+        self.removed
+            .remember(mark, &[], &mut self.counters.removed, self.batch);
+        Ok(())
+    }
+
+    fn not_removed(&self, descriptor: FileDescriptor) -> Applied<()> {
+        match self.removed.find(mark_of(descriptor), self.batch)? {
+            Some(_) => Err(Refusal::Gone { descriptor }.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&self, descriptor: FileDescriptor) -> Applied<Option<Arc<FileRecord>>> {
+        if let Some(known) = self.view.records.get(&descriptor) {
+            return Ok(known);
+        }
+        let Some(value) = self.batch.get(&keys::record(descriptor))? else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(wire::decode(&value).map_err(unreadable)?)))
+    }
+
+    fn set_record(&mut self, record: FileRecord) -> Applied<MetaAnswer> {
+        let descriptor = record.file.descriptor;
+        self.batch
+            .put(keys::record(descriptor), wire::encode(&record));
+        let answer = MetaAnswer::File(record.file.clone());
+        self.view.records.set(descriptor, Some(Arc::new(record)));
+        Ok(answer)
+    }
+}
+
+fn same_put(present: &FileRecord, request: RequestId) -> Applied<MetaAnswer> {
+    if present.request == Some(request) {
+        return Ok(MetaAnswer::File(present.file.clone()));
+    }
+    Err(Refusal::NotGranted.into())
+}
+
+fn change_attributes(
+    attributes: &mut Attributes,
+    set: Attributes,
+    remove: &[String],
+) -> Applied<()> {
+    for name in remove {
+        attributes.remove(name);
+    }
+    attributes.extend(set);
+    check_attributes(attributes)?;
+    Ok(())
+}
+
+/// Refuses attributes that weigh too much.
+pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
+    let bytes: usize = attributes
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes <= ATTRIBUTES_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::OutOfRange {
+        what: "the attributes of the file".to_owned(),
+        value: format!("{bytes} bytes"),
+        allowed: format!("at most {ATTRIBUTES_BYTES_MAX} bytes"),
+    })
+}
+
+/// Removed files are remembered in a ring of their own, named by their descriptors.
+fn mark_of(descriptor: FileDescriptor) -> RequestId {
+    RequestId {
+        client: u64::from(descriptor.id.0),
+        sequence: u64::from(descriptor.version.0),
+    }
+}

@@ -1,0 +1,174 @@
+//! Changing names: deletion, renaming, directories, quotas, users.
+
+use std::sync::Arc;
+
+use sdfs_server_group::Deadline;
+use sdfs_types::calls::names::{
+    DeleteFile, DeleteUser, FileDeleted, MakeDirectory, PutUser, Quota, Rename, SetQuota,
+    UserListed,
+};
+use sdfs_types::{Access, FileMetaMetaData, FilePath, Refusal, UserName, clock};
+
+use crate::core::{Core, unknown};
+use crate::root::{RootAnswer, RootCommand};
+
+/// Answers `DeleteFile`.
+pub(crate) async fn delete(
+    core: Arc<Core>,
+    call: DeleteFile,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<FileDeleted, Refusal> {
+    let core = &core;
+    core.root.users().check(&user, Access::Write, &call.path)?;
+    let command = RootCommand::Delete {
+        request: call.request,
+        path: call.path,
+        recursive: call.recursive,
+        now_ms: clock::now_ms(),
+    };
+    match core.propose_root(command, deadline).await? {
+        RootAnswer::Deleted { descriptor } => Ok(FileDeleted { descriptor }),
+        _ => Err(other_answer()),
+    }
+}
+
+/// Answers `Rename`.
+pub(crate) async fn rename(
+    core: Arc<Core>,
+    call: Rename,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<FileMetaMetaData, Refusal> {
+    let core = &core;
+    core.root.users().check(&user, Access::Write, &call.from)?;
+    core.root.users().check(&user, Access::Write, &call.to)?;
+    let Rename {
+        request,
+        from,
+        to,
+        replace,
+    } = call;
+    let command = RootCommand::Rename {
+        request,
+        from,
+        to,
+        replace,
+    };
+    name_of(core.propose_root(command, deadline).await?)
+}
+
+/// Answers `MakeDirectory`.
+pub(crate) async fn make_directory(
+    core: Arc<Core>,
+    call: MakeDirectory,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<FileMetaMetaData, Refusal> {
+    let core = &core;
+    core.root.users().check(&user, Access::Write, &call.path)?;
+    let command = RootCommand::MakeDirectory {
+        request: call.request,
+        path: call.path,
+        parents: call.parents,
+        owner: user,
+        now_ms: clock::now_ms(),
+    };
+    name_of(core.propose_root(command, deadline).await?)
+}
+
+/// Answers `SetQuota`.
+pub(crate) async fn set_quota(
+    core: Arc<Core>,
+    call: SetQuota,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<Quota, Refusal> {
+    let core = &core;
+    core.root.users().check(&user, Access::Admin, &call.path)?;
+    let SetQuota {
+        path,
+        files_max,
+        bytes_max,
+        ..
+    } = call;
+    match core
+        .propose_root(
+            RootCommand::SetQuota {
+                path,
+                files_max,
+                bytes_max,
+            },
+            deadline,
+        )
+        .await?
+    {
+        RootAnswer::Quota(quota) => Ok(quota),
+        _ => Err(other_answer()),
+    }
+}
+
+/// Answers `PutUser`. Repeating it sets the same again, so it needs no memory of requests.
+pub(crate) async fn put_user(
+    core: Arc<Core>,
+    call: PutUser,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<(), Refusal> {
+    let core = &core;
+    core.root
+        .users()
+        .check(&user, Access::Admin, &FilePath::root())?;
+    let PutUser {
+        name, key, rights, ..
+    } = call;
+    core.propose_root(RootCommand::PutUser { name, key, rights }, deadline)
+        .await?;
+    Ok(())
+}
+
+/// Answers `DeleteUser`.
+pub(crate) async fn delete_user(
+    core: Arc<Core>,
+    call: DeleteUser,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<(), Refusal> {
+    let core = &core;
+    core.root
+        .users()
+        .check(&user, Access::Admin, &FilePath::root())?;
+    let DeleteUser { request, name } = call;
+    core.propose_root(RootCommand::DeleteUser { request, name }, deadline)
+        .await?;
+    Ok(())
+}
+
+/// Answers `ListUsers`.
+pub(crate) async fn list_users(
+    core: &Arc<Core>,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<Vec<UserListed>, Refusal> {
+    core.root_barrier(deadline).await?;
+    core.root
+        .users()
+        .check(&user, Access::Admin, &FilePath::root())?;
+    let all = core.root.users().all();
+    let listed = |user: &Arc<sdfs_types::User>| UserListed {
+        name: Arc::clone(&user.name),
+        rights: user.rights.clone(),
+    };
+    Ok(all.iter().map(listed).collect())
+}
+
+fn name_of(answer: RootAnswer) -> Result<FileMetaMetaData, Refusal> {
+    match answer {
+        RootAnswer::Name(name) => Ok(name),
+        _ => Err(other_answer()),
+    }
+}
+
+fn other_answer() -> Refusal {
+    unknown("the command was answered with something else")
+}

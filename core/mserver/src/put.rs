@@ -1,0 +1,232 @@
+//! The coordinator's side of a put: a descriptor and volumes at its begin, while the vote runs;
+//! file-meta-data and then the name at its end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sdfs_server_group::{Deadline, Role};
+use sdfs_types::calls::names::{BeginPut, FinishPut, PutBegun, PutFinished};
+use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
+use sdfs_types::{
+    Access, BlockSize, FileDescriptor, FileMetaData, GrantRights, Locate, Refusal, UserName, clock,
+};
+
+use crate::core::{Core, unknown};
+use crate::create::{Counted, block_size_for, check_now, grant, locate_at, vote};
+use crate::limits::PLAN_VOLUMES_MAX;
+use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
+use crate::negotiate::NameWanted;
+use crate::root::{Decide, RootAnswer, RootCommand, Walk};
+use crate::timeline::Timeline;
+use crate::voter::unreadable;
+
+/// Gives out a descriptor and volumes for a file to be, and starts the vote on its name.
+pub(crate) async fn begin(
+    core: Arc<Core>,
+    call: BeginPut,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<PutBegun, Refusal> {
+    let core = &core;
+    let size_bytes = call.size_bytes.unwrap_or(0);
+    let block_size = block_size_for(call.options.block_size, size_bytes)?;
+    check_attributes(&call.options.attributes)?;
+    core.root.users().check(&user, Access::Write, &call.path)?;
+    check_quorum(core)?;
+    let wanted = NameWanted {
+        request: call.request,
+        path: call.path,
+        owner: user,
+        size_bytes,
+        replace: call.replace,
+    };
+    if !core.root.is_decided(wanted.request) && check_now(core, &wanted).is_err() {
+        // What speaks against it here may be old.
+        core.root_barrier(deadline).await?;
+        check_now(core, &wanted)?;
+    }
+    let descriptor = future_descriptor(core, &wanted, deadline).await?;
+    start_vote(core, wanted);
+    begun(core, descriptor, block_size, call.size_bytes)
+}
+
+/// A put ends in a proposal to every group; without a majority none of it can succeed.
+fn check_quorum(core: &Core) -> Result<(), Refusal> {
+    let voters = core.layout.mservers().len();
+    let heard = core.mesh.up(Role::Mserver).len();
+    if heard > voters / 2 {
+        return Ok(());
+    }
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Err(Refusal::NoQuorum {
+        heard: count(heard),
+        voters: count(voters),
+    })
+}
+
+/// The descriptor the name would get now: the next life of what it stands or stood for, or a
+/// fresh one. When that changes before the end, the blocks are written again.
+async fn future_descriptor(
+    core: &Arc<Core>,
+    wanted: &NameWanted,
+    deadline: Deadline,
+) -> Result<FileDescriptor, Refusal> {
+    let former = match core.root.walk(&wanted.path).map_err(unreadable)? {
+        Walk::Found { entry, .. } => Some(entry.descriptor),
+        Walk::Missing { above } if above.len() == wanted.path.names().count() => {
+            match (above.last(), wanted.path.split_last()) {
+                (Some(parent), Some((_, name))) => {
+                    core.root.tombstone(*parent, name).map_err(unreadable)?
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    match former.and_then(FileDescriptor::next_life) {
+        Some(next) => Ok(next),
+        None => core.ids.fresh(deadline).await,
+    }
+}
+
+/// The vote runs while the blocks are written. It keeps others from the name and tells the loads;
+/// the end of the put is decided by the root group in any case, which also gives the blocks up
+/// when the name cannot be had.
+fn start_vote(core: &Arc<Core>, wanted: NameWanted) {
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        let mut timeline = Timeline::start(false);
+        let deadline = Deadline::after_ms(RESERVATION_MS);
+        if let Err(refusal) = vote(&core, &wanted, deadline, &mut timeline).await {
+            tracing::debug!(request = %wanted.request, %refusal, "the vote on a put went against it");
+        }
+    });
+}
+
+fn begun(
+    core: &Core,
+    descriptor: FileDescriptor,
+    block_size: BlockSize,
+    size_bytes: Option<u64>,
+) -> Result<PutBegun, Refusal> {
+    Ok(PutBegun {
+        descriptor,
+        block_size,
+        locate: nearest_main(core)?,
+        plan: core.acceptor.plan(size_bytes, block_size)?,
+        grant: grant(core, descriptor, GrantRights::Write),
+    })
+}
+
+/// The least loaded mserver as its last vote told, in turn among equals.
+fn nearest_main(core: &Core) -> Result<Locate, Refusal> {
+    let mut up = core.mesh.up(Role::Mserver);
+    let turn = core.sequence.load(Ordering::Relaxed);
+    let turn = usize::try_from(turn).unwrap_or(0) % up.len().max(1);
+    up.rotate_left(turn);
+    let load = |server: &sdfs_types::ServerId| core.loads.get(server).map_or(0, |load| *load);
+    let main = up.into_iter().min_by_key(load).unwrap_or(core.me());
+    locate_at(core, main)
+}
+
+/// Makes the written blocks a file.
+pub(crate) async fn finish(
+    core: Arc<Core>,
+    call: FinishPut,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<PutFinished, Refusal> {
+    let core = &core;
+    let _creating = Counted::one(&core.creating);
+    check_finish(core, &call, &user)?;
+    let now_ms = clock::now_ms();
+    let group = call.locate.group;
+    let put = MetaCommand::Put {
+        request: call.request,
+        file: record_of(&call, &user, now_ms),
+        blocks: call.blocks,
+    };
+    match core.propose_meta(group, put, deadline).await {
+        Ok(MetaAnswer::File(_)) => {}
+        Ok(MetaAnswer::Done) => return Err(unknown("the commit was answered with something else")),
+        // Given up after an earlier try: the decision tells how that ended.
+        Err(Refusal::Gone { .. }) => {}
+        Err(refusal) => return Err(refusal),
+    }
+    let (block_size, size_bytes) = (call.block_size, call.size_bytes);
+    let decide = Decide {
+        request: call.request,
+        path: call.path,
+        owner: user,
+        size_bytes,
+        block_size,
+        locate: call.locate,
+        now_ms,
+        make_parents: call.options.make_parents,
+        replace: call.replace,
+        written_as: Some(call.descriptor),
+    };
+    match core
+        .propose_root(RootCommand::Decide(Box::new(decide)), deadline)
+        .await?
+    {
+        RootAnswer::Name(name) => Ok(PutFinished::Done { name }),
+        RootAnswer::Redo { descriptor } => {
+            let begun = begun(core, descriptor, block_size, Some(size_bytes))?;
+            Ok(PutFinished::Redo { begun })
+        }
+        _ => Err(unknown("the decision was answered with something else")),
+    }
+}
+
+fn check_finish(core: &Core, call: &FinishPut, user: &UserName) -> Result<(), Refusal> {
+    core.root.users().check(user, Access::Write, &call.path)?;
+    check_attributes(&call.options.attributes)?;
+    block_size_for(Some(call.block_size), call.size_bytes)?;
+    let now_ms = clock::now_ms();
+    if !core
+        .grants
+        .allows(&call.grant, call.descriptor, GrantRights::Write, now_ms)
+    {
+        return Err(Refusal::NotGranted);
+    }
+    if core.layout.locate(call.locate.main).as_ref() != Some(&call.locate) {
+        return Err(Refusal::Malformed {
+            why: "there is no such meta group".to_owned(),
+        });
+    }
+    let blocks_max = call
+        .block_size
+        .blocks_in(call.size_bytes)
+        .min(u64::from(FILE_BLOCKS_MAX));
+    let is_long = |length: u32| u64::from(length) > call.block_size.bytes();
+    if call.blocks.len() as u64 > blocks_max
+        || call.blocks.iter().any(|block| is_long(block.length_bytes))
+    {
+        return Err(Refusal::OutOfRange {
+            what: "the number or length of blocks".to_owned(),
+            value: format!("{} blocks", call.blocks.len()),
+            allowed: format!("at most {blocks_max} of {} bytes", call.block_size.bytes()),
+        });
+    }
+    Ok(())
+}
+
+fn record_of(call: &FinishPut, user: &UserName, now_ms: u64) -> FileMetaData {
+    let mut plan: Vec<_> = call.blocks.iter().map(|block| block.volume).collect();
+    plan.sort_unstable();
+    plan.dedup();
+    plan.truncate(PLAN_VOLUMES_MAX);
+    FileMetaData {
+        descriptor: call.descriptor,
+        size_bytes: call.size_bytes,
+        block_size: call.block_size,
+        created_ms: now_ms,
+        modified_ms: now_ms,
+        owner: Arc::clone(user),
+        attributes: call.options.attributes.clone(),
+        digest: call.digest,
+        plan,
+        revision: 0,
+    }
+}

@@ -1,0 +1,335 @@
+//! Hands each call to what answers it. Nothing is awaited here: every call that has to wait runs
+//! as a task of its own and answers through its replier.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sdfs_raft::CALL_KINDS;
+use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
+use sdfs_types::calls::names::{
+    BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks, GetFile,
+    GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, ResizeFile,
+    SetAttributes, SetQuota, Stat,
+};
+use sdfs_types::calls::negotiation::{
+    AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, Release, ReportSync, ReportTrouble,
+};
+use sdfs_types::calls::{Call, CallKind};
+use sdfs_types::wire;
+use sdfs_types::{Refusal, UserName, clock};
+
+use crate::core::Core;
+use crate::limits::CALLS_MAX;
+use crate::meta::{MetaAnswer, MetaCommand};
+use crate::voter::{Ask, GiveBack};
+use crate::{change, create, list, meta_data, names, put, read};
+
+/// Takes one call.
+pub(crate) fn serve(core: &Arc<Core>, call: IncomingCall) {
+    if CALL_KINDS.contains(&call.kind) {
+        core.groups.serve(call);
+        return;
+    }
+    let Some(kind) = CallKind::from_wire(call.kind) else {
+        return refuse(call.reply, Refusal::NotServed);
+    };
+    if core.calls.load(Ordering::Relaxed) >= CALLS_MAX {
+        let why = "too many calls are being served".to_owned();
+        return refuse(call.reply, Refusal::Busy { why });
+    }
+    match kind.to_wire() >> 8 {
+        0x02 => serve_client(core, kind, call),
+        0x03 => serve_server(core, kind, call),
+        _ => refuse(call.reply, Refusal::NotServed),
+    }
+}
+
+fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
+    let Some(user) = call.from.user.clone().map(|user| user.0) else {
+        let why = "a client's call comes without a user".to_owned();
+        return refuse(call.reply, Refusal::Malformed { why });
+    };
+    match kind {
+        CallKind::CreateFile => as_user::<CreateFile, _, _>(core, call, user, create::create_file),
+        CallKind::BeginPut => as_user::<BeginPut, _, _>(core, call, user, put::begin),
+        CallKind::FinishPut => as_user::<FinishPut, _, _>(core, call, user, put::finish),
+        CallKind::GetFile => as_user::<GetFile, _, _>(core, call, user, read::get_file),
+        CallKind::GetBlocks => with(
+            core,
+            call,
+            |core, call: GetBlocks, _, deadline| async move {
+                read::get_blocks(&core, call, deadline).await
+            },
+        ),
+        CallKind::ResizeFile => as_user::<ResizeFile, _, _>(core, call, user, change::resize),
+        CallKind::CommitBlocks => {
+            with(
+                core,
+                call,
+                |core, call: CommitBlocks, _, deadline| async move {
+                    change::commit(&core, call, deadline).await
+                },
+            );
+        }
+        CallKind::DeleteFile => as_user::<DeleteFile, _, _>(core, call, user, names::delete),
+        CallKind::Rename => as_user::<Rename, _, _>(core, call, user, names::rename),
+        CallKind::MakeDirectory => {
+            as_user::<MakeDirectory, _, _>(core, call, user, names::make_directory);
+        }
+        CallKind::ListDirectory => as_user::<ListDirectory, _, _>(core, call, user, list::list),
+        CallKind::Stat => as_user::<Stat, _, _>(core, call, user, read::stat),
+        CallKind::SetAttributes => {
+            as_user::<SetAttributes, _, _>(core, call, user, change::set_attributes);
+        }
+        CallKind::SetQuota => as_user::<SetQuota, _, _>(core, call, user, names::set_quota),
+        CallKind::GetVolumeMap => with(core, call, |core, call: GetVolumeMap, _, _| async move {
+            Ok(read::volume_map(&core, call))
+        }),
+        CallKind::PutUser => as_user::<PutUser, _, _>(core, call, user, names::put_user),
+        CallKind::DeleteUser => as_user::<DeleteUser, _, _>(core, call, user, names::delete_user),
+        CallKind::ListUsers => with(core, call, |core, _: ListUsers, _, deadline| async move {
+            names::list_users(&core, user, deadline).await
+        }),
+        _ => refuse(call.reply, Refusal::NotServed),
+    }
+}
+
+fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
+    match kind {
+        CallKind::CanCreate => vote(core, call),
+        CallKind::Release => release(core, call),
+        CallKind::CreateMetaData => {
+            with(
+                core,
+                call,
+                |core, call: CreateMetaData, _, deadline| async move {
+                    let created = |wanted| meta_data::create(&core, wanted, deadline);
+                    Ok(futures::future::join_all(call.files.into_iter().map(created)).await)
+                },
+            );
+        }
+        CallKind::AtMain => with(core, call, |core, call: AtMain, _, deadline| async move {
+            at_main(&core, call, deadline).await
+        }),
+        CallKind::ReportTrouble => {
+            with(
+                core,
+                call,
+                |core, call: ReportTrouble, from, deadline| async move {
+                    core.supervisor.report_trouble(&from, call, deadline).await
+                },
+            );
+        }
+        CallKind::ReportSync => {
+            with(
+                core,
+                call,
+                |core, call: ReportSync, from, deadline| async move {
+                    core.supervisor.report_sync(&from, call, deadline).await
+                },
+            );
+        }
+        _ => refuse(call.reply, Refusal::NotServed),
+    }
+}
+
+/// Reservations are asked for and given back in the order the calls arrive, so they enter the
+/// voter's mailbox here and not in a task.
+fn vote(core: &Arc<Core>, call: IncomingCall) {
+    match wire::decode::<CanCreate>(&call.head) {
+        Ok(asked) => {
+            let votes = core.voter.send(Ask(asked.asks));
+            let reply = call.reply;
+            tokio::spawn(async move {
+                let answer = votes.await.map_err(|_| Refusal::Busy {
+                    why: "this mserver is stopping".to_owned(),
+                });
+                reply.send(wire::encode_answer(&answer), Payload::default());
+            });
+        }
+        Err(fault) => refuse(
+            call.reply,
+            Refusal::Malformed {
+                why: fault.to_string(),
+            },
+        ),
+    }
+}
+
+fn release(core: &Arc<Core>, call: IncomingCall) {
+    match wire::decode::<Release>(&call.head) {
+        Ok(release) => {
+            // A full mailbox loses it; then the reservations end with their leases.
+            drop(core.voter.try_send(GiveBack(release.reservations)));
+            call.reply
+                .send(wire::encode_answer(&Ok(())), Payload::default());
+        }
+        Err(fault) => refuse(
+            call.reply,
+            Refusal::Malformed {
+                why: fault.to_string(),
+            },
+        ),
+    }
+}
+
+/// Answers for file-meta-data as a member of its group.
+async fn at_main(
+    core: &Arc<Core>,
+    call: AtMain,
+    deadline: Deadline,
+) -> Result<MainAnswer, Refusal> {
+    let AtMain { group, ask } = call;
+    let now_ms = clock::now_ms();
+    let command = match ask {
+        MainAsk::Get {
+            descriptor,
+            first,
+            count,
+            linearizable,
+            ..
+        } => {
+            if linearizable {
+                core.meta_barrier(group, deadline).await?;
+            }
+            let found = read::find_here(core, group, descriptor, (first, count))?;
+            let (file, page) = found.ok_or(Refusal::Gone { descriptor })?;
+            return Ok(MainAnswer::File { file, page });
+        }
+        MainAsk::Sizes { descriptors } => {
+            core.meta_barrier(group, deadline).await?;
+            let sizes_bytes = list::sizes_here(core, group, &descriptors)?;
+            return Ok(MainAnswer::Sizes { sizes_bytes });
+        }
+        MainAsk::Put {
+            request,
+            file,
+            blocks,
+        } => MetaCommand::Put {
+            request,
+            file,
+            blocks,
+        },
+        MainAsk::Resize {
+            request,
+            name,
+            size_bytes,
+            resize,
+        } => {
+            let descriptor = name.descriptor;
+            MetaCommand::Resize {
+                request,
+                descriptor,
+                size_bytes,
+                resize,
+                now_ms,
+            }
+        }
+        MainAsk::Commit {
+            request,
+            descriptor,
+            written,
+            size_bytes_at_least,
+        } => MetaCommand::Commit {
+            request,
+            descriptor,
+            written,
+            size_bytes_at_least,
+            now_ms,
+        },
+        MainAsk::SetAttributes {
+            request,
+            name,
+            set,
+            remove,
+        } => {
+            let descriptor = name.descriptor;
+            MetaCommand::SetAttributes {
+                request,
+                descriptor,
+                set,
+                remove,
+                now_ms,
+            }
+        }
+    };
+    match core.propose_meta(group, command, deadline).await? {
+        MetaAnswer::File(file) => Ok(MainAnswer::Changed { file }),
+        MetaAnswer::Done => Err(Refusal::NotServed),
+    }
+}
+
+/// Serves a call on behalf of a user.
+fn as_user<C, F, Fut>(core: &Arc<Core>, call: IncomingCall, user: UserName, answer: F)
+where
+    C: Call,
+    F: FnOnce(Arc<Core>, C, UserName, Deadline) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<C::Reply, Refusal>> + Send + 'static,
+{
+    with(core, call, move |core, call, _, deadline| {
+        answer(core, call, user, deadline)
+    });
+}
+
+/// Decodes a call, answers it in a task of its own, and encodes the answer.
+fn with<C, F, Fut>(core: &Arc<Core>, call: IncomingCall, answer: F)
+where
+    C: Call,
+    F: FnOnce(Arc<Core>, C, Caller, Deadline) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<C::Reply, Refusal>> + Send + 'static,
+{
+    let IncomingCall {
+        from,
+        head,
+        deadline,
+        reply,
+        ..
+    } = call;
+    let asked = match wire::decode::<C>(&head) {
+        Ok(asked) => asked,
+        Err(fault) => {
+            return refuse(
+                reply,
+                Refusal::Malformed {
+                    why: fault.to_string(),
+                },
+            );
+        }
+    };
+    let serving = Serving::one(core);
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        let done = answer(core, asked, from, deadline).await;
+        reply.send(wire::encode_answer(&done), Payload::default());
+        drop(serving);
+    });
+}
+
+fn refuse(reply: Replier, refusal: Refusal) {
+    reply.send(wire::encode_answer::<()>(&Err(refusal)), Payload::default());
+}
+
+/// Counts a call while it is being served.
+struct Serving(Arc<Core>);
+
+impl Serving {
+    fn one(core: &Arc<Core>) -> Serving {
+        core.calls.fetch_add(1, Ordering::Relaxed);
+        Serving(Arc::clone(core))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether an end of this role may send calls of this kind to a mserver.
+pub(crate) fn is_allowed(kind: u16, role: Role) -> bool {
+    if CALL_KINDS.contains(&kind) {
+        return role == Role::Mserver;
+    }
+    CallKind::from_wire(kind).is_some_and(|kind| kind.is_allowed(role))
+}

@@ -1,0 +1,324 @@
+//! Starting a mserver, and the handle to it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+
+use actix::Actor;
+use dashmap::DashMap;
+use tokio::task::AbortHandle;
+
+use sdfs_log::Disk;
+use sdfs_raft::{
+    GroupId, GroupSpec, RaftGroups, RaftOptions, RaftTimers, StateMachine, StopReason,
+};
+use sdfs_server_group::{IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys};
+use sdfs_store::Store;
+use sdfs_types::calls::status::GroupStatus;
+use sdfs_types::{GrantKey, MetaGroup, UserName, VolumeMap};
+
+use crate::asker::Asker;
+use crate::batch::Batcher;
+use crate::cache::FixedHasher;
+use crate::core::{
+    AskFailed, Core, MainBatcher, MetaBatcher, ask, meta_batches, root_batches, together,
+};
+use crate::duties;
+use crate::ids::FileIds;
+use crate::layout::{Layout, raft_group};
+use crate::meta::{GroupFreeList, MetaMachine, MetaView};
+use crate::root::command::{decode_volume, encode_volume};
+use crate::root::{RootMachine, RootView, Users};
+use crate::serve;
+use crate::volumes::{Acceptor, RaftRoot, RootGroup, Servers, Supervisor, VolumeRules, sweep};
+use crate::voter::Voter;
+
+/// What a mserver starts from.
+pub struct MserverOptions {
+    /// The way to the other servers, and the configuration.
+    pub mesh: Mesh,
+    /// The door to the raft log's files.
+    pub disk: Arc<dyn Disk>,
+    /// Directory of the raft log; made when absent.
+    pub raft_dir: PathBuf,
+    /// Where the state of the groups lives.
+    pub store: Store,
+    /// What grants to clients are made with; dservers check them with the same.
+    pub grants: GrantKey,
+}
+
+/// Why a mserver did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Raft did not start.
+    #[error(transparent)]
+    Raft(#[from] sdfs_raft::StartError),
+    /// The administrator's secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// This server is no mserver of the configuration.
+    #[error("server {0} is no mserver of this configuration")]
+    NotMserver(ServerId),
+}
+
+/// A running mserver. Cheap to clone; all clones are the same one.
+#[derive(Clone)]
+pub struct Mserver {
+    core: Arc<Core>,
+    duties: Arc<Vec<AbortHandle>>,
+}
+
+/// Starts a mserver on the present actix arbiter and returns at once: its groups find their
+/// members by themselves, and calls are refused or wait until they have. Raft calls that arrive
+/// before this returns may be dropped unanswered.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
+    let MserverOptions {
+        mesh,
+        disk,
+        raft_dir,
+        store,
+        grants,
+    } = options;
+    let me = mesh.me();
+    let layout = Layout::new(mesh.all(Role::Mserver));
+    if !layout.mservers().contains(&me) {
+        return Err(StartError::NotMserver(me));
+    }
+    let config = Arc::clone(mesh.config());
+    let admin_key = config.admin_key()?;
+    let (root_machine, root) = RootMachine::new(Users::default());
+    let (groups, metas) = specs(&layout, me, Box::new(root_machine));
+    let timers = RaftTimers {
+        heartbeat_ms: config.timers.heartbeat_ms,
+        election_ms: config.timers.election_ms,
+    };
+    let raft = RaftOptions {
+        mesh: mesh.clone(),
+        disk,
+        dir: raft_dir,
+        store,
+        timers,
+        groups,
+    };
+    let groups = RaftGroups::start(raft).await?;
+    let core = Arc::new(core(mesh, groups, layout, (root, metas), grants));
+    let admin: UserName = config.admin.name.as_str().into();
+    let duties = Arc::new(start_duties(&core, admin, admin_key));
+    Ok(Mserver { core, duties })
+}
+
+type Metas = BTreeMap<MetaGroup, Arc<MetaView>>;
+
+/// Every group of the cluster as this server takes part in it.
+fn specs(
+    layout: &Layout,
+    me: ServerId,
+    root_machine: Box<dyn StateMachine>,
+) -> (Vec<GroupSpec>, Metas) {
+    let mut metas = Metas::new();
+    let mut groups = vec![GroupSpec {
+        id: GroupId::ROOT,
+        voters: layout.root_voters().to_vec(),
+        learners: layout.root_learners().to_vec(),
+        preferred: layout.mservers().first().copied(),
+        machine: Some(root_machine),
+    }];
+    for (group, members) in layout.groups() {
+        let machine: Option<Box<dyn StateMachine>> = members.contains(&me).then(|| {
+            let (machine, view) = MetaMachine::new();
+            metas.insert(group, view);
+            Box::new(machine) as Box<dyn StateMachine>
+        });
+        groups.push(GroupSpec {
+            id: raft_group(group),
+            preferred: members.first().copied(),
+            voters: members,
+            learners: Vec::new(),
+            machine,
+        });
+    }
+    (groups, metas)
+}
+
+fn core(
+    mesh: Mesh,
+    groups: RaftGroups,
+    layout: Layout,
+    (root, metas): (Arc<RootView>, Metas),
+    grants: GrantKey,
+) -> Core {
+    let me = mesh.me();
+    let creating = Arc::new(AtomicU32::new(0));
+    let root_batches = root_batches(&groups);
+    let meta_batches: BTreeMap<MetaGroup, MetaBatcher> = layout
+        .groups()
+        .map(|(group, _)| (group, meta_batches(&groups, group)))
+        .collect();
+    let others = || {
+        layout
+            .mservers()
+            .iter()
+            .copied()
+            .filter(|server| *server != me)
+    };
+    let servers: Arc<dyn Servers> = Arc::new(mesh.clone());
+    Core {
+        voter: Voter::new(Arc::clone(&root), Arc::clone(&creating)).start(),
+        askers: others()
+            .map(|to| (to, Asker::start(mesh.clone(), to)))
+            .collect(),
+        main_batches: others().map(|to| (to, main_batches(&mesh, to))).collect(),
+        ids: FileIds::start(root_batches.clone()),
+        acceptor: Acceptor::start(Arc::clone(&servers), root.volumes.clone()),
+        supervisor: supervisor(&mesh, &groups, servers, &root),
+        loads: DashMap::with_hasher(FixedHasher::default()),
+        sequence: AtomicU64::new(0),
+        calls: AtomicUsize::new(0),
+        root_batches,
+        meta_batches,
+        creating,
+        mesh,
+        groups,
+        layout,
+        root,
+        metas,
+        grants,
+    }
+}
+
+fn main_batches(mesh: &Mesh, to: ServerId) -> MainBatcher {
+    let mesh = mesh.clone();
+    Batcher::start(move |items| {
+        let mesh = mesh.clone();
+        async move {
+            let (files, deadline) = together(items);
+            let call = sdfs_types::calls::negotiation::CreateMetaData { files };
+            ask(&mesh, to, &call, deadline)
+                .await
+                .map_err(AskFailed::from)
+        }
+    })
+}
+
+fn supervisor(
+    mesh: &Mesh,
+    groups: &RaftGroups,
+    servers: Arc<dyn Servers>,
+    root: &RootView,
+) -> Supervisor {
+    let config = mesh.config();
+    let byte = |count: u16| u8::try_from(count).unwrap_or(u8::MAX);
+    let rules = VolumeRules {
+        copies: byte(config.storage.copies),
+        copies_min: byte(config.storage.copies_min),
+        volumes_per_dserver: config.storage.volumes_per_dserver,
+        silence_ms_max: config.timers.silence_ms_max,
+    };
+    let Some(raft_root) = RaftRoot::new(groups.clone(), encode_volume, decode_volume) else {
+        unreachable!("every mserver takes part in the root group");
+    };
+    let raft_root: Arc<dyn RootGroup> = Arc::new(raft_root);
+    Supervisor::start(rules, servers, raft_root, root.volumes.clone())
+}
+
+fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHandle> {
+    let mut duties = Vec::new();
+    let servers: Arc<dyn Servers> = Arc::new(core.mesh.clone());
+    for (group, view) in &core.metas {
+        let list = GroupFreeList {
+            groups: core.groups.clone(),
+            group: raft_group(*group),
+            view: Arc::clone(view),
+        };
+        let sweeping = sweep(
+            Arc::clone(&servers),
+            core.root.volumes.clone(),
+            Arc::new(list),
+        );
+        duties.push(tokio::spawn(sweeping).abort_handle());
+        let removing = duties::remove_files(Arc::clone(core), *group);
+        duties.push(tokio::spawn(removing).abort_handle());
+    }
+    duties.push(tokio::spawn(duties::sweep_directories(Arc::clone(core))).abort_handle());
+    duties.push(tokio::spawn(duties::found_admin(Arc::clone(core), admin, key)).abort_handle());
+    duties
+}
+
+impl Mserver {
+    /// Takes one call: raft's (0x01xx), clients' (0x02xx) and servers' (0x03xx). Never blocks.
+    pub fn serve(&self, call: IncomingCall) {
+        serve::serve(&self.core, call);
+    }
+
+    /// Whether an end of this role may send calls of this kind to a mserver.
+    #[must_use]
+    pub fn is_allowed(kind: u16, role: Role) -> bool {
+        serve::is_allowed(kind, role)
+    }
+
+    /// The raft groups as they are now, for a status.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupStatus> {
+        let status = self.core.groups.status();
+        let known = |index: Option<u64>| index.unwrap_or(0);
+        status
+            .groups
+            .into_iter()
+            .map(|group| GroupStatus {
+                group: group.group.0,
+                leader: group.leader,
+                term: group.term,
+                last_log: known(group.last_index),
+                applied: known(group.applied_index),
+                voters: group
+                    .members
+                    .iter()
+                    .filter(|member| member.is_voter)
+                    .map(|member| member.server)
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// The volume map as this mserver knows it.
+    #[must_use]
+    pub fn volumes(&self) -> Arc<VolumeMap> {
+        self.core.root.volumes()
+    }
+
+    /// Whether this mserver hears a majority of all.
+    #[must_use]
+    pub fn hears_majority(&self) -> bool {
+        self.core.mesh.up(Role::Mserver).len() > self.core.layout.mservers().len() / 2
+    }
+
+    /// Calls being served now.
+    #[must_use]
+    pub fn calls_in_hand(&self) -> usize {
+        self.core.calls.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Waits until a group has stopped for good: this server must end then.
+    pub async fn stopped(&self) -> StopReason {
+        self.core.groups.stopped().await
+    }
+
+    /// Ends the duties and the groups, and brings what they hold to the disk.
+    pub async fn stop(&self) {
+        for duty in self.duties.iter() {
+            duty.abort();
+        }
+        self.core.groups.stop().await;
+    }
+}
+
+impl UserKeys for Mserver {
+    fn key_of(&self, user: &str) -> Option<UserKey> {
+        self.core.root.users().key_of(user)
+    }
+}
