@@ -78,27 +78,68 @@ impl PacketCodec {
     /// # Errors
     /// When the bytes are no packet or a packet above the limits.
     pub fn take(&self, source: &mut BytesMut) -> Result<Option<Packet>, PacketFault> {
+        Ok(match self.take_within(source, usize::MAX)? {
+            Taken::Whole(packet) => Some(packet),
+            Taken::Front { .. } | Taken::Nothing => None,
+        })
+    }
+
+    /// As `take`, but of a packet whose payload is at least `bulk_bytes` long and not all there,
+    /// only what precedes the payload is taken.
+    pub(crate) fn take_within(
+        &self,
+        source: &mut BytesMut,
+        bulk_bytes: usize,
+    ) -> Result<Taken, PacketFault> {
         let Some(header) = self.header(source)? else {
-            return Ok(None);
+            return Ok(Taken::Nothing);
         };
         let (head_bytes, payload_bytes) =
             (header.head_bytes as usize, header.payload_bytes as usize);
-        let bytes = HEADER_BYTES + head_bytes + payload_bytes;
-        if source.len() < bytes {
-            source.reserve(bytes - source.len());
-            return Ok(None);
+        let front_bytes = HEADER_BYTES + head_bytes;
+        let bytes = front_bytes + payload_bytes;
+        let is_front =
+            source.len() < bytes && payload_bytes >= bulk_bytes && source.len() >= front_bytes;
+        if source.len() < bytes && !is_front {
+            let wanted = if payload_bytes >= bulk_bytes {
+                front_bytes
+            } else {
+                bytes
+            };
+            source.reserve(wanted - source.len());
+            return Ok(Taken::Nothing);
         }
-        if crc32c(&source[HEADER_BYTES..HEADER_BYTES + head_bytes]) != header.head_crc32c {
+        if crc32c(&source[HEADER_BYTES..front_bytes]) != header.head_crc32c {
             return Err(PacketFault::HeadChecksum);
         }
         source.advance(HEADER_BYTES);
-        Ok(Some(Packet {
-            kind: header.kind,
-            flags: header.flags,
-            request_id: header.request_id,
-            head: piece(source, head_bytes),
-            payload: piece(source, payload_bytes),
-        }))
+        let head = piece(source, head_bytes);
+        let payload = if is_front {
+            Bytes::new()
+        } else {
+            piece(source, payload_bytes)
+        };
+        let Header {
+            kind,
+            flags,
+            request_id,
+            ..
+        } = header;
+        let packet = Packet {
+            kind,
+            flags,
+            request_id,
+            head,
+            payload,
+        };
+        Ok(if is_front {
+            Taken::Front {
+                packet,
+                payload_bytes,
+            }
+        } else {
+            Taken::Whole(packet)
+        })
     }
 
     fn header(&self, source: &[u8]) -> Result<Option<Header>, PacketFault> {
@@ -132,6 +173,19 @@ impl PacketCodec {
         }
         Ok(Some(header))
     }
+}
+
+/// What was taken off the front of the bytes that came.
+pub(crate) enum Taken {
+    /// A packet.
+    Whole(Packet),
+    /// A packet but for its payload, which begins with the bytes that are left.
+    Front {
+        packet: Packet,
+        payload_bytes: usize,
+    },
+    /// Nothing yet.
+    Nothing,
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::buffers::Buffers;
 use crate::close::{CloseReason, SendFault};
 use crate::codec::PacketParts;
 use crate::counters::Counters;
@@ -31,18 +32,21 @@ pub struct ConnectionOptions {
     pub queue_bytes_max: usize,
     /// Where the connection is counted.
     pub counters: Arc<Counters>,
+    /// The memory of its bulk payloads, shared with others.
+    pub buffers: Arc<Buffers>,
 }
 
 impl ConnectionOptions {
     /// The usual bounds, for an end that has not proven itself yet.
     #[must_use]
-    pub fn before_auth(counters: Arc<Counters>) -> Self {
+    pub fn before_auth(counters: Arc<Counters>, buffers: Arc<Buffers>) -> Self {
         Self {
             limits: PacketLimits::BEFORE_AUTH,
             packet_ms_max: PACKET_MS_MAX,
             write_ms_max: WRITE_MS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             counters,
+            buffers,
         }
     }
 }
@@ -55,7 +59,13 @@ pub fn open(stream: Stream, options: ConnectionOptions) -> (PacketSender, Packet
     let stall = Duration::from_millis(options.write_ms_max);
     tokio::spawn(writer::write_all(writing, Arc::clone(&queue), stall));
     let unfinished = LazyTimer::new(Duration::from_millis(options.packet_ms_max));
-    let receiver = PacketReceiver::new(reading, Arc::clone(&queue), options.limits, unfinished);
+    let receiver = PacketReceiver::new(
+        reading,
+        Arc::clone(&queue),
+        options.limits,
+        options.buffers,
+        unfinished,
+    );
     (PacketSender { queue }, receiver)
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows of servers, calls or files; `sdfs-server-group` builds those on packets.
 
+mod buffers;
 mod close;
 mod codec;
 mod connection;
@@ -19,6 +20,7 @@ mod tls;
 mod transport;
 mod writer;
 
+pub use buffers::Buffers;
 pub use close::{CloseReason, SendFault};
 pub use codec::{CodecError, PacketCodec, PacketFault, PacketParts};
 pub use connection::{ConnectionOptions, PacketSender, open};

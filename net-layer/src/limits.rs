@@ -25,6 +25,14 @@ pub(crate) const INLINE_BYTES_MAX: usize = 16 << 10;
 /// small piece does not keep the whole buffer.
 pub(crate) const COPY_BYTES_MAX: usize = 8 << 10;
 
+/// Payloads from this on are read straight into memory of their own; below, they take their part
+/// of the read buffer with them.
+pub(crate) const BULK_BYTES_MIN: usize = 64 << 10;
+
+/// Chunk buffers kept for use again, in all connections of one end: 8 MiB, what a busy disk has in
+/// hand.
+pub(crate) const BUFFERS_KEPT: usize = 32;
+
 /// The read buffer of an idle connection, and of one in a bulk transfer: a header and a head.
 pub(crate) const READ_BYTES_MIN: usize = 4 << 10;
 

@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, BytesMut};
-use tokio::io::{AsyncReadExt, ReadHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, ReadHalf};
 
+use crate::buffers::{Buffer, Buffers};
 use crate::close::CloseReason;
-use crate::codec::{PacketCodec, PacketFault};
+use crate::codec::{PacketCodec, PacketFault, Taken};
 use crate::lazy_timer::LazyTimer;
-use crate::limits::{COPY_BYTES_MAX, READ_BYTES_MAX, READ_BYTES_MIN, SMALL_READS_BEFORE_SHRINK};
+use crate::limits::{
+    BULK_BYTES_MIN, COPY_BYTES_MAX, READ_BYTES_MAX, READ_BYTES_MIN, SMALL_READS_BEFORE_SHRINK,
+};
 use crate::out_queue::OutQueue;
 use crate::packet::{Packet, PacketLimits};
 use crate::transport::Stream;
@@ -23,6 +27,9 @@ pub struct PacketReceiver {
     queue: Arc<OutQueue>,
     codec: PacketCodec,
     buffer: BytesMut,
+    /// A packet whose payload is being read to where it stays.
+    bulk: Option<Bulk>,
+    buffers: Arc<Buffers>,
     /// How much the next read asks for: grows while reads fill it, shrinks when they do not.
     read_bytes: usize,
     small_reads: u32,
@@ -31,11 +38,19 @@ pub struct PacketReceiver {
     unfinished: LazyTimer,
 }
 
+struct Bulk {
+    packet: Packet,
+    payload: Buffer,
+    filled: usize,
+    payload_bytes: usize,
+}
+
 impl PacketReceiver {
     pub(crate) fn new(
         stream: ReadHalf<Stream>,
         queue: Arc<OutQueue>,
         limits: PacketLimits,
+        buffers: Arc<Buffers>,
         unfinished: LazyTimer,
     ) -> Self {
         Self {
@@ -43,6 +58,8 @@ impl PacketReceiver {
             queue,
             codec: PacketCodec::new(limits),
             buffer: BytesMut::new(),
+            bulk: None,
+            buffers,
             read_bytes: READ_BYTES_MIN,
             small_reads: 0,
             packets: 0,
@@ -71,16 +88,50 @@ impl PacketReceiver {
         if let Some(reason) = self.queue.closed() {
             return Err(reason);
         }
-        match self.codec.take(&mut self.buffer) {
-            Ok(Some(packet)) => {
-                self.unfinished.rest();
-                self.packets += 1;
-                self.forget_bulk(&packet);
-                Ok(Some(packet))
+        if let Some(bulk) = self.bulk.take_if(|bulk| bulk.filled == bulk.payload_bytes) {
+            let mut packet = bulk.packet;
+            packet.payload = bulk.payload.freeze(bulk.payload_bytes);
+            return Ok(Some(self.taken(packet)));
+        }
+        if self.bulk.is_some() {
+            return Ok(None);
+        }
+        match self.codec.take_within(&mut self.buffer, BULK_BYTES_MIN) {
+            Ok(Taken::Whole(packet)) => Ok(Some(self.taken(packet))),
+            Ok(Taken::Front {
+                packet,
+                payload_bytes,
+            }) => {
+                let mut payload = self.buffers.take(payload_bytes);
+                let filled = self.buffer.len();
+                payload.bytes()[..filled].copy_from_slice(&self.buffer);
+                self.buffer.clear();
+                self.bulk = Some(Bulk {
+                    packet,
+                    payload,
+                    filled,
+                    payload_bytes,
+                });
+                Ok(None)
             }
-            Ok(None) => Ok(None),
+            Ok(Taken::Nothing) => Ok(None),
             Err(fault) => Err(self.end(CloseReason::BadPacket(fault))),
         }
+    }
+
+    /// Notes that a packet is whole.
+    fn taken(&mut self, packet: Packet) -> Packet {
+        self.unfinished.rest();
+        self.packets += 1;
+        if packet.payload.len() > COPY_BYTES_MAX {
+            // Another one is likely: the next read takes little more than its header, so that
+            // its bytes are read to where they stay.
+            self.read_bytes = READ_BYTES_MIN;
+            if self.buffer.is_empty() && self.buffer.capacity() > 2 * READ_BYTES_MIN {
+                self.buffer = BytesMut::with_capacity(READ_BYTES_MIN);
+            }
+        }
+        packet
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Packet, CloseReason>> {
@@ -111,6 +162,38 @@ impl PacketReceiver {
                 .counters()
                 .note_packets_in(std::mem::take(&mut self.packets));
         }
+        let read = match &mut self.bulk {
+            Some(bulk) => {
+                let target = &mut bulk.payload.bytes()[bulk.filled..bulk.payload_bytes];
+                let mut target = ReadBuf::new(target);
+                Pin::new(&mut self.stream)
+                    .poll_read(context, &mut target)
+                    .map_ok(|()| {
+                        let read = target.filled().len();
+                        bulk.filled += read;
+                        read
+                    })
+            }
+            None => self.poll_read_buffer(context),
+        };
+        let is_between_packets = self.bulk.is_none() && self.buffer.is_empty();
+        match read {
+            Poll::Ready(Ok(0)) if is_between_packets => Poll::Ready(Err(CloseReason::Theirs)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(CloseReason::BadPacket(PacketFault::Truncated))),
+            Poll::Ready(Ok(read)) => {
+                self.queue.counters().note_read(read);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(CloseReason::Io(error.kind()))),
+            Poll::Pending if is_between_packets => Poll::Pending,
+            Poll::Pending => {
+                let over = self.unfinished.poll_over(None, context);
+                over.map(|()| Err(CloseReason::PacketTooSlow))
+            }
+        }
+    }
+
+    fn poll_read_buffer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // The codec reserved the rest of a packet it knows the length of.
         let spare = self.buffer.capacity() - self.buffer.len();
         if spare == 0 || (self.buffer.is_empty() && spare < self.read_bytes) {
@@ -122,25 +205,12 @@ impl PacketReceiver {
         } else {
             asked
         };
-        let read = {
-            let mut target = (&mut self.buffer).limit(asked);
-            pin!(self.stream.read_buf(&mut target)).poll(context)
-        };
-        match read {
-            Poll::Ready(Ok(0)) if self.buffer.is_empty() => Poll::Ready(Err(CloseReason::Theirs)),
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(CloseReason::BadPacket(PacketFault::Truncated))),
-            Poll::Ready(Ok(read)) => {
-                self.queue.counters().note_read(read);
-                self.adapt(read, asked);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(CloseReason::Io(error.kind()))),
-            Poll::Pending if self.buffer.is_empty() => Poll::Pending,
-            Poll::Pending => {
-                let over = self.unfinished.poll_over(None, context);
-                over.map(|()| Err(CloseReason::PacketTooSlow))
-            }
+        let mut target = (&mut self.buffer).limit(asked);
+        let read = pin!(self.stream.read_buf(&mut target)).poll(context);
+        if let Poll::Ready(Ok(read)) = read {
+            self.adapt(read, asked);
         }
+        read
     }
 
     /// Reads that fill the buffer make it larger, a row of small ones gives its memory back.
@@ -159,17 +229,6 @@ impl PacketReceiver {
             }
         } else {
             self.small_reads = 0;
-        }
-    }
-
-    /// After a large payload another one is likely: the next read takes its header only, so that
-    /// its bytes are read to where they stay.
-    fn forget_bulk(&mut self, packet: &Packet) {
-        if packet.payload.len() > COPY_BYTES_MAX {
-            self.read_bytes = READ_BYTES_MIN;
-            if self.buffer.is_empty() {
-                self.buffer = BytesMut::with_capacity(READ_BYTES_MIN);
-            }
         }
     }
 

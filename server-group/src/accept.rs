@@ -43,7 +43,10 @@ impl Reception {
             place,
         } = accepted;
         let state = self.mesh.state();
-        let options = ConnectionOptions::before_auth(Arc::clone(&state.shared.net));
+        let options = ConnectionOptions::before_auth(
+            Arc::clone(&state.shared.net),
+            Arc::clone(&state.shared.buffers),
+        );
         let (sender, receiver) = open(stream, options);
         let mut connection = Connection { sender, receiver };
         let wait = Duration::from_millis(state.config.timers.handshake_ms_max);

@@ -119,7 +119,8 @@ pub async fn connect_client(
                 _ => ConnectError::Deadline(address),
             })?;
     let shared = Arc::new(Shared::default());
-    let options = ConnectionOptions::before_auth(Arc::clone(&shared.net));
+    let options =
+        ConnectionOptions::before_auth(Arc::clone(&shared.net), Arc::clone(&shared.buffers));
     let (sender, receiver) = open(stream, options);
     let mut connection = Connection { sender, receiver };
     let (mine, key) = hello(credentials)?;

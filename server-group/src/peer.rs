@@ -310,7 +310,10 @@ impl DialTask {
             .await
             .map_err(|_| None)?;
         let state = self.mesh.state();
-        let options = ConnectionOptions::before_auth(Arc::clone(&state.shared.net));
+        let options = ConnectionOptions::before_auth(
+            Arc::clone(&state.shared.net),
+            Arc::clone(&state.shared.buffers),
+        );
         let (sender, receiver) = open(stream, options);
         let mut connection = Connection { sender, receiver };
         let mine = Hello {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sdfs_net_layer::Counters;
+use sdfs_net_layer::{Buffers, Counters};
 
 use crate::errors::RefusalReason;
 use crate::mesh::Load;
@@ -34,6 +34,7 @@ pub(crate) struct CallCounters {
 pub(crate) struct Shared {
     pub(crate) calls: CallCounters,
     pub(crate) net: Arc<Counters>,
+    pub(crate) buffers: Arc<Buffers>,
     pub(crate) clients: AtomicU64,
     /// A few words between whoever measures the load and the links that tell it; a leaf.
     load: Mutex<Load>,

@@ -1,6 +1,10 @@
 //! A cluster of servers in one process, on free ports of the loopback interface.
 
-#![allow(dead_code, reason = "each test file uses a part of the kit")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of the kit"
+)]
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
