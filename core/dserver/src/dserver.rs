@@ -1,19 +1,33 @@
 //! Starting a data-server, and its door for calls.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use actix::{Actor, Addr};
+use bytes::Bytes;
+use dashmap::DashMap;
 use sdfs_log::Disk;
-use sdfs_server_group::{IncomingCall, Mesh};
+use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
+use sdfs_types::calls::blocks::ReadBlock;
 use sdfs_types::calls::status::SpaceStatus;
-use sdfs_types::{GrantKey, Volume};
+use sdfs_types::calls::{Call, CallKind};
+use sdfs_types::{GrantKey, Refusal, Volume, wire};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StartError;
+use crate::keeper::{Accept, BeginSync, End, Keeper, Push};
+use crate::limits::REPORTS_WAITING_MAX;
+use crate::peers::Peers;
+use crate::reports;
+use crate::shared::{Shared, SpaceSlot};
+use crate::space::{Space, SpaceFault, SpaceOptions};
+use crate::worker::Worker;
 
 /// What a data-server is started with.
 pub struct DserverOptions {
-    /// The cluster.
-    pub mesh: Mesh,
+    /// The cluster: the mesh, behind what of it is needed here.
+    pub peers: Arc<dyn Peers>,
     /// What clients' grants are checked with.
     pub grants: GrantKey,
     /// The door to the disks.
@@ -28,7 +42,10 @@ pub struct DserverOptions {
 
 /// A running data-server. Clones are handles to the same one.
 #[derive(Clone)]
-pub struct Dserver {}
+pub struct Dserver {
+    shared: Arc<Shared>,
+    keeper: Addr<Keeper>,
+}
 
 /// Opens the spaces and starts the data-server's actor on the present arbiter.
 ///
@@ -38,32 +55,247 @@ pub struct Dserver {}
 /// # Errors
 /// No space at all could be opened.
 pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
-    if options.spaces.is_empty() {
-        return Err(StartError::NoSpaces);
+    let (tell, told) = oneshot::channel();
+    let spaces = options.spaces.clone();
+    let disk = Arc::clone(&options.disk);
+    let space_options = SpaceOptions {
+        segment_bytes: options.segment_bytes,
+        reserve_bytes: options.reserve_bytes,
+    };
+    // Opening reads what was written since the last checkpoint: not on the thread of the actors.
+    std::thread::Builder::new()
+        .name("open-spaces".to_owned())
+        .spawn(move || drop(tell.send(open_all(&disk, &spaces, &space_options))))
+        .map_err(StartError::Thread)?;
+    let spaces = told.await.map_err(|_| StartError::Panicked)??;
+    let (reports, waiting) = mpsc::channel(REPORTS_WAITING_MAX);
+    tokio::spawn(reports::run(Arc::clone(&options.peers), waiting));
+    let shared = Arc::new(Shared {
+        me: options.peers.me(),
+        peers: options.peers,
+        grants: options.grants,
+        spaces,
+        volumes: DashMap::new(),
+        reports,
+        is_stopping: AtomicBool::new(false),
+    });
+    let keeper = Keeper::new(Arc::clone(&shared)).start();
+    Ok(Dserver { shared, keeper })
+}
+
+fn open_all(
+    disk: &Arc<dyn Disk>,
+    paths: &[PathBuf],
+    options: &SpaceOptions,
+) -> Result<Vec<SpaceSlot>, StartError> {
+    let open = |path: &PathBuf| match open_one(disk, path, options) {
+        Ok(slot) => slot,
+        Err(fault) => {
+            tracing::error!(?path, %fault, "a space cannot be opened");
+            SpaceSlot::Faulty {
+                path: path.clone(),
+                fault,
+            }
+        }
+    };
+    let slots: Vec<SpaceSlot> = paths.iter().map(open).collect();
+    if slots.iter().any(|slot| slot.space().is_some()) {
+        return Ok(slots);
     }
-    Ok(Dserver {})
+    match slots.into_iter().next() {
+        Some(SpaceSlot::Faulty { path, fault }) => Err(StartError::Spaces {
+            path,
+            source: fault,
+        }),
+        Some(SpaceSlot::Open { .. }) | None => Err(StartError::NoSpaces),
+    }
+}
+
+fn open_one(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    options: &SpaceOptions,
+) -> Result<SpaceSlot, SpaceFault> {
+    let space = Arc::new(Space::open(Arc::clone(disk), path, options)?);
+    let worker = Worker::start(Arc::clone(&space)).map_err(|source| SpaceFault::Disk {
+        action: "starting",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(SpaceSlot::Open { space, worker })
 }
 
 impl Dserver {
     /// Takes a call of a kind a data-server serves (0x0400 to 0x05ff); others are refused. Does not
     /// block.
     pub fn serve(&self, call: IncomingCall) {
-        drop(call);
+        // A small block in the page cache is answered at once: a task of its own would cost more
+        // than the read.
+        if call.kind == CallKind::ReadBlock.to_wire()
+            && let Ok(read) = wire::decode::<ReadBlock>(&call.head)
+            && let Some((range, payload)) = self.shared.read_now(&call.from, &read)
+        {
+            call.reply.send(wire::encode_answer(&Ok(range)), payload);
+            return;
+        }
+        let dserver = self.clone();
+        tokio::spawn(async move {
+            let IncomingCall {
+                from,
+                kind,
+                head,
+                payload,
+                deadline,
+                reply,
+            } = call;
+            let (head, payload) = dserver
+                .answer(&from, kind, (&head, payload), deadline)
+                .await;
+            if !payload.is_empty() {
+                reply.room().await;
+            }
+            reply.send(head, payload);
+        });
+    }
+
+    /// The encoded answer to a call, and the block that goes with it.
+    pub async fn answer(
+        &self,
+        from: &Caller,
+        kind: u16,
+        (head, payload): (&[u8], Payload),
+        deadline: Deadline,
+    ) -> (Bytes, Payload) {
+        if self.shared.is_stopping.load(Ordering::Acquire) {
+            let why = "the server is stopping".to_owned();
+            return (
+                wire::encode_answer::<()>(&Err(Refusal::Busy { why })),
+                Payload::new(),
+            );
+        }
+        let shared = &self.shared;
+        match CallKind::from_wire(kind) {
+            Some(CallKind::WriteBlock) => match parsed(head) {
+                Ok(call) => encoded(shared.write_block(from, call, payload, deadline).await),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::WriteCopy) => match parsed(head) {
+                Ok(call) => encoded(shared.write_copy(call, payload, deadline).await),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::ReadBlock) => match self.read(from, head, deadline).await {
+                Ok((head, payload)) => (head, payload),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::FreeBlocks) => match parsed(head) {
+                Ok(call) => encoded(shared.free_blocks(call).await),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::ListVolume) => match parsed(head) {
+                Ok(call) => encoded(shared.list_volume(call).await),
+                Err(refusal) => refused(&refusal),
+            },
+            _ => self.answer_control(kind, head).await,
+        }
+    }
+
+    /// Answers what the keeper decides.
+    async fn answer_control(&self, kind: u16, head: &[u8]) -> (Bytes, Payload) {
+        let gone = |_| Refusal::Busy {
+            why: "the server is stopping".to_owned(),
+        };
+        match CallKind::from_wire(kind) {
+            Some(CallKind::AcceptFiles) => match parsed(head) {
+                Ok(call) => encoded(self.keeper.send(Accept(call)).await.map_err(gone)),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::PushVolumes) => match parsed(head) {
+                Ok(call) => encoded(self.keeper.send(Push(call)).await.map_err(gone)),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::SyncVolume) => match parsed(head) {
+                Ok(call) => {
+                    let begun = self.keeper.send(BeginSync(call)).await.map_err(gone);
+                    encoded(begun.and_then(|begun| begun))
+                }
+                Err(refusal) => refused(&refusal),
+            },
+            _ => refused(&Refusal::NotServed),
+        }
+    }
+
+    async fn read(
+        &self,
+        from: &Caller,
+        head: &[u8],
+        deadline: Deadline,
+    ) -> Result<(Bytes, Payload), Refusal> {
+        let call = parsed(head)?;
+        let (range, payload) = self.shared.read_block(from, call, deadline).await?;
+        Ok((wire::encode_answer(&Ok(range)), payload))
     }
 
     /// How the spaces are.
     #[must_use]
     pub fn spaces(&self) -> Vec<SpaceStatus> {
-        Vec::new()
+        let status = |slot: &SpaceSlot| match slot {
+            SpaceSlot::Open { space, .. } => space.status(),
+            SpaceSlot::Faulty { path, fault } => SpaceStatus {
+                path: path.display().to_string(),
+                failed: Some(fault.to_string()),
+                blocks: 0,
+                live_bytes: 0,
+                segment_bytes: 0,
+                free_bytes: 0,
+                volumes: Vec::new(),
+            },
+        };
+        self.shared.spaces.iter().map(status).collect()
     }
 
     /// The volumes kept here, as last pushed.
     #[must_use]
     pub fn volumes(&self) -> Vec<Volume> {
-        Vec::new()
+        let volumes = self.shared.volumes.iter().map(|here| here.volume.clone());
+        let mut volumes: Vec<Volume> = volumes.collect();
+        volumes.sort_by_key(|volume| volume.id);
+        volumes
     }
 
     /// Writes what is queued and a checkpoint of each space, and closes them. Later calls are
     /// refused.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.shared.is_stopping.store(true, Ordering::Release);
+        // The keeper is gone already when the system stops; then there is nothing to end.
+        self.keeper.send(End).await.unwrap_or(());
+        let shared = Arc::clone(&self.shared);
+        let (tell, told) = oneshot::channel();
+        let closing = std::thread::Builder::new().name("close-spaces".to_owned());
+        let closing = closing.spawn(move || {
+            for slot in &shared.spaces {
+                if let SpaceSlot::Open { space, worker } = slot {
+                    worker.end();
+                    space.log.close();
+                }
+            }
+            drop(tell.send(()));
+        });
+        if closing.is_ok() {
+            told.await.unwrap_or(());
+        }
+    }
+}
+
+fn parsed<C: Call>(head: &[u8]) -> Result<C, Refusal> {
+    wire::decode(head).map_err(|fault| Refusal::Malformed {
+        why: fault.to_string(),
+    })
+}
+
+fn encoded<T: serde::Serialize>(answer: Result<T, Refusal>) -> (Bytes, Payload) {
+    (wire::encode_answer(&answer), Payload::new())
+}
+
+fn refused(refusal: &Refusal) -> (Bytes, Payload) {
+    encoded::<()>(Err(refusal.clone()))
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use sdfs_log::OpenError;
 use thiserror::Error;
+
+use crate::space::SpaceFault;
 
 /// Why a data-server could not start.
 #[derive(Debug, Error)]
@@ -18,6 +19,12 @@ pub enum StartError {
         /// The first space.
         path: PathBuf,
         /// What was wrong with it.
-        source: OpenError,
+        source: SpaceFault,
     },
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// Opening the spaces ended in a panic, which is a fault of this program.
+    #[error("opening the spaces ended unexpectedly")]
+    Panicked,
 }

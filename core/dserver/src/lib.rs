@@ -4,9 +4,38 @@
 //! Holds nothing about names or files' metadata; which volumes there are and who keeps them is
 //! decided by mservers and pushed here.
 
+mod adopt;
+mod block_index;
+mod block_record;
+mod block_table;
+mod checkpoint;
+mod compaction;
+mod compaction_plan;
 mod dserver;
 mod error;
+mod keeper;
 pub mod limits;
+mod locked;
+mod memory;
+mod peers;
+mod read;
+mod repair;
+mod reports;
+mod reservations;
+mod shared;
+mod space;
+mod space_file;
+mod space_read;
+mod space_walk;
+mod space_write;
+mod sync;
+mod sync_plan;
+mod worker;
+mod write;
+mod write_state;
 
+pub use block_index::{BlockIndex, StoredBlock};
 pub use dserver::{Dserver, DserverOptions, start};
 pub use error::StartError;
+pub use peers::Peers;
+pub use space::SpaceFault;

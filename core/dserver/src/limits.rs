@@ -1,1 +1,88 @@
 //! Every bound of the data-server, with its unit and the reason for the number.
+
+use std::time::Duration;
+
+/// Entries in a leaf of the block index: 14 KiB, so that an insertion moves few microseconds'
+/// worth of memory and what a leaf costs besides its entries does not count.
+pub const LEAF_ENTRIES_MAX: usize = 512;
+
+/// Room added to a full leaf, entries: what a leaf wastes at most.
+pub const LEAF_GROWTH_ENTRIES: usize = 32;
+
+/// The largest block, bytes.
+pub const BLOCK_BYTES_MAX: u32 = 1 << sdfs_types::limits::BLOCK_SIZE_LOG2_MAX;
+
+/// Blocks named in one record of freed ones: its head stays well below what a record's may be.
+pub const FREED_BLOCKS_MAX: usize = 4096;
+
+/// A block up to this size is written out on the calling thread when the page cache has it.
+pub const INLINE_READ_BYTES_MAX: u32 = 256 << 10;
+
+/// How long one copy may take before its member counts as silent. Longer than any healthy disk
+/// needs for what can be queued before it; a dead member is told by the group long before.
+pub const COPY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a reservation of room is kept for a file that was accepted: the time in which its
+/// first blocks arrive or the create was given up.
+pub const RESERVATION_KEPT: Duration = Duration::from_secs(30);
+
+/// Entries of a listing made under one lock: some tens of microseconds.
+pub const LISTED_AT_ONCE: usize = 1024;
+
+/// Entries in one page of a volume's inventory on the wire: about 100 KiB.
+pub const INVENTORY_PAGE: u32 = 4096;
+
+/// Blocks copied at the same time by a sync: enough to keep network and disk busy at once.
+pub const SYNC_COPIES_AT_ONCE: usize = 8;
+
+/// Bytes of blocks held in memory by all syncs of a server at the same time.
+pub const SYNC_BYTES_AT_ONCE: u64 = 32 << 20;
+
+/// Bytes a second one sync reads and copies at most, so that clients keep most of the disk.
+pub const SYNC_BYTES_PER_S: u64 = 128 << 20;
+
+/// How long one call of a sync may take.
+pub const SYNC_CALL_WAIT: Duration = Duration::from_secs(10);
+
+/// Pause before a sync that met trouble begins anew, and between two reports of its end.
+pub const SYNC_RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a report to a mserver may take before it is sent to another.
+pub const REPORT_WAIT: Duration = Duration::from_secs(2);
+
+/// Pause before a report that nobody took is sent again.
+pub const REPORT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Reports of the same trouble with the same member are sent this far apart: all writes that met
+/// it report at once.
+pub const REPORT_APART: Duration = Duration::from_millis(500);
+
+/// How often the actor looks at its spaces and tells their load.
+pub const TICK: Duration = Duration::from_millis(500);
+
+/// A checkpoint is due when so much was appended since the last one: about what is replayed in a
+/// second.
+pub const CHECKPOINT_BYTES: u64 = 1 << 30;
+
+/// ... or so many records, which for tiny blocks take longer to replay than their bytes.
+pub const CHECKPOINT_RECORDS: u64 = 1 << 20;
+
+/// A segment is compacted when this share of it or less is live (percent) ...
+pub const COMPACT_LIVE_PERCENT: u64 = 50;
+
+/// ... or this share when less than a tenth of the disk is free.
+pub const COMPACT_LIVE_PERCENT_TIGHT: u64 = 85;
+
+/// Bytes a second that compaction copies at most.
+pub const COMPACT_BYTES_PER_S: u64 = 64 << 20;
+
+/// Every block is read and verified once in this time: a week finds rot before the other copies
+/// are likely to rot too.
+pub const SCRUB_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Blocks fetched anew from other members in one tick.
+pub const REPAIRS_PER_TICK: usize = 16;
+
+/// Reports of trouble that wait for a mserver; more of the same are dropped, since whatever is
+/// not reported now happens again.
+pub const REPORTS_WAITING_MAX: usize = 256;

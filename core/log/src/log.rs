@@ -18,7 +18,7 @@ use crate::options::LogOptions;
 use crate::position::{Position, SegmentId};
 use crate::prepare;
 use crate::queue::{Measured, Next, Shared, State};
-use crate::read::{Extent, Readers, parse};
+use crate::read::{Extent, Readers, parse, scan_segment};
 use crate::record::{Record, StoredRecord};
 use crate::replay::{Replayed, failed, replay};
 use crate::report::{LogStats, ReplayReport, SegmentStatus};
@@ -141,15 +141,24 @@ impl SegmentLog {
         Ok(told.await.unwrap_or(Err(LogFailure::Closed))?)
     }
 
+    /// Calls `done` on the disk thread when everything appended before is durable.
+    ///
+    /// # Errors
+    /// The log failed or is closed.
+    pub fn when_synced(
+        &self,
+        done: impl FnOnce(Result<Position, LogFailure>) + Send + 'static,
+    ) -> Result<(), LogFailure> {
+        self.inner.shared.enqueue_barrier(Box::new(done))
+    }
+
     /// Waits until everything appended before is durable.
     ///
     /// # Errors
     /// The log failed or is closed.
     pub async fn sync(&self) -> Result<(), LogFailure> {
         let (tell, told) = oneshot::channel();
-        self.inner
-            .shared
-            .enqueue_barrier(Box::new(|result| drop(tell.send(result))))?;
+        self.when_synced(|result| drop(tell.send(result)))?;
         told.await.unwrap_or(Err(LogFailure::Closed)).map(|_| ())
     }
 
@@ -218,6 +227,19 @@ impl SegmentLog {
             .readers
             .read(shared, extent, |result| drop(tell.send(result)))?;
         told.await.unwrap_or(Err(ReadError::Closed))
+    }
+
+    /// Walks through the durable records of a segment that is no longer written, in order. Blocks
+    /// for as long as reading it takes.
+    ///
+    /// # Errors
+    /// No such segment, or the disk gave an error.
+    pub fn scan_segment(
+        &self,
+        segment: SegmentId,
+        on_record: OnRecord<'_>,
+    ) -> Result<(), ReadError> {
+        scan_segment(&self.inner.shared.files, segment, on_record)
     }
 
     /// Position just behind the last queued record, with `bytes` 0: where a replay may begin that

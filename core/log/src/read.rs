@@ -12,11 +12,12 @@ use crate::crc::crc32c;
 use crate::disk::DiskFile;
 use crate::error::ReadError;
 use crate::files::Files;
-use crate::format::{RecordHeader, RecordKind};
-use crate::limits::{READ_QUEUE_MAX, READER_THREADS, RECORD_HEADER_BYTES};
-use crate::position::Position;
+use crate::format::{RecordHeader, RecordKind, SegmentHeader};
+use crate::limits::{READ_QUEUE_MAX, READER_THREADS, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::position::{Position, SegmentId};
 use crate::queue::Shared;
 use crate::record::StoredRecord;
+use crate::scan::{OnRecord, scan};
 
 /// A part of a file to read.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +118,23 @@ pub(crate) fn parse(position: Position, whole: &Bytes) -> Result<StoredRecord, R
         data,
         data_crc: header.data_crc,
     })
+}
+
+/// Walks through a segment's records.
+pub(crate) fn scan_segment(
+    files: &Files,
+    segment: SegmentId,
+    on_record: OnRecord<'_>,
+) -> Result<(), ReadError> {
+    let disk_error = |source| ReadError::Disk { segment, source };
+    let file = files.get(segment).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::NoSegment(segment),
+        _ => disk_error(error),
+    })?;
+    let header = file.read_at(0, SEGMENT_HEADER_BYTES as usize).map_err(disk_error)?;
+    // A damaged header hides every record; the caller sees that none of his is found.
+    let Ok(home) = SegmentHeader::decode(&header, segment) else { return Ok(()) };
+    scan(&file, home, SEGMENT_HEADER_BYTES, on_record).map(drop).map_err(disk_error)
 }
 
 type Job = Box<dyn FnOnce(&Files) + Send>;

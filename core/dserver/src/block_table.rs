@@ -1,0 +1,262 @@
+//! What a space knows of its blocks: where each lies, which are being written, how much of each
+//! segment is live. Decides nothing about disks and does no I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sdfs_log::limits::{RECORD_ALIGN_BYTES, RECORD_HEADER_BYTES};
+use sdfs_log::{LogFailure, Position};
+use sdfs_types::{BlockDescriptor, VolumeId};
+use tokio::sync::oneshot;
+
+use crate::block_index::{BlockIndex, StoredBlock};
+use crate::block_record::block_head_bytes;
+
+/// Told when a block is durable, or will never be.
+pub(crate) type Waiter = oneshot::Sender<Result<(), LogFailure>>;
+
+/// Length and checksum of a block, which its descriptor stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) length_bytes: u32,
+    pub(crate) crc32c: u32,
+}
+
+/// What is known of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Absent,
+    /// On its way to the disk.
+    Pending(Identity),
+    Stored(StoredBlock),
+}
+
+/// Blocks of one volume.
+#[derive(Debug, Default)]
+pub(crate) struct VolumeBlocks {
+    pub(crate) index: BlockIndex,
+    pending: BTreeMap<BlockDescriptor, Pending>,
+    /// Bytes of the blocks.
+    pub(crate) live_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    identity: Identity,
+    waiters: Vec<Waiter>,
+}
+
+/// Blocks of all volumes of a space.
+#[derive(Debug, Default)]
+pub(crate) struct BlockTable {
+    pub(crate) volumes: BTreeMap<VolumeId, VolumeBlocks>,
+    /// Bytes of live records by segment.
+    live: BTreeMap<u32, u64>,
+    /// Blocks whose bytes were found damaged or gone, to be fetched from another member.
+    damaged: BTreeSet<(VolumeId, BlockDescriptor)>,
+}
+
+impl BlockTable {
+    pub(crate) fn known(&self, volume: VolumeId, block: &BlockDescriptor) -> Known {
+        let Some(blocks) = self.volumes.get(&volume) else {
+            return Known::Absent;
+        };
+        if let Some(stored) = blocks.index.get(block) {
+            return Known::Stored(stored);
+        }
+        let pending = blocks.pending.get(block);
+        pending.map_or(Known::Absent, |pending| Known::Pending(pending.identity))
+    }
+
+    /// Notes that a block is on its way to the disk.
+    pub(crate) fn begin(&mut self, volume: VolumeId, block: BlockDescriptor, identity: Identity) {
+        let pending = Pending {
+            identity,
+            waiters: Vec::new(),
+        };
+        self.volumes
+            .entry(volume)
+            .or_default()
+            .pending
+            .insert(block, pending);
+    }
+
+    /// Adds one who waits for a block that is on its way.
+    pub(crate) fn wait(&mut self, volume: VolumeId, block: &BlockDescriptor, waiter: Waiter) {
+        let blocks = self.volumes.get_mut(&volume);
+        if let Some(pending) = blocks.and_then(|blocks| blocks.pending.get_mut(block)) {
+            pending.waiters.push(waiter);
+        }
+    }
+
+    /// Notes that a block is durable and gives those who wait for it. A block that was freed
+    /// meanwhile stays free: it has no pending entry any more.
+    pub(crate) fn finish(
+        &mut self,
+        volume: VolumeId,
+        block: BlockDescriptor,
+        position: Position,
+    ) -> Vec<Waiter> {
+        let blocks = self.volumes.get_mut(&volume);
+        let Some(pending) = blocks.and_then(|blocks| blocks.pending.remove(&block)) else {
+            return Vec::new();
+        };
+        self.set(volume, block, stored_at(position, pending.identity));
+        pending.waiters
+    }
+
+    /// Forgets all that is on its way, after the log has failed.
+    pub(crate) fn abandon(&mut self, volume: VolumeId, block: &BlockDescriptor) -> Vec<Waiter> {
+        let blocks = self.volumes.get_mut(&volume);
+        let pending = blocks.and_then(|blocks| blocks.pending.remove(block));
+        pending.map_or_else(Vec::new, |pending| pending.waiters)
+    }
+
+    /// Sets where a block lies, replacing what was known of it.
+    pub(crate) fn set(&mut self, volume: VolumeId, block: BlockDescriptor, stored: StoredBlock) {
+        let blocks = self.volumes.entry(volume).or_default();
+        let before = blocks.index.insert(block, stored);
+        blocks.live_bytes += u64::from(stored.length_bytes);
+        self.damaged.remove(&(volume, block));
+        *self.live.entry(stored.segment).or_default() += record_bytes(stored.length_bytes);
+        if let Some(before) = before {
+            self.dead(volume, before);
+        }
+    }
+
+    /// Forgets a block, stored or on its way; whether there was one.
+    pub(crate) fn free(&mut self, volume: VolumeId, block: &BlockDescriptor) -> bool {
+        self.damaged.remove(&(volume, *block));
+        let Some(blocks) = self.volumes.get_mut(&volume) else {
+            return false;
+        };
+        let was_pending = blocks.pending.remove(block).is_some_and(|pending| {
+            // It was durable or will be, and is free all the same.
+            pending
+                .waiters
+                .into_iter()
+                .for_each(|waiter| drop(waiter.send(Ok(()))));
+            true
+        });
+        match blocks.index.remove(block) {
+            Some(stored) => {
+                self.dead(volume, stored);
+                true
+            }
+            None => was_pending,
+        }
+    }
+
+    /// Whether a block lies there.
+    pub(crate) fn lies_at(&self, volume: VolumeId, block: &BlockDescriptor, at: Position) -> bool {
+        let stored = self
+            .volumes
+            .get(&volume)
+            .and_then(|blocks| blocks.index.get(block));
+        stored.is_some_and(|stored| stored.segment == at.segment && stored.offset == at.offset)
+    }
+
+    /// Notes that the bytes of a block are not what they should be, if it still lies there.
+    pub(crate) fn quarantine(
+        &mut self,
+        volume: VolumeId,
+        block: BlockDescriptor,
+        at: Position,
+    ) -> bool {
+        if !self.lies_at(volume, &block, at) {
+            return false;
+        }
+        self.free(volume, &block);
+        self.damaged.insert((volume, block))
+    }
+
+    /// Blocks to be fetched from another member.
+    pub(crate) fn damaged(&self) -> Vec<(VolumeId, BlockDescriptor)> {
+        self.damaged.iter().copied().collect()
+    }
+
+    /// Bytes of live records in a segment.
+    pub(crate) fn live_in(&self, segment: u32) -> u64 {
+        self.live.get(&segment).copied().unwrap_or(0)
+    }
+
+    /// Blocks that lie in a segment.
+    pub(crate) fn in_segment(&self, segment: u32) -> Vec<(VolumeId, BlockDescriptor, Position)> {
+        let all = self.volumes.iter().flat_map(|(volume, blocks)| {
+            blocks
+                .index
+                .after(None)
+                .map(|(block, stored)| (*volume, block, stored))
+        });
+        let there = all.filter(|(_, _, stored)| stored.segment == segment);
+        there
+            .map(|(volume, block, stored)| (volume, block, position_of(&stored)))
+            .collect()
+    }
+
+    /// Forgets the account of a segment that is gone.
+    pub(crate) fn forget_segment(&mut self, segment: u32) {
+        self.live.remove(&segment);
+    }
+
+    /// Blocks whose segment is not among those, which come to be after a checkpoint that is older
+    /// than a removal; forgets them.
+    pub(crate) fn forget_missing(&mut self, segments: &BTreeSet<u32>) {
+        let mut missing = Vec::new();
+        for (volume, blocks) in &self.volumes {
+            let lost = blocks
+                .index
+                .after(None)
+                .filter(|(_, at)| !segments.contains(&at.segment));
+            missing.extend(lost.map(|(block, _)| (*volume, block)));
+        }
+        for (volume, block) in missing {
+            self.free(volume, &block);
+        }
+    }
+
+    /// Blocks of all volumes, and their bytes.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let each = self
+            .volumes
+            .values()
+            .map(|v| (v.index.len() as u64, v.live_bytes));
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    fn dead(&mut self, volume: VolumeId, stored: StoredBlock) {
+        if let Some(blocks) = self.volumes.get_mut(&volume) {
+            blocks.live_bytes -= u64::from(stored.length_bytes);
+        }
+        if let Some(live) = self.live.get_mut(&stored.segment) {
+            *live -= record_bytes(stored.length_bytes);
+        }
+    }
+}
+
+/// Where a block lies whose record lies there.
+pub(crate) fn stored_at(position: Position, identity: Identity) -> StoredBlock {
+    StoredBlock {
+        segment: position.segment,
+        offset: position.offset,
+        length_bytes: identity.length_bytes,
+        crc32c: identity.crc32c,
+    }
+}
+
+/// Where the record of a block lies.
+pub(crate) fn position_of(stored: &StoredBlock) -> Position {
+    Position {
+        segment: stored.segment,
+        offset: stored.offset,
+        bytes: unpadded_bytes(stored.length_bytes),
+    }
+}
+
+fn unpadded_bytes(length_bytes: u32) -> u32 {
+    RECORD_HEADER_BYTES + block_head_bytes(length_bytes) + length_bytes
+}
+
+/// Bytes the record of a block takes in its segment.
+pub(crate) fn record_bytes(length_bytes: u32) -> u64 {
+    u64::from(unpadded_bytes(length_bytes).next_multiple_of(RECORD_ALIGN_BYTES))
+}

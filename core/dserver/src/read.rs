@@ -1,0 +1,92 @@
+//! Serving reads and inventories.
+
+use sdfs_server_group::{Caller, Deadline, Payload};
+use sdfs_types::calls::blocks::{BlockRange, ListVolume, ReadBlock, VolumePage};
+use sdfs_types::{GrantRights, Refusal};
+
+use crate::limits::INVENTORY_PAGE;
+use crate::shared::Shared;
+use crate::space_read::{LoadFault, Loaded};
+
+impl Shared {
+    /// A small block that needs no waiting for; nothing when it is not, or when the answer is a
+    /// refusal.
+    pub(crate) fn read_now(
+        &self,
+        from: &Caller,
+        call: &ReadBlock,
+    ) -> Option<(BlockRange, Payload)> {
+        let file = call.block.file;
+        self.check_grant(from, call.grant.as_ref(), file, GrantRights::Read)
+            .ok()?;
+        let space = self.space_of(call.volume)?;
+        let range = (call.offset_bytes, call.length_bytes);
+        space.load_now(call.volume, &call.block, range).map(answer)
+    }
+
+    /// Reads a range of a block. Immutable blocks need no epoch: what is here under a descriptor
+    /// is right, whatever this server is to the volume.
+    pub(crate) async fn read_block(
+        &self,
+        from: &Caller,
+        call: ReadBlock,
+        deadline: Deadline,
+    ) -> Result<(BlockRange, Payload), Refusal> {
+        let file = call.block.file;
+        self.check_grant(from, call.grant.as_ref(), file, GrantRights::Read)?;
+        let space = self.space_of(call.volume);
+        let space = space.ok_or(Refusal::NoSuchVolume {
+            volume: call.volume,
+        })?;
+        let range = (call.offset_bytes, call.length_bytes);
+        let loading = space.load(call.volume, call.block, range);
+        match tokio::time::timeout_at(deadline.instant(), loading).await {
+            Ok(Ok(loaded)) => Ok(answer(loaded)),
+            Ok(Err(LoadFault::Absent)) => Err(Refusal::NoSuchBlock),
+            Ok(Err(LoadFault::Damaged)) => Err(Refusal::Corrupt),
+            Ok(Err(LoadFault::Failed)) => Err(self.disk_failed()),
+            Ok(Err(LoadFault::Busy)) => Err(Refusal::Busy {
+                why: "too many reads wait for the disk".to_owned(),
+            }),
+            Err(_) => Err(Refusal::Busy {
+                why: "the disk was too slow".to_owned(),
+            }),
+        }
+    }
+
+    /// One page of the blocks kept of a volume: everything that was acknowledged in epochs before
+    /// the asker's.
+    pub(crate) async fn list_volume(&self, call: ListVolume) -> Result<VolumePage, Refusal> {
+        let here = self.volume(call.volume)?;
+        if here.volume.epoch > call.epoch {
+            return Err(Refusal::StaleEpoch {
+                current: Box::new(here.volume.clone()),
+            });
+        }
+        // Before it knows the asker's epoch this server still takes writes of the one before.
+        if here.volume.epoch < call.epoch {
+            return Err(Refusal::Busy {
+                why: "this server is an epoch behind".to_owned(),
+            });
+        }
+        let no_volume = Refusal::NoSuchVolume {
+            volume: call.volume,
+        };
+        let space = here.space.as_ref().ok_or(no_volume)?;
+        // What was accepted in the epoch before is listed when it is durable.
+        space.log.sync().await.map_err(|_| self.disk_failed())?;
+        let limit = call.limit.min(INVENTORY_PAGE) as usize;
+        let (blocks, more) = space.list(call.volume, call.after, limit);
+        Ok(VolumePage { blocks, more })
+    }
+}
+
+fn answer(loaded: Loaded) -> (BlockRange, Payload) {
+    let range = BlockRange {
+        offset_bytes: loaded.offset_bytes,
+        block_bytes: loaded.block_bytes,
+        crc32c: loaded.crc32c,
+        piece_crc32c: loaded.pieces,
+    };
+    (range, Payload::from(loaded.bytes))
+}

@@ -1,0 +1,142 @@
+//! What everybody in the data-server holds: spaces, the volumes pushed here, and the ways out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use dashmap::DashMap;
+use sdfs_log::Position;
+use sdfs_server_group::{Caller, Role, ServerId};
+use sdfs_types::calls::negotiation::{ReportTrouble, Trouble};
+use sdfs_types::{
+    Epoch, FileDescriptor, Grant, GrantKey, GrantRights, MemberState, Refusal, Volume, VolumeId,
+    clock,
+};
+use tokio::sync::mpsc;
+
+use crate::peers::Peers;
+use crate::space::{Space, SpaceFault};
+use crate::worker::Worker;
+
+/// A configured space.
+pub(crate) enum SpaceSlot {
+    Open {
+        space: Arc<Space>,
+        worker: Worker,
+    },
+    /// It could not be opened.
+    Faulty {
+        path: PathBuf,
+        fault: SpaceFault,
+    },
+}
+
+impl SpaceSlot {
+    /// The space, if it was opened; it may have failed since.
+    pub(crate) fn space(&self) -> Option<&Arc<Space>> {
+        match self {
+            SpaceSlot::Open { space, .. } => Some(space),
+            SpaceSlot::Faulty { .. } => None,
+        }
+    }
+
+    /// The space and its thread, unless it has failed.
+    pub(crate) fn working(&self) -> Option<(&Arc<Space>, &Worker)> {
+        match self {
+            SpaceSlot::Open { space, worker } if space.is_open() => Some((space, worker)),
+            SpaceSlot::Open { .. } | SpaceSlot::Faulty { .. } => None,
+        }
+    }
+}
+
+/// A volume as last pushed.
+pub(crate) struct VolumeHere {
+    pub(crate) volume: Volume,
+    pub(crate) copies_min: u8,
+    /// Where its blocks are kept; nothing when they are not (any more).
+    pub(crate) space: Option<Arc<Space>>,
+    /// End of the space's log when this epoch was learnt: what lies behind was written in it.
+    pub(crate) epoch_from: Position,
+}
+
+/// What everybody in the data-server holds.
+pub(crate) struct Shared {
+    pub(crate) me: ServerId,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) grants: GrantKey,
+    pub(crate) spaces: Vec<SpaceSlot>,
+    /// Written by the keeper alone. A concurrent map, because reads and writes of blocks are
+    /// served on whatever thread their link runs on and must not wait for the keeper.
+    pub(crate) volumes: DashMap<VolumeId, Arc<VolumeHere>>,
+    pub(crate) reports: mpsc::Sender<ReportTrouble>,
+    pub(crate) is_stopping: AtomicBool,
+}
+
+impl Shared {
+    /// A volume as last pushed.
+    pub(crate) fn volume(&self, id: VolumeId) -> Result<Arc<VolumeHere>, Refusal> {
+        let here = self.volumes.get(&id).map(|here| Arc::clone(&here));
+        here.ok_or(Refusal::NoSuchVolume { volume: id })
+    }
+
+    /// The space that keeps a volume. Known without any push, so that reads need none.
+    pub(crate) fn space_of(&self, volume: VolumeId) -> Option<&Arc<Space>> {
+        let spaces = self.spaces.iter().filter_map(SpaceSlot::space);
+        let mut keeping = spaces.filter(|space| space.keeps(volume));
+        let first = keeping.next()?;
+        // A volume is in two when its first space had failed and works again.
+        if first.is_open() {
+            Some(first)
+        } else {
+            keeping.find(|s| s.is_open()).or(Some(first))
+        }
+    }
+
+    /// Whether a caller may do that with a file's blocks: servers may, clients by their grant.
+    pub(crate) fn check_grant(
+        &self,
+        from: &Caller,
+        grant: Option<&Grant>,
+        file: FileDescriptor,
+        rights: GrantRights,
+    ) -> Result<(), Refusal> {
+        let is_allowed = from.role != Role::Client
+            || grant.is_some_and(|grant| self.grants.allows(grant, file, rights, clock::now_ms()));
+        if is_allowed {
+            Ok(())
+        } else {
+            Err(Refusal::NotGranted)
+        }
+    }
+
+    /// Tells the root leader of a member in trouble. What the queue has no room for is dropped: it
+    /// is full of the same.
+    pub(crate) fn report(
+        &self,
+        volume: VolumeId,
+        epoch: Epoch,
+        (member, trouble): (ServerId, Trouble),
+    ) {
+        let report = ReportTrouble {
+            volume,
+            epoch,
+            member,
+            trouble,
+        };
+        if self.reports.try_send(report).is_err() {
+            tracing::debug!(?report, "a report is dropped, many wait");
+        }
+    }
+
+    /// The error of a failed disk, as others are told.
+    pub(crate) fn disk_failed(&self) -> Refusal {
+        Refusal::DiskFailed { server: self.me }
+    }
+}
+
+impl VolumeHere {
+    /// What this server is to the volume.
+    pub(crate) fn my_state(&self, me: ServerId) -> Option<MemberState> {
+        self.volume.state_of(me)
+    }
+}

@@ -1,0 +1,245 @@
+//! A space: one disk's directory with its log of blocks.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use sdfs_log::{Disk, LogOptions, OpenError, Position, SegmentLog};
+use sdfs_types::VolumeId;
+use sdfs_types::calls::status::SpaceStatus;
+use thiserror::Error;
+
+use crate::block_record::{self, Head};
+use crate::block_table::{BlockTable, Identity, stored_at};
+use crate::checkpoint;
+use crate::locked::locked;
+use crate::space_file::{self, SpaceRecord};
+
+/// How spaces are opened.
+#[derive(Clone, Debug)]
+pub(crate) struct SpaceOptions {
+    /// Size of a full-grown segment, bytes.
+    pub(crate) segment_bytes: u32,
+    /// Bytes of the disk that are never filled with blocks.
+    pub(crate) reserve_bytes: u64,
+}
+
+/// Why a space could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SpaceFault {
+    /// Its log could not be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// One of its files could not be read or written.
+    #[error("{action} {path}: {source}")]
+    Disk {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the disk said.
+        source: std::io::Error,
+    },
+    /// There are blocks, yet the file that says whose they are is missing.
+    #[error("{path} holds blocks but its file `space` is missing; restore it or empty the folder")]
+    NoIdentity {
+        /// The space.
+        path: PathBuf,
+    },
+}
+
+/// An open space. Its table is behind a mutex because blocks become durable on the disk thread,
+/// are looked up by whoever serves a read, and are moved by the compaction; it is held for single
+/// look-ups and changes, and while an append is queued so that the log has the order of the table.
+pub(crate) struct Space {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) log: SegmentLog,
+    pub(crate) table: Arc<Mutex<BlockTable>>,
+    record: Mutex<SpaceRecord>,
+    reserve_bytes: u64,
+    /// The work thread is to end.
+    pub(crate) is_ending: AtomicBool,
+    /// Durable records were found damaged at the replay: blocks may be missing.
+    pub(crate) has_lost_records: bool,
+}
+
+impl Space {
+    /// Opens the space in a directory, or makes it if the directory is empty. Reads as much of the
+    /// disk as was written since the last checkpoint.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        options: &SpaceOptions,
+    ) -> Result<Self, SpaceFault> {
+        disk.make_dir(path).map_err(fault("making", path))?;
+        let log_dir = path.join("log");
+        let record = match space_file::read(&*disk, path).map_err(fault("reading", path))? {
+            Some(record) => record,
+            None => make_record(&*disk, path, &log_dir)?,
+        };
+        let checkpoint = checkpoint::read(&*disk, path).map_err(fault("reading", path))?;
+        let (replay_from, mut table) = match checkpoint {
+            Some(checkpoint) => (Some(checkpoint.replay_from), checkpoint.table),
+            None => (None, BlockTable::default()),
+        };
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("space");
+        let log_options = LogOptions {
+            segment_bytes: options.segment_bytes,
+            reserve_bytes: options.reserve_bytes,
+            ..LogOptions::named(name)
+        };
+        let mut replay = |position, head: &[u8], data: &[u8]| {
+            replay_record(&mut table, position, head, data);
+        };
+        let log = SegmentLog::open(
+            Arc::clone(&disk),
+            &log_dir,
+            log_options,
+            replay_from,
+            &mut replay,
+        )?;
+        let segments: BTreeSet<u32> = log.segments().iter().map(|segment| segment.id.0).collect();
+        table.forget_missing(&segments);
+        let lost = log
+            .replay_report()
+            .damaged
+            .into_iter()
+            .filter(|range| range.was_synced);
+        let lost = lost.inspect(|range| {
+            tracing::error!(space = ?path, ?range, "durable records are damaged");
+        });
+        let has_lost_records = lost.count() > 0;
+        Ok(Self {
+            path: path.to_owned(),
+            disk,
+            log,
+            table: Arc::new(Mutex::new(table)),
+            record: Mutex::new(record),
+            reserve_bytes: options.reserve_bytes,
+            is_ending: AtomicBool::new(false),
+            has_lost_records,
+        })
+    }
+
+    /// Whether the space was told to keep a volume and still does.
+    pub(crate) fn keeps(&self, volume: VolumeId) -> bool {
+        locked(&self.record).volumes.contains(&volume)
+    }
+
+    /// Notes durably which volumes the space keeps besides those it does. Blocks on the disk.
+    pub(crate) fn keep(&self, volumes: &[VolumeId]) -> Result<(), SpaceFault> {
+        let mut record = locked(&self.record).clone();
+        record.volumes.extend(volumes);
+        self.write_record(record)
+    }
+
+    fn write_record(&self, record: SpaceRecord) -> Result<(), SpaceFault> {
+        space_file::write(&*self.disk, &self.path, &record)
+            .map_err(fault("writing", &self.path))?;
+        *locked(&self.record) = record;
+        Ok(())
+    }
+
+    /// Volumes kept here.
+    pub(crate) fn volumes(&self) -> BTreeSet<VolumeId> {
+        locked(&self.record).volumes.clone()
+    }
+
+    /// Writes a checkpoint. Blocks on the disk.
+    pub(crate) fn checkpoint(&self) -> Result<(), SpaceFault> {
+        let replay_from = self.log.end();
+        let (tell, told) = std::sync::mpsc::channel();
+        let synced = self.log.when_synced(move |result| drop(tell.send(result)));
+        let is_durable = synced.is_ok() && matches!(told.recv(), Ok(Ok(_)));
+        // A log that failed has nothing to checkpoint; the next start replays from the last one.
+        if !is_durable {
+            return Ok(());
+        }
+        checkpoint::write(&*self.disk, &self.path, replay_from, &self.table)
+            .map_err(fault("writing", &self.path))
+    }
+
+    /// Whether the space takes blocks.
+    pub(crate) fn is_open(&self) -> bool {
+        self.log.failure().is_none()
+    }
+
+    /// Bytes that blocks may still take.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.log
+            .stats()
+            .free_bytes
+            .saturating_sub(self.reserve_bytes)
+    }
+
+    /// How the space is.
+    pub(crate) fn status(&self) -> SpaceStatus {
+        let (blocks, live_bytes) = locked(&self.table).totals();
+        let segments = self.log.segments();
+        SpaceStatus {
+            path: self.path.display().to_string(),
+            failed: self.log.failure().map(|failure| failure.to_string()),
+            blocks,
+            live_bytes,
+            segment_bytes: segments.iter().map(|s| u64::from(s.record_bytes)).sum(),
+            free_bytes: self.log.stats().free_bytes,
+            volumes: self.volumes().into_iter().collect(),
+        }
+    }
+}
+
+/// Makes the file of a space that has none, unless there are blocks already.
+fn make_record(disk: &dyn Disk, path: &Path, log_dir: &Path) -> Result<SpaceRecord, SpaceFault> {
+    let has_log = disk.list(log_dir).is_ok_and(|names| !names.is_empty());
+    if has_log {
+        return Err(SpaceFault::NoIdentity {
+            path: path.to_owned(),
+        });
+    }
+    let mut identity = [0; 16];
+    getrandom::fill(&mut identity)
+        .map_err(|_| fault("naming", path)(std::io::ErrorKind::Unsupported.into()))?;
+    let record = SpaceRecord {
+        identity,
+        volumes: BTreeSet::new(),
+    };
+    space_file::write(disk, path, &record).map_err(fault("writing", path))?;
+    Ok(record)
+}
+
+fn replay_record(table: &mut BlockTable, position: Position, head: &[u8], data: &[u8]) {
+    match block_record::decode(head) {
+        Some(Head::Block {
+            volume,
+            block,
+            crc32c,
+        }) => {
+            let identity = Identity {
+                length_bytes: data.len() as u32,
+                crc32c,
+            };
+            table.set(volume, block, stored_at(position, identity));
+        }
+        Some(Head::Freed { volume, blocks }) => {
+            for block in &blocks {
+                table.free(volume, block);
+            }
+        }
+        None => tracing::error!(?position, "a record of unknown kind is passed over"),
+    }
+}
+
+fn fault(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SpaceFault {
+    let path = path.to_owned();
+    move |source| SpaceFault::Disk {
+        action,
+        path,
+        source,
+    }
+}

@@ -1,0 +1,225 @@
+//! Storing and freeing blocks in a space.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sdfs_log::{AppendRefused, LogFailure, Position, Record};
+use sdfs_types::{BlockDescriptor, VolumeId};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::block_record::{BlockSums, encode_block, encode_freed};
+use crate::block_table::{Identity, Known};
+use crate::limits::FREED_BLOCKS_MAX;
+use crate::locked::locked;
+use crate::space::Space;
+
+/// Why a block was not stored or freed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum StoreFault {
+    /// The descriptor stands for other bytes.
+    #[error("the descriptor stands for other bytes")]
+    Exists,
+    /// No room beyond the reserve.
+    #[error("no room beyond the reserve")]
+    NoSpace,
+    /// Larger than a block may be.
+    #[error("larger than a block may be")]
+    TooLarge,
+    /// The disk failed and is closed.
+    #[error("the disk failed and is closed")]
+    Failed,
+}
+
+impl From<LogFailure> for StoreFault {
+    fn from(_: LogFailure) -> Self {
+        StoreFault::Failed
+    }
+}
+
+/// The bytes of a block, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockBody {
+    pub(crate) sums: BlockSums,
+    pub(crate) length_bytes: u32,
+    pub(crate) parts: Vec<Bytes>,
+}
+
+impl BlockBody {
+    /// Computes the checksums; nothing when the block is too large.
+    pub(crate) fn new(parts: Vec<Bytes>) -> Option<Self> {
+        let length: usize = parts.iter().map(Bytes::len).sum();
+        let length_bytes = u32::try_from(length).ok()?;
+        let is_allowed = length_bytes <= crate::limits::BLOCK_BYTES_MAX;
+        is_allowed.then(|| Self {
+            sums: BlockSums::of(&parts),
+            length_bytes,
+            parts,
+        })
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            length_bytes: self.length_bytes,
+            crc32c: self.sums.whole,
+        }
+    }
+}
+
+/// A block that is being stored.
+pub(crate) enum Storing {
+    /// It was there already.
+    Stored,
+    /// Told when it is durable.
+    Queued(oneshot::Receiver<Result<(), LogFailure>>),
+    /// The queue of the disk is full; try again when something was written.
+    Full,
+}
+
+impl Storing {
+    /// Waits until the block is durable.
+    pub(crate) async fn durable(self) -> Result<(), StoreFault> {
+        match self {
+            Storing::Stored => Ok(()),
+            Storing::Queued(told) => Ok(told.await.unwrap_or(Err(LogFailure::Closed))?),
+            Storing::Full => Err(StoreFault::NoSpace),
+        }
+    }
+}
+
+impl Space {
+    /// Queues a block, waiting for room in the queue if need be.
+    pub(crate) async fn store(
+        &self,
+        volume: VolumeId,
+        block: BlockDescriptor,
+        body: &BlockBody,
+    ) -> Result<Storing, StoreFault> {
+        loop {
+            match self.begin_store(volume, block, body)? {
+                // Everything queued is written before the barrier is, so there is room then.
+                Storing::Full => self.log.sync().await?,
+                storing => return Ok(storing),
+            }
+        }
+    }
+
+    /// Queues a block. The same bytes under the same descriptor are stored once.
+    pub(crate) fn begin_store(
+        &self,
+        volume: VolumeId,
+        block: BlockDescriptor,
+        body: &BlockBody,
+    ) -> Result<Storing, StoreFault> {
+        let identity = body.identity();
+        let mut table = locked(&self.table);
+        match table.known(volume, &block) {
+            Known::Absent => {}
+            Known::Stored(stored) => {
+                let stored = Identity {
+                    length_bytes: stored.length_bytes,
+                    crc32c: stored.crc32c,
+                };
+                let is_same = stored == identity;
+                return if is_same {
+                    Ok(Storing::Stored)
+                } else {
+                    Err(StoreFault::Exists)
+                };
+            }
+            Known::Pending(pending) if pending == identity => {
+                let (tell, told) = oneshot::channel();
+                table.wait(volume, &block, tell);
+                return Ok(Storing::Queued(told));
+            }
+            Known::Pending(_) => return Err(StoreFault::Exists),
+        }
+        let record = Record {
+            head: encode_block(volume, block, &body.sums),
+            data: body.parts.clone(),
+            data_crc: Some(body.sums.whole),
+            use_reserve: false,
+        };
+        let shared = Arc::clone(&self.table);
+        let done = move |result: Result<Position, LogFailure>| {
+            let (waiters, result) = match result {
+                Ok(position) => (locked(&shared).finish(volume, block, position), Ok(())),
+                Err(failure) => (locked(&shared).abandon(volume, &block), Err(failure)),
+            };
+            for waiter in waiters {
+                // One who waits no more has given the write up; the block is stored all the same.
+                drop(waiter.send(result.clone()));
+            }
+        };
+        match self.log.append(record, done) {
+            Ok(_) => {
+                let (tell, told) = oneshot::channel();
+                table.begin(volume, block, identity);
+                table.wait(volume, &block, tell);
+                Ok(Storing::Queued(told))
+            }
+            Err(AppendRefused::Full) => Ok(Storing::Full),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Frees blocks and waits until that is durable. Unknown ones are left out.
+    pub(crate) async fn free(
+        &self,
+        volume: VolumeId,
+        blocks: &[BlockDescriptor],
+    ) -> Result<(), StoreFault> {
+        for portion in blocks.chunks(FREED_BLOCKS_MAX) {
+            loop {
+                match self.begin_free(volume, portion)? {
+                    Storing::Full => self.log.sync().await?,
+                    storing => break storing.durable().await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_free(
+        &self,
+        volume: VolumeId,
+        blocks: &[BlockDescriptor],
+    ) -> Result<Storing, StoreFault> {
+        let mut table = locked(&self.table);
+        let is_here = |block: &&BlockDescriptor| table.known(volume, block) != Known::Absent;
+        let here: Vec<BlockDescriptor> = blocks.iter().filter(is_here).copied().collect();
+        if here.is_empty() {
+            return Ok(Storing::Stored);
+        }
+        let (tell, told) = oneshot::channel();
+        let record = Record {
+            head: encode_freed(volume, &here),
+            use_reserve: true,
+            ..Record::default()
+        };
+        let appended = self
+            .log
+            .append(record, move |result| drop(tell.send(result.map(|_| ()))));
+        match appended {
+            Ok(_) => {
+                for block in &here {
+                    table.free(volume, block);
+                }
+                Ok(Storing::Queued(told))
+            }
+            Err(AppendRefused::Full) => Ok(Storing::Full),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+}
+
+impl From<AppendRefused> for StoreFault {
+    fn from(refused: AppendRefused) -> Self {
+        match refused {
+            AppendRefused::NoSpace | AppendRefused::Full => StoreFault::NoSpace,
+            AppendRefused::TooLarge => StoreFault::TooLarge,
+            _ => StoreFault::Failed,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Bringing a volume up to date: compares with members in sync, copies what is missing, verifies
+//! what is present, drops what the others do not have, and reports the end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use sdfs_server_group::{Deadline, Payload, ServerId};
+use sdfs_types::calls::blocks::{BlockKept, ListVolume, ReadBlock};
+use sdfs_types::calls::negotiation::ReportSync;
+use sdfs_types::{BlockDescriptor, Refusal, VolumeId};
+use tokio::time::Instant;
+
+use crate::limits::{
+    INVENTORY_PAGE, SYNC_BYTES_PER_S, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE,
+};
+use crate::peers::{AskFault, ask};
+use crate::reports::tell;
+use crate::shared::{Shared, VolumeHere};
+use crate::space::Space;
+use crate::space_read::LoadFault;
+use crate::space_write::BlockBody;
+use crate::sync_plan::{SyncPlan, compare};
+
+/// Why a source could not be gone through.
+#[derive(Debug)]
+enum SyncFault {
+    /// It did not answer, or not as it should.
+    Source,
+    /// This server's own disk.
+    Disk,
+}
+
+/// A sync under way.
+struct SyncJob {
+    shared: Arc<Shared>,
+    here: Arc<VolumeHere>,
+    space: Arc<Space>,
+    begun: Instant,
+    read_bytes: u64,
+    copied: u64,
+    copied_bytes: u64,
+    present: u64,
+}
+
+/// Runs a sync until it is complete and a mserver has taken the report. Ends early only with the
+/// space; the keeper drops it when the epoch has passed.
+pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec<ServerId>) {
+    let Some(space) = here.space.clone() else {
+        return;
+    };
+    let mut job = SyncJob {
+        shared,
+        here,
+        space,
+        begun: Instant::now(),
+        read_bytes: 0,
+        copied: 0,
+        copied_bytes: 0,
+        present: 0,
+    };
+    while job.space.is_open() {
+        if job.attempt(&sources).await {
+            let report = job.report();
+            tracing::info!(?report, "a volume is up to date");
+            while !tell(&*job.shared.peers, &report).await {}
+            return;
+        }
+        tokio::time::sleep(SYNC_RETRY_PAUSE).await;
+    }
+}
+
+impl SyncJob {
+    fn report(&self) -> ReportSync {
+        ReportSync {
+            volume: self.volume(),
+            epoch: self.here.volume.epoch,
+            member: self.shared.me,
+            copied: self.copied,
+            copied_bytes: self.copied_bytes,
+            present: self.present,
+        }
+    }
+
+    fn volume(&self) -> VolumeId {
+        self.here.volume.id
+    }
+
+    /// Goes through every source. Each has all that was acknowledged, so one is enough; a block is
+    /// dropped only when no source that could be gone through has it.
+    async fn attempt(&mut self, sources: &[ServerId]) -> bool {
+        self.present = 0;
+        let mut surplus: Option<BTreeSet<BlockDescriptor>> = None;
+        let me = self.shared.me;
+        for source in sources.iter().filter(|source| **source != me) {
+            let is_first = surplus.is_none();
+            match self.go_through(*source, is_first).await {
+                Ok(only_here) => {
+                    surplus = Some(match surplus.take() {
+                        Some(before) => before.intersection(&only_here).copied().collect(),
+                        None => only_here,
+                    });
+                }
+                Err(SyncFault::Disk) => return false,
+                Err(fault) => {
+                    tracing::warn!(%source, volume = %self.volume(), ?fault, "a sync goes on");
+                }
+            }
+        }
+        match surplus {
+            Some(surplus) => self.drop_surplus(surplus).await,
+            None => false,
+        }
+    }
+
+    /// Copies from one source all it has; what is here only is given back.
+    async fn go_through(
+        &mut self,
+        source: ServerId,
+        is_first: bool,
+    ) -> Result<BTreeSet<BlockDescriptor>, SyncFault> {
+        let mut only_here = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let call = ListVolume {
+                volume: self.volume(),
+                epoch: self.here.volume.epoch,
+                after,
+                limit: INVENTORY_PAGE,
+            };
+            let deadline = Deadline::after(SYNC_CALL_WAIT);
+            let asked = (&call, Payload::default());
+            let answer = ask(&*self.shared.peers, source, asked, deadline).await;
+            let (page, _) = answer.map_err(|_| SyncFault::Source)?;
+            let last = page.blocks.last().map(|kept| kept.block);
+            if page.more && last.is_none() {
+                return Err(SyncFault::Source);
+            }
+            let until = if page.more { last } else { None };
+            let plan = compare(self.stretch(after, until), page.blocks);
+            only_here.extend(&plan.surplus);
+            self.perform(source, plan, is_first).await?;
+            after = last;
+            if !page.more {
+                return Ok(only_here);
+            }
+        }
+    }
+
+    /// Blocks kept here behind one, up to and with another.
+    fn stretch(
+        &self,
+        after: Option<BlockDescriptor>,
+        until: Option<BlockDescriptor>,
+    ) -> Vec<BlockKept> {
+        let mut stretch = Vec::new();
+        let mut last = after;
+        loop {
+            let (blocks, more) = self
+                .space
+                .list(self.volume(), last, INVENTORY_PAGE as usize);
+            let is_inside = |kept: &BlockKept| until.is_none_or(|until| kept.block <= until);
+            let inside = blocks.iter().take_while(|kept| is_inside(kept)).count();
+            stretch.extend_from_slice(&blocks[..inside]);
+            last = blocks.last().map(|kept| kept.block);
+            if !more || inside < blocks.len() {
+                return stretch;
+            }
+        }
+    }
+
+    async fn perform(
+        &mut self,
+        source: ServerId,
+        plan: SyncPlan,
+        is_first: bool,
+    ) -> Result<(), SyncFault> {
+        let mut wanted = plan.missing;
+        // Immutable bytes differ when those here are wrong: the ones of members in sync are not.
+        let different: Vec<_> = plan.different.iter().map(|kept| kept.block).collect();
+        if !different.is_empty() {
+            let freed = self.space.free(self.volume(), &different).await;
+            freed.map_err(|_| SyncFault::Disk)?;
+            wanted.extend(plan.different);
+        }
+        if is_first {
+            for kept in plan.present {
+                match self
+                    .space
+                    .load(self.volume(), kept.block, (0, u32::MAX))
+                    .await
+                {
+                    Ok(_) => self.present += 1,
+                    Err(LoadFault::Absent) => {}
+                    Err(LoadFault::Damaged | LoadFault::Busy) => wanted.push(kept),
+                    Err(LoadFault::Failed) => return Err(SyncFault::Disk),
+                }
+                self.pace(u64::from(kept.length_bytes)).await;
+            }
+        }
+        for some in wanted.chunks(SYNC_COPIES_AT_ONCE) {
+            let (shared, space, volume) = (&*self.shared, &*self.space, self.volume());
+            let copies = some
+                .iter()
+                .map(|kept| copy_one(shared, space, (volume, *kept), source));
+            let copies: Vec<_> = stream::iter(copies)
+                .buffer_unordered(SYNC_COPIES_AT_ONCE)
+                .collect()
+                .await;
+            let mut bytes = 0;
+            for copied in copies {
+                let copied = copied?;
+                self.copied += u64::from(copied > 0);
+                bytes += copied;
+            }
+            self.copied_bytes += bytes;
+            self.pace(bytes).await;
+        }
+        Ok(())
+    }
+
+    /// Holds reading and copying down to their rate.
+    async fn pace(&mut self, bytes: u64) {
+        self.read_bytes += bytes;
+        let due = Duration::from_micros(self.read_bytes * 1_000_000 / SYNC_BYTES_PER_S);
+        let early = due.saturating_sub(self.begun.elapsed());
+        if early > Duration::from_millis(5) {
+            tokio::time::sleep(early).await;
+        }
+    }
+
+    /// Frees what no member in sync has, except what was written in this epoch: its copies may be
+    /// on their way to the others.
+    async fn drop_surplus(&self, surplus: BTreeSet<BlockDescriptor>) -> bool {
+        let from = (self.here.epoch_from.segment, self.here.epoch_from.offset);
+        let is_older = |block: &BlockDescriptor| {
+            let stored = self.space.look_up(self.volume(), block);
+            stored.is_some_and(|stored| (stored.segment, stored.offset) < from)
+        };
+        let older: Vec<_> = surplus.into_iter().filter(is_older).collect();
+        self.space.free(self.volume(), &older).await.is_ok()
+    }
+}
+
+/// Copies a block from another member; its bytes, or 0 when it was freed there meanwhile.
+pub(crate) async fn copy_block(
+    shared: &Shared,
+    space: &Space,
+    (volume, block): (VolumeId, BlockDescriptor),
+    source: ServerId,
+) -> Result<Option<u64>, AskFault> {
+    let call = ReadBlock {
+        volume,
+        block,
+        offset_bytes: 0,
+        length_bytes: u32::MAX,
+        grant: None,
+    };
+    let asked = (&call, Payload::default());
+    let answer = ask(
+        &*shared.peers,
+        source,
+        asked,
+        Deadline::after(SYNC_CALL_WAIT),
+    )
+    .await;
+    let (range, payload) = match answer {
+        Err(AskFault::Refused(Refusal::NoSuchBlock)) => return Ok(None),
+        answer => answer?,
+    };
+    let parts: Vec<Bytes> = payload.into_pieces();
+    let body = BlockBody::new(parts)
+        .filter(|body| body.sums.whole == range.crc32c && body.length_bytes == range.block_bytes);
+    let body = body.ok_or(AskFault::Refused(Refusal::Corrupt))?;
+    let stored = match space.store(volume, block, &body).await {
+        Ok(storing) => storing.durable().await,
+        Err(fault) => Err(fault),
+    };
+    match stored {
+        Ok(()) => Ok(Some(u64::from(body.length_bytes))),
+        Err(fault) => {
+            tracing::warn!(%volume, %block, %fault, "a copy was not stored");
+            Err(AskFault::Refused(shared.disk_failed()))
+        }
+    }
+}
+
+async fn copy_one(
+    shared: &Shared,
+    space: &Space,
+    (volume, kept): (VolumeId, BlockKept),
+    source: ServerId,
+) -> Result<u64, SyncFault> {
+    match copy_block(shared, space, (volume, kept.block), source).await {
+        Ok(bytes) => Ok(bytes.unwrap_or(0)),
+        Err(AskFault::Refused(Refusal::DiskFailed { server })) if server == shared.me => {
+            Err(SyncFault::Disk)
+        }
+        Err(_) => Err(SyncFault::Source),
+    }
+}

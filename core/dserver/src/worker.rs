@@ -1,0 +1,192 @@
+//! The thread of a space for everything that takes long and is in no hurry: checkpoints,
+//! compaction, scrubbing, and writing down which volumes the space keeps.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use sdfs_log::SegmentId;
+use sdfs_types::{BlockDescriptor, VolumeId};
+use tokio::sync::oneshot;
+
+use crate::compaction::CompactFault;
+use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_RECORDS, SCRUB_PERIOD, TICK};
+use crate::locked::locked;
+use crate::space::{Space, SpaceFault};
+
+/// Jobs waiting for the thread: one a volume that is new here, and those come in few pushes.
+const JOBS_MAX: usize = 64;
+
+type Job = Box<dyn FnOnce(&Space) + Send>;
+
+/// The way to the thread. Dropped, the thread ends when its present work is done.
+pub(crate) struct Worker {
+    jobs: SyncSender<Job>,
+    /// Taken by whoever ends it.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Worker {
+    pub(crate) fn start(space: Arc<Space>) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(JOBS_MAX);
+        let name = space
+            .path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("space");
+        let thread = std::thread::Builder::new().name(format!("{name}-work"));
+        let thread = thread.spawn(move || Upkeep::new(space).run(&queue))?;
+        Ok(Self {
+            jobs,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Notes durably that the space keeps volumes.
+    pub(crate) async fn keep(&self, volumes: Vec<VolumeId>) -> Result<(), KeepFault> {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |space| drop(tell.send(space.keep(&volumes))));
+        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        match told.await {
+            Ok(result) => result.map_err(KeepFault::Space),
+            Err(_) => Err(KeepFault::Busy),
+        }
+    }
+
+    /// Ends the thread and waits for it, after a last checkpoint. Blocks.
+    pub(crate) fn end(&self) {
+        let thread = locked(&self.thread).take();
+        let Some(thread) = thread else { return };
+        // A full queue is worked off first.
+        if self
+            .jobs
+            .send(Box::new(|space| {
+                space.is_ending.store(true, Ordering::Release)
+            }))
+            .is_ok()
+            && thread.join().is_err()
+        {
+            tracing::error!("the work thread of a space ended by a panic");
+        }
+    }
+}
+
+/// Why a space could not note a volume.
+#[derive(Debug)]
+pub(crate) enum KeepFault {
+    /// Too much to do, or about to end.
+    Busy,
+    /// The disk gave an error.
+    Space(SpaceFault),
+}
+
+/// What the thread remembers.
+struct Upkeep {
+    space: Arc<Space>,
+    checkpoint_at: (u64, u64),
+    unreadable: BTreeSet<SegmentId>,
+    scrub: Scrub,
+}
+
+struct Scrub {
+    next: Option<(VolumeId, BlockDescriptor)>,
+    /// Bytes that may be read by now.
+    budget: f64,
+    at: Instant,
+}
+
+impl Upkeep {
+    fn new(space: Arc<Space>) -> Self {
+        let scrub = Scrub {
+            next: None,
+            budget: 0.0,
+            at: Instant::now(),
+        };
+        Self {
+            space,
+            checkpoint_at: (0, 0),
+            unreadable: BTreeSet::new(),
+            scrub,
+        }
+    }
+
+    fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(TICK) {
+                Ok(job) => job(&self.space),
+                Err(RecvTimeoutError::Timeout) if self.space.is_open() => {
+                    self.checkpoint_if_due();
+                    self.compact_if_due();
+                    self.scrub_some();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.space.is_ending.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        if self.space.is_open() {
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let stats = self.space.log.stats();
+        let (bytes, records) = self.checkpoint_at;
+        if stats.record_bytes - bytes >= CHECKPOINT_BYTES
+            || stats.records - records >= CHECKPOINT_RECORDS
+        {
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let stats = self.space.log.stats();
+        match self.space.checkpoint() {
+            Ok(()) => self.checkpoint_at = (stats.record_bytes, stats.records),
+            // The next start replays more, nothing else.
+            Err(error) => tracing::warn!(space = ?self.space.path, %error, "no checkpoint"),
+        }
+    }
+
+    fn compact_if_due(&mut self) {
+        let Some(segment) = self.space.compaction_due(&self.unreadable) else {
+            return;
+        };
+        match self.space.compact(segment) {
+            Ok(()) => tracing::debug!(space = ?self.space.path, %segment, "compacted"),
+            Err(CompactFault::Unreadable) => {
+                tracing::error!(space = ?self.space.path, %segment, "cannot be compacted");
+                self.unreadable.insert(segment);
+            }
+            // Tried again at the next tick, or the space is closed.
+            Err(CompactFault::NoRoom | CompactFault::Failed) => {}
+        }
+    }
+
+    fn scrub_some(&mut self) {
+        let (_, live_bytes) = locked(&self.space.table).totals();
+        let passed = self.scrub.at.elapsed();
+        self.scrub.at = Instant::now();
+        self.scrub.budget += live_bytes as f64 * passed.div_duration_f64(SCRUB_PERIOD);
+        // The whole of a small space is within a few blocks' budget.
+        self.scrub.budget = self.scrub.budget.min(live_bytes as f64);
+        while self.scrub.budget > 0.0 {
+            let Some((volume, block, bytes)) = self.space.block_after(self.scrub.next) else {
+                self.scrub.next = None;
+                return;
+            };
+            if self.scrub.budget < f64::from(bytes) {
+                return;
+            }
+            self.scrub.budget -= f64::from(bytes);
+            self.scrub.next = Some((volume, block));
+            // What is damaged was put aside, what is absent was freed meanwhile.
+            self.space.verify(volume, block).unwrap_or(());
+        }
+    }
+}
