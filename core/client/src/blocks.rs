@@ -249,10 +249,15 @@ impl Client {
     ) -> Result<Vec<Bytes>, Error> {
         let block_bytes = file.source.view().open.file.block_size.bytes();
         let at_once = usize::try_from(WINDOW_BYTES / block_bytes).unwrap_or(1);
-        stream::iter(blocks.iter().map(|block| self.read_block(file, *block)))
-            .buffered(at_once.max(PARTS_IN_FLIGHT_MIN))
-            .try_collect()
-            .await
+        stream::iter(
+            blocks
+                .iter()
+                .copied()
+                .map(|block| self.read_block(file, block)),
+        )
+        .buffered(at_once.max(PARTS_IN_FLIGHT_MIN))
+        .try_collect()
+        .await
     }
 
     /// The file with this client's options, which may differ from the ones it was opened with.

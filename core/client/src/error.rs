@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sdfs_net_layer::TlsError;
 use sdfs_server_group::{CallError, ConnectError, RefusalReason, SecretError, ServerName};
 use sdfs_types::wire::WireFault;
 use sdfs_types::{BlockIndex, FileDescriptor, FilePath, PathFault, Refusal, RequestId};
@@ -92,6 +93,9 @@ pub enum Error {
     /// The user's secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The files for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No copy of a block could be read.
     #[error("block {block} of {path}: no copy can be read ({last})")]
     NoCopy {

@@ -34,11 +34,6 @@ impl Parts {
         }
     }
 
-    /// Where in the file the next part begins.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
-    }
-
     /// The next part, at most to the end of its block and at most `bytes_max` long. A part cut
     /// for its length ends where a piece does, so that no piece is read twice.
     pub(crate) fn next_within(&mut self, bytes_max: u64) -> Option<Part> {
@@ -139,7 +134,6 @@ mod tests {
                 at += u64::from(part.length_bytes);
             }
             prop_assert_eq!(at, (offset + length).min(size.file_bytes_max()).max(at));
-            prop_assert_eq!(at, parts.at());
         }
     }
 }

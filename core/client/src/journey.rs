@@ -121,7 +121,9 @@ pub(crate) fn definite(trouble: Trouble, room: Room) -> Error {
                 address: *address,
                 reason: reason.clone(),
             },
-            ConnectError::WrongServer(_) | ConnectError::Randomness(_) => Error::Untrusted(error),
+            ConnectError::NotAccepted { .. } | ConnectError::Randomness(_) => {
+                Error::Untrusted(error)
+            }
             _ => Error::Unreachable { last: error },
         },
         Trouble::Call(error) => match verdict(&Trouble::Call(error)).next {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdfs_net_layer::{TcpTransport, Transport};
+use sdfs_net_layer::{TcpTransport, TlsFiles, TlsTransport, Transport};
 use sdfs_server_group::{Config, UserKey};
 use sdfs_types::calls::blocks::Durability;
 use sdfs_types::calls::names::{FileOptions, Freshness};
@@ -59,11 +59,38 @@ impl ClientOptions {
     /// For the first administrator of a configuration.
     ///
     /// # Errors
-    /// When the administrator's secret file cannot be read.
+    /// When the administrator's secret file or the files for TLS cannot be read.
     pub fn of_admin(config: Arc<Config>) -> Result<ClientOptions, Error> {
         let key = config.admin_key()?;
         let user = config.admin.name.clone();
-        Ok(ClientOptions::new(Servers::Config(config), &user, key))
+        ClientOptions::of_config(config, &user, key)
+    }
+
+    /// For a user of the cluster of a configuration, with TLS when it says so.
+    ///
+    /// # Errors
+    /// When the files for TLS cannot be used.
+    pub fn of_config(
+        config: Arc<Config>,
+        user: &str,
+        key: UserKey,
+    ) -> Result<ClientOptions, Error> {
+        let transport: Arc<dyn Transport> = match &config.tls {
+            None => Arc::new(TcpTransport),
+            Some(tls) => {
+                let files = TlsFiles {
+                    certificate: tls.certificate.clone(),
+                    key: tls.key.clone(),
+                    authority: tls.authority.clone(),
+                };
+                Arc::new(TlsTransport::new(Arc::new(TcpTransport), &files)?)
+            }
+        };
+        let servers = Servers::Config(config);
+        Ok(ClientOptions {
+            transport,
+            ..ClientOptions::new(servers, user, key)
+        })
     }
 }
 

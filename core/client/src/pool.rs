@@ -242,7 +242,8 @@ impl Pool {
         let task = tokio::spawn(async move { pool.dialed(address).await });
         let dialing = task.map(move |ended| match ended {
             Ok(dialed) => dialed,
-            Err(_) => Err(Arc::new(ConnectError::Closed(address))),
+            // The task was ended with its runtime.
+            Err(_) => Err(Arc::new(ConnectError::Deadline(address))),
         });
         State::Dialing(dialing.boxed().shared())
     }

@@ -86,7 +86,7 @@ fn of_connect(error: &ConnectError) -> Verdict {
             RefusalReason::TicketExpired => surely_not(Next::Here),
             _ => at_fault(Next::Elsewhere, false),
         },
-        ConnectError::WrongServer(_) | ConnectError::Randomness(_) => surely_not(Next::GiveUp),
+        ConnectError::NotAccepted { .. } | ConnectError::Randomness(_) => surely_not(Next::GiveUp),
         _ => at_fault(Next::Elsewhere, false),
     }
 }
@@ -234,7 +234,7 @@ mod tests {
             Next::Elsewhere
         );
         assert_eq!(
-            of_connect(&ConnectError::Closed(address)).next,
+            of_connect(&ConnectError::Deadline(address)).next,
             Next::Elsewhere
         );
     }

@@ -131,9 +131,9 @@ async fn write_all(
     let block_bytes = source.view().open.file.block_size.bytes();
     let at_once = usize::try_from(WINDOW_BYTES / block_bytes).unwrap_or(1);
     let done = &*written;
-    let writes = edits.iter().map(|edit| async move {
+    let writes = edits.iter().cloned().map(|edit| async move {
         let kept = done.get(&edit.block).copied();
-        write_one(source, target, edit, kept).await
+        write_one(source, target, &edit, kept).await
     });
     let all: Vec<BlockWritten> = stream::iter(writes)
         .buffer_unordered(at_once.max(PARTS_IN_FLIGHT_MIN))

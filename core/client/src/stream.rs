@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, Stream};
 use sdfs_server_group::Payload;
 
@@ -14,7 +13,8 @@ use crate::extent::Parts;
 use crate::read_ahead::ReadAhead;
 use crate::source::Source;
 
-type OnePart = BoxFuture<'static, (u64, Result<Payload, Error>)>;
+/// `Sync`, so that an open file may be shared between tasks.
+type OnePart = Pin<Box<dyn Future<Output = (u64, Result<Payload, Error>)> + Send + Sync>>;
 
 /// The bytes of a range of a file as a [`Stream`]: pieces of any length, in order, every one
 /// verified. Ends after the first error.

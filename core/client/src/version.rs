@@ -23,11 +23,6 @@ impl VersionChoice {
         }
     }
 
-    /// What to compare with at the commit.
-    pub(crate) fn previous(&self) -> BlockVersion {
-        self.previous
-    }
-
     /// What to write under.
     pub(crate) fn proposed(&self) -> BlockVersion {
         self.proposed
@@ -58,7 +53,6 @@ mod tests {
             assert_eq!(choice.proposed(), BlockVersion(first), "after {previous}");
             assert!(choice.taken());
             assert_eq!(choice.proposed(), BlockVersion(second), "after {previous}");
-            assert_eq!(choice.previous(), BlockVersion(previous));
         }
     }
 
