@@ -46,6 +46,8 @@ pub struct File {
     ahead: Option<ByteStream>,
     /// What was read ahead and not taken yet.
     piece: Bytes,
+    /// Which look at the file both are from.
+    generation: u64,
 }
 
 impl Client {
@@ -77,6 +79,7 @@ impl File {
             position: 0,
             ahead: None,
             piece: Bytes::new(),
+            generation: 0,
         }
     }
 
@@ -151,6 +154,16 @@ impl File {
         Ok(apply(&self.source, &edits).await?.0)
     }
 
+    /// Forgets what was read ahead of an older look at the file.
+    fn forget_stale(&mut self) {
+        let now = self.source.view().generation;
+        if self.generation != now {
+            self.generation = now;
+            self.piece.clear();
+            self.ahead = None;
+        }
+    }
+
     /// Takes what there is of the piece at the position.
     fn take(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.piece.len().min(buffer.remaining());
@@ -177,6 +190,7 @@ impl AsyncRead for File {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.forget_stale();
         while this.piece.is_empty() && buffer.remaining() > 0 {
             let (source, position) = (&this.source, this.position);
             let ahead = this.ahead.get_or_insert_with(|| {

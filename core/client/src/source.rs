@@ -24,13 +24,18 @@ pub(crate) struct View {
     pub(crate) open: OpenFile,
     /// Pages of block entries beyond the ones that came with `open`, by number.
     pages: BTreeMap<u32, Arc<Vec<BlockEntry>>>,
+    /// Counts the looks at the metadata and the writes of this handle: what was read ahead
+    /// before is of no use after.
+    pub(crate) generation: u64,
 }
 
 impl View {
-    fn new(open: OpenFile) -> View {
+    fn new(open: OpenFile, generation: u64) -> View {
+        let pages = BTreeMap::new();
         View {
             open,
-            pages: BTreeMap::new(),
+            pages,
+            generation,
         }
     }
 
@@ -65,6 +70,7 @@ impl View {
     /// The view after blocks were committed.
     fn with_written(&self, file: FileMetaData, written: &[BlockWritten]) -> View {
         let mut view = self.clone();
+        view.generation += 1;
         view.open.file = file;
         let first = view.open.blocks.first;
         for change in written {
@@ -107,7 +113,7 @@ impl Source {
         is_for_writing: bool,
         open: OpenFile,
     ) -> Source {
-        let view = watch::Sender::new(Arc::new(View::new(open)));
+        let view = watch::Sender::new(Arc::new(View::new(open, 0)));
         Source {
             client: client.clone(),
             path,
@@ -222,7 +228,7 @@ impl Source {
                 was,
             });
         }
-        self.change(seen, |view| *view = View::new(open));
+        self.change(seen, |view| *view = View::new(open, view.generation + 1));
         Ok(())
     }
 
