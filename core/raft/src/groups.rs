@@ -25,10 +25,10 @@ use sdfs_store::Keyspace;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
 
 /// All raft groups of this process. Cheap to clone; all clones are the same groups.
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) registered: watch::Sender<bool>,
     pub(crate) stopped: watch::Sender<Option<StopReason>>,
     /// For ending them; touched at start and stop.
-    pub(crate) tasks: Mutex<Vec<AbortHandle>>,
+    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shared {
@@ -97,7 +97,7 @@ impl Shared {
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = tokio::spawn(task).abort_handle();
+        let handle = tokio::spawn(task);
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -334,14 +334,14 @@ impl RaftGroups {
     /// Stops all groups, writes what is queued and persists the store.
     pub async fn stop(&self) {
         self.0.stop_with(StopReason::Asked);
-        for task in self
-            .0
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        for task in tasks.drain(..) {
             task.abort();
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(%error, "a task of raft has panicked");
+            }
         }
         for group in self.0.groups.values() {
             if let Some(member) = &group.member
@@ -357,6 +357,10 @@ impl RaftGroups {
         if let Err(error) = persist(self.0.stores.store()).await {
             tracing::error!(%error, "the store could not be made durable");
         }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn member(&self, group: GroupId) -> Option<&Member> {

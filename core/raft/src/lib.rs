@@ -27,6 +27,7 @@ mod owner;
 mod raft_log;
 mod record;
 mod recovery;
+mod segments;
 mod snapshot;
 mod start;
 mod status;

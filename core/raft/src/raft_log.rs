@@ -4,10 +4,7 @@ use crate::entry_code::{Malformed, put_entry, take_entry};
 use crate::errors::StartError;
 use crate::group_log::{Found, Gap, GroupLog, Slot};
 use crate::ids::GroupId;
-use crate::limits::{
-    COPY_CHUNK_ENTRIES, COPY_ENTRIES_MAX, LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES,
-    RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_MAX,
-};
+use crate::limits::{LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX};
 use crate::record::{HardState, Life, RecordHead};
 use crate::recovery::{Recovered, Recovery};
 use crate::types::{Entry, LogId, Types};
@@ -15,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use openraft::storage::IOFlushed;
 use sdfs_log::{
     AppendRefused, Disk, LogFailure, LogOptions, LogStats, Position, ReadError, Record, SegmentId,
-    SegmentLog,
+    SegmentLog, SegmentStatus,
 };
 use sdfs_server_group::ServerId;
 use std::collections::BTreeMap;
@@ -102,7 +99,12 @@ impl RaftLog {
         look(&mut self.lock(group))
     }
 
-    fn lock(&self, group: GroupId) -> MutexGuard<'_, GroupLog> {
+    /// The groups that have an index.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.0.groups.keys().copied()
+    }
+
+    pub(crate) fn lock(&self, group: GroupId) -> MutexGuard<'_, GroupLog> {
         let log = self
             .0
             .groups
@@ -202,7 +204,7 @@ impl RaftLog {
         }
     }
 
-    async fn fetch(&self, found: Vec<Found>) -> Result<Vec<Entry>, FetchFault> {
+    pub(crate) async fn fetch(&self, found: Vec<Found>) -> Result<Vec<Entry>, FetchFault> {
         let mut record: Option<(Position, Bytes)> = None;
         let mut entries = Vec::with_capacity(found.len());
         for found in found {
@@ -295,118 +297,17 @@ impl RaftLog {
         }
     }
 
-    /// Gives up the oldest segments as far as nothing in them is needed, or so little that it is
-    /// cheaper to write it again. Called after purges and from time to time.
-    pub(crate) async fn release_segments(&self) -> io::Result<()> {
-        loop {
-            let segments = self.0.log.segments();
-            let Some(oldest) = segments.first().filter(|segment| !segment.is_active) else {
-                return Ok(());
-            };
-            let needs = self.needs(oldest.id);
-            let entries: u32 = needs.iter().map(|(_, entries)| entries).sum();
-            if !needs.is_empty() {
-                if segments.len() <= SEGMENTS_MAX || entries > COPY_ENTRIES_MAX {
-                    return Ok(());
-                }
-                for (group, _) in needs {
-                    self.copy_forward(group, oldest.id).await?;
-                }
-            }
-            // The records by which nothing here is needed any more must outlive it.
-            self.sync().await?;
-            if !self.needs(oldest.id).is_empty() {
-                return Ok(());
-            }
-            // Gone only once its removal is durable. One at a time: of a log without its first
-            // part the rest can be read, of one with a part missing between it cannot.
-            if !self.0.log.remove_segment(oldest.id) || self.has_segment(oldest.id) {
-                return Ok(());
-            }
-        }
-    }
-
-    fn has_segment(&self, segment: SegmentId) -> bool {
-        self.0
-            .log
-            .segments()
-            .iter()
-            .any(|status| status.id == segment)
-    }
-
-    fn needs(&self, segment: SegmentId) -> Vec<(GroupId, u32)> {
-        let groups = self.0.groups.keys().copied();
-        let needs = groups.map(|group| (group, self.with(group, |index| index.needs(segment))));
-        needs
-            .filter(|(_, (needs_state, entries))| *needs_state || *entries > 0)
-            .map(|(group, (_, entries))| (group, entries))
-            .collect()
-    }
-
-    /// Writes the group's state and its entries in `segment` again, at the end of the log.
-    async fn copy_forward(&self, group: GroupId, segment: SegmentId) -> io::Result<()> {
-        self.write_state(group, |_| {}).await?;
-        let slots = self.with(group, |index| index.in_segment(segment));
-        for some in slots.chunks(COPY_CHUNK_ENTRIES) {
-            let found = some.iter().map(|(index, slot)| Found::OnDisk {
-                index: *index,
-                slot: *slot,
-            });
-            let entries = match self.fetch(found.collect()).await {
-                Ok(entries) => entries,
-                // Purged meanwhile together with its segment.
-                Err(FetchFault::Read(ReadError::NoSegment(_))) => return Ok(()),
-                Err(fault) => return Err(io::Error::other(fault)),
-            };
-            for (entry, (_, slot)) in entries.iter().zip(some) {
-                self.copy_entry(group, entry, slot).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn copy_entry(&self, group: GroupId, entry: &Entry, slot: &Slot) -> io::Result<()> {
-        let mut data = BytesMut::with_capacity(slot.bytes as usize);
-        let bytes = put_entry(&mut data, entry) as u32;
-        let data = data.freeze();
-        let first = entry.log_id.index;
-        loop {
-            let refused = {
-                let mut index = self.lock(group);
-                if !index.is_at(first, slot) {
-                    return Ok(());
-                }
-                let head = RecordHead::Copied {
-                    group,
-                    first,
-                    count: 1,
-                };
-                match self.queue(&head, data.clone()) {
-                    Ok((position, _)) => {
-                        index.move_to(
-                            first,
-                            Slot {
-                                position,
-                                start: 0,
-                                bytes,
-                                ..*slot
-                            },
-                        );
-                        return Ok(());
-                    }
-                    Err(refused) => refused,
-                }
-            };
-            match refused {
-                AppendRefused::Full => self.sync().await?,
-                other => return Err(io::Error::other(other)),
-            }
-        }
-    }
-
     /// Waits until everything appended before is durable.
     pub(crate) async fn sync(&self) -> io::Result<()> {
         self.0.log.sync().await.map_err(io::Error::other)
+    }
+
+    pub(crate) fn segments(&self) -> Vec<SegmentStatus> {
+        self.0.log.segments()
+    }
+
+    pub(crate) fn remove_segment(&self, segment: SegmentId) -> bool {
+        self.0.log.remove_segment(segment)
     }
 
     pub(crate) fn stats(&self) -> (LogStats, usize) {
@@ -425,7 +326,11 @@ impl RaftLog {
 
     /// Queues one record. May use the space in reserve: votes, purges and copies are what lets a
     /// full server go on and become emptier.
-    fn queue(&self, head: &RecordHead, data: Bytes) -> Result<(Position, Durable), AppendRefused> {
+    pub(crate) fn queue(
+        &self,
+        head: &RecordHead,
+        data: Bytes,
+    ) -> Result<(Position, Durable), AppendRefused> {
         let record = Record {
             use_reserve: true,
             ..Record::new(head.to_bytes(), data)
@@ -441,7 +346,7 @@ impl RaftLog {
     }
 }
 
-type Durable = oneshot::Receiver<Result<(), LogFailure>>;
+pub(crate) type Durable = oneshot::Receiver<Result<(), LogFailure>>;
 
 async fn wait_for(durable: Durable) -> io::Result<()> {
     match durable.await {
@@ -514,7 +419,7 @@ enum AppendFault {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum FetchFault {
+pub(crate) enum FetchFault {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]

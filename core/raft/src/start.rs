@@ -9,8 +9,8 @@ use crate::group_store::GroupStores;
 use crate::groups::Shared;
 use crate::ids::GroupId;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, BARRIER_QUEUE_MAX, FORWARD_QUEUE_MAX, KEEP_ENTRIES, PURGE_ENTRIES, SEGMENT_BYTES,
-    SNAPSHOT_ENTRIES, SNAPSHOT_PIECE_WAIT,
+    APPEND_ENTRIES_MAX, BARRIER_QUEUE_MAX, FORWARD_QUEUE_MAX, KEEP_ENTRIES, PURGE_ENTRIES,
+    SEGMENT_BYTES, SNAPSHOT_ENTRIES, SNAPSHOT_PIECE_WAIT,
 };
 use crate::lives;
 use crate::log_storage::GroupStorage;

@@ -13,7 +13,7 @@ use sdfs_log::RealDisk;
 use sdfs_server_group::{CallError, Deadline, ReplyBody, ServerId};
 use sdfs_store::{Batch, Keyspace, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -162,7 +162,7 @@ impl Cluster {
         let parts = Parts {
             disk: Arc::new(RealDisk),
             dir: dir.join("raft"),
-            store: Store::open(&dir.join("store"))?,
+            store: open_store(&dir.join("store")).await,
             timers: RaftTimers {
                 heartbeat_ms: 50,
                 election_ms: 300,
@@ -244,6 +244,19 @@ impl Cluster {
             .iter()
             .map(|(_, groups)| groups.status())
             .collect()
+    }
+}
+
+/// Opens a store that calls still under way may hold for a moment after their server stopped.
+async fn open_store(path: &Path) -> Store {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Store::open(path) {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => {
+                sleep(Duration::from_millis(5)).await;
+            }
+            opened => return opened.unwrap(),
+        }
     }
 }
 

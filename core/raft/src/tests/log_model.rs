@@ -23,7 +23,11 @@ const GROUPS: [GroupId; 2] = [GroupId(0), GroupId(1)];
 #[derive(Clone, Debug)]
 enum Step {
     /// So many entries of so many bytes; waited for or not.
-    Append { entries: u64, bytes: usize, waits: bool },
+    Append {
+        entries: u64,
+        bytes: usize,
+        waits: bool,
+    },
     /// Keeps so many sixteenths of the entries, then a new term begins.
     Truncate(u64),
     /// Purges so many sixteenths of the entries.
@@ -62,7 +66,9 @@ struct Model {
 impl Model {
     fn end(&self) -> u64 {
         let purged = self.purged.map_or(0, |purged| purged.index + 1);
-        self.entries.last().map_or(purged, |last| last.log_id.index + 1)
+        self.entries
+            .last()
+            .map_or(purged, |last| last.log_id.index + 1)
     }
 
     fn at(&self, sixteenths: u64) -> Option<LogId> {
@@ -87,7 +93,12 @@ impl Run {
             RaftLog::open(door, Path::new("log"), GROUPS.into_iter(), SEGMENT_BYTES).unwrap();
         assert!(owner.is_none_or(|owner| owner == (ME, LIFE)));
         log.write_owner(ME, LIFE).await.unwrap();
-        let mut run = Self { disk, log, term, states };
+        let mut run = Self {
+            disk,
+            log,
+            term,
+            states,
+        };
         for group in 0..2 {
             let found = run.found(group).await;
             let may_be = &mut run.states[group];
@@ -98,7 +109,11 @@ impl Run {
     }
 
     async fn found(&self, group: usize) -> Model {
-        let entries = self.log.read(GROUPS[group], 0, u64::MAX, usize::MAX).await.unwrap();
+        let entries = self
+            .log
+            .read(GROUPS[group], 0, u64::MAX, usize::MAX)
+            .await
+            .unwrap();
         self.log.with(GROUPS[group], |log| Model {
             vote: log.state().vote,
             purged: log.state().purged,
@@ -110,18 +125,28 @@ impl Run {
         let id = GROUPS[group];
         let mut now = self.states[group].last().unwrap().clone();
         match step {
-            Step::Append { entries, bytes, waits } => {
+            Step::Append {
+                entries,
+                bytes,
+                waits,
+            } => {
                 let leader = LeaderId::new(self.term, 1);
                 let new: Vec<Entry> = (now.end()..now.end() + entries)
                     .map(|index| {
                         let command = Command(Bytes::from(vec![index as u8; bytes]));
                         let log_id = LogId::new(leader, index);
-                        Entry { log_id, payload: Payload::Normal(command) }
+                        Entry {
+                            log_id,
+                            payload: Payload::Normal(command),
+                        }
                     })
                     .collect();
                 now.entries.extend(new.clone());
                 let (told, flushed) = Types::oneshot();
-                self.log.append(id, new.into_iter(), IOFlushed::signal(told)).await.unwrap();
+                self.log
+                    .append(id, new.into_iter(), IOFlushed::signal(told))
+                    .await
+                    .unwrap();
                 self.states[group].push(now);
                 if waits {
                     flushed.await.unwrap().unwrap();
@@ -133,10 +158,15 @@ impl Run {
                 let after = now.at(sixteenths).or(now.purged);
                 now.entries.retain(|entry| Some(entry.log_id) <= after);
                 self.term += 1;
-                self.log.truncate(id, after.map(|after| after.index)).await.unwrap();
+                self.log
+                    .truncate(id, after.map(|after| after.index))
+                    .await
+                    .unwrap();
             }
             Step::Purge(sixteenths) => {
-                let Some(upto) = now.at(sixteenths) else { return self };
+                let Some(upto) = now.at(sixteenths) else {
+                    return self;
+                };
                 now.entries.retain(|entry| entry.log_id > upto);
                 now.purged = Some(upto);
                 self.log.purge(id, upto).await.unwrap();
@@ -145,14 +175,22 @@ impl Run {
                 self.term += 1;
                 let vote = Vote::from_leader_id(LeaderId::new(self.term, 1), true);
                 now.vote = Some(vote);
-                self.log.write_state(id, |state| state.vote = Some(vote)).await.unwrap();
+                self.log
+                    .write_state(id, |state| state.vote = Some(vote))
+                    .await
+                    .unwrap();
             }
             Step::Release => {
                 self.log.release_segments().await.unwrap();
                 return self;
             }
             Step::Crash(loss) => {
-                let Self { disk, log, term, states } = self;
+                let Self {
+                    disk,
+                    log,
+                    term,
+                    states,
+                } = self;
                 let after = disk.crash(loss);
                 drop(log);
                 return Self::open(after, states, term + 1).await;
@@ -191,19 +229,43 @@ proptest! {
 
 #[test]
 fn idle_groups_move_out_of_old_segments() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let blank = || vec![Model::default()];
         let mut run = Run::open(MemoryDisk::new(1 << 30), [blank(), blank()], 1).await;
         run = run.step(1, Step::Vote).await;
-        run = run.step(1, Step::Append { entries: 3, bytes: 10, waits: true }).await;
+        run = run
+            .step(
+                1,
+                Step::Append {
+                    entries: 3,
+                    bytes: 10,
+                    waits: true,
+                },
+            )
+            .await;
         for _ in 0..100 {
-            run = run.step(0, Step::Append { entries: 9, bytes: 2_000, waits: true }).await;
+            run = run
+                .step(
+                    0,
+                    Step::Append {
+                        entries: 9,
+                        bytes: 2_000,
+                        waits: true,
+                    },
+                )
+                .await;
             run = run.step(0, Step::Purge(16)).await;
             run = run.step(0, Step::Release).await;
         }
         let (_, segments) = run.log.stats();
-        assert!(segments <= crate::limits::SEGMENTS_MAX + 1, "{segments} segments");
+        assert!(
+            segments <= crate::limits::SEGMENTS_MAX + 1,
+            "{segments} segments"
+        );
         run = run.step(0, Step::Crash(CrashLoss::Everything)).await;
         assert_eq!(run.found(1).await.entries.len(), 3);
     });

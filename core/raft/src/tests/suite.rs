@@ -23,8 +23,13 @@ impl StoreBuilder<Types, GroupStorage, Applier, TempDir> for Builder {
         let dir = tempfile::tempdir().unwrap();
         let group = GroupId(3);
         let disk = Arc::new(RealDisk);
-        let (log, owner) =
-            RaftLog::open(disk, &dir.path().join("log"), [group].into_iter(), crate::limits::SEGMENT_BYTES).unwrap();
+        let (log, owner) = RaftLog::open(
+            disk,
+            &dir.path().join("log"),
+            [group].into_iter(),
+            crate::limits::SEGMENT_BYTES,
+        )
+        .unwrap();
         assert_eq!(owner, None);
         let store = if self.is_memory {
             Store::memory()
