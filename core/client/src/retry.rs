@@ -21,7 +21,7 @@ pub(crate) enum Next {
     /// Ask for a new grant.
     RefreshGrant,
     /// The next version of the block.
-    NextVersion,
+    SkipVersion,
     /// Tell the caller.
     GiveUp,
 }
@@ -121,7 +121,7 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         Refusal::DiskFailed { .. } => at_fault(Next::OtherVolume, false),
         Refusal::NoSuchBlock | Refusal::Gone { .. } => surely_not(Next::RefreshFile),
         Refusal::NotGranted => surely_not(Next::RefreshGrant),
-        Refusal::BlockExists => surely_not(Next::NextVersion),
+        Refusal::BlockExists => surely_not(Next::SkipVersion),
         Refusal::Corrupt => surely_not(Next::Elsewhere),
         // A refusal this build does not know is one the caller has to know.
         _ => surely_not(Next::GiveUp),
@@ -195,7 +195,7 @@ mod tests {
             ),
             (Refusal::NoSuchBlock, Next::RefreshFile),
             (Refusal::NotGranted, Next::RefreshGrant),
-            (Refusal::BlockExists, Next::NextVersion),
+            (Refusal::BlockExists, Next::SkipVersion),
             (Refusal::Corrupt, Next::Elsewhere),
         ];
         for (refusal, next) in table {

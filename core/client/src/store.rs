@@ -286,11 +286,14 @@ impl Storing<'_> {
         let planned = planned.iter().map(|volume| &**volume);
         let is_avoided = |server| shared.is_avoided(server);
         let chosen = choose_volume(planned, &self.failed, is_avoided).or_else(|| {
-            let all: Vec<_> = shared
+            let mut all: Vec<_> = shared
                 .volumes
                 .iter()
                 .map(|entry| Arc::clone(&entry))
                 .collect();
+            all.sort_by_key(|volume| volume.id);
+            let begin = usize::from(self.block.0) % all.len().max(1);
+            all.rotate_left(begin);
             choose_volume(all.iter().map(|volume| &**volume), &self.failed, is_avoided)
         });
         shared.volume(chosen?)
@@ -330,8 +333,8 @@ impl Storing<'_> {
             Next::Elsewhere => self.tried.push(place.server),
             Next::Here | Next::Pause => self.wait(trouble).await?,
             Next::OtherVolume => self.other_volume(place, trouble).await?,
-            Next::NextVersion if self.choice.taken() => {}
-            Next::NextVersion => return Err(Error::NoVersion { block: self.block }),
+            Next::SkipVersion if self.choice.taken() => {}
+            Next::SkipVersion => return Err(Error::NoVersion { block: self.block }),
             Next::RefreshGrant if self.renewals < REFRESHES_MAX => {
                 self.renewals += 1;
                 self.target.renew(self.client).await?;

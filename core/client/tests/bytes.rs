@@ -1,6 +1,13 @@
 //! Bytes in and out: every size, every door, and every way a copy, a volume or another writer
 //! can stand in the way. Against doubles, which fail when told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod kit;
 
 use std::io::{Cursor, SeekFrom};

@@ -1,6 +1,13 @@
 //! Every call: what it does, how it is refused, its deadline, its end by a drop, and that a
 //! repeated request is done once. Against doubles, which fail when told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod kit;
 
 use std::time::Duration;

@@ -1,6 +1,13 @@
 //! A file against a vector of bytes: any order of writes, reads, seeks, cuts and expansions
 //! leaves both alike.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
 mod kit;
 
 use std::sync::LazyLock;
