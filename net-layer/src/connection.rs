@@ -70,6 +70,8 @@ pub fn open(stream: Stream, options: ConnectionOptions) -> (PacketSender, Packet
 }
 
 /// Queues packets on a connection, from any thread.
+///
+/// Bulk keeps its order and so do small packets, but a small one overtakes all bulk before it.
 #[derive(Debug, Clone)]
 pub struct PacketSender {
     queue: Arc<OutQueue>,

@@ -80,6 +80,12 @@ impl PacketReceiver {
         poll_fn(|context| self.poll_next(context)).await
     }
 
+    /// Memory the read buffer takes now.
+    #[must_use]
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// The next packet when it has arrived already.
     ///
     /// # Errors

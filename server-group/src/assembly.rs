@@ -115,3 +115,64 @@ impl<T> Assemblies<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(bytes: usize) -> Bytes {
+        Bytes::from(vec![1; bytes])
+    }
+
+    #[test]
+    fn payload_is_whole_at_its_last_chunk() {
+        let mut assemblies = Assemblies::default();
+        assert_eq!(assemblies.begin(7, "call", 30), Ok(()));
+        assert_eq!(assemblies.grow(7, chunk(20), false), Grown::Partly);
+        assert_eq!(assemblies.grow(8, chunk(20), false), Grown::Unknown);
+        let Grown::Whole("call", payload) = assemblies.grow(7, chunk(10), true) else {
+            unreachable!("30 of 30 bytes came")
+        };
+        assert_eq!(payload.len(), 30);
+        assert_eq!(assemblies.grow(7, chunk(1), true), Grown::Unknown);
+        assert_eq!(assemblies.announced_bytes, 0);
+    }
+
+    #[test]
+    fn liars_are_found_out() {
+        for (announced, chunks) in [
+            (10, vec![(11, true)]),
+            (10, vec![(9, true)]),
+            (10, vec![(10, false)]),
+            (10, vec![(5, false), (6, false)]),
+            (0, vec![(1, true)]),
+        ] {
+            let mut assemblies = Assemblies::default();
+            assert_eq!(assemblies.begin(1, (), announced), Ok(()));
+            let last = chunks
+                .into_iter()
+                .map(|(bytes, is_last)| assemblies.grow(1, chunk(bytes), is_last))
+                .last();
+            assert_eq!(last, Some(Grown::Wrong));
+            assert_eq!(assemblies.announced_bytes, 0);
+        }
+    }
+
+    #[test]
+    fn announced_bytes_are_bounded() {
+        let mut assemblies = Assemblies::default();
+        let refused = assemblies.begin(0, (), PAYLOAD_BYTES_MAX + 1);
+        assert_eq!(refused, Err((AssemblyFault::TooLarge, ())));
+        for id in 0..4 {
+            assert_eq!(assemblies.begin(id, (), PAYLOAD_BYTES_MAX), Ok(()));
+        }
+        assert_eq!(assemblies.begin(4, (), 1), Err((AssemblyFault::Full, ())));
+        assert!(assemblies.forget(0));
+        assert_eq!(assemblies.begin(4, (), 1), Ok(()));
+        let mut many = Assemblies::default();
+        for id in 0..ASSEMBLIES_MAX as u64 {
+            assert_eq!(many.begin(id, (), 0), Ok(()));
+        }
+        assert_eq!(many.begin(u64::MAX, (), 0), Err((AssemblyFault::Full, ())));
+    }
+}

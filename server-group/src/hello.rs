@@ -190,3 +190,88 @@ pub(crate) fn fresh() -> Result<Nonce, getrandom::Error> {
     getrandom::fill(&mut nonce)?;
     Ok(nonce)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello(credential: Credential) -> Hello {
+        Hello {
+            cluster: "sdfs".to_owned(),
+            role: Role::Dserver,
+            id: 4,
+            name: "dserver-1".to_owned(),
+            instance: 300,
+            nonce: [5; 32],
+            to: 1,
+            credential,
+        }
+    }
+
+    #[test]
+    fn golden_bytes_of_a_hello() {
+        let mut golden = vec![1, 4, b's', b'd', b'f', b's', 1, 4, 9];
+        golden.extend(b"dserver-1");
+        golden.extend([0xac, 0x02]);
+        golden.extend([5; 32]);
+        golden.extend([1, 0]);
+        assert_eq!(hello(Credential::Cluster).to_wire()[..], golden[..]);
+        for credential in [
+            Credential::Cluster,
+            Credential::User("ann".into()),
+            Credential::Ticket(vec![1, 2]),
+        ] {
+            let hello = hello(credential);
+            assert_eq!(Hello::from_wire(&hello.to_wire()), Ok(hello));
+        }
+    }
+
+    #[test]
+    fn other_version_is_told_by_its_number() {
+        let mut wire = hello(Credential::Cluster).to_wire().to_vec();
+        wire[0] = 9;
+        assert_eq!(
+            Hello::from_wire(&wire),
+            Err(RefusalReason::OtherVersion(PROTOCOL_VERSION))
+        );
+        assert_eq!(Hello::from_wire(&[]), Err(RefusalReason::Malformed));
+        assert_eq!(Hello::from_wire(&[1, 200]), Err(RefusalReason::Malformed));
+    }
+
+    #[test]
+    fn proof_holds_for_one_side_and_one_handshake() {
+        let transcript = Transcript {
+            dialer: Bytes::from_static(b"one"),
+            acceptor: Bytes::from_static(b"other"),
+        };
+        let key = [1; 32];
+        let proof = Proof::new(&key, &transcript, Side::Dialer, None);
+        assert!(proof.is_good(&key, &transcript, Side::Dialer));
+        assert!(!proof.is_good(&key, &transcript, Side::Acceptor));
+        assert!(!proof.is_good(&[2; 32], &transcript, Side::Dialer));
+        let shifted = Transcript {
+            dialer: Bytes::from_static(b"on"),
+            acceptor: Bytes::from_static(b"eother"),
+        };
+        assert!(!proof.is_good(&key, &shifted, Side::Dialer));
+    }
+
+    #[test]
+    fn ticket_key_is_the_users_alone() {
+        let secret = ClusterSecret::of_secret("the secret of the cluster");
+        let (user_key, nonces) = (UserKey([3; 32]), (&[1; 32], &[2; 32]));
+        let body = TicketBody {
+            user: "ann".into(),
+            expires_ms: 99,
+            salt: [7; 32],
+        };
+        let grant = TicketGrant::make(&secret, &user_key, nonces, &body);
+        let ticket = grant.open(&user_key, nonces).unwrap();
+        assert_eq!(ticket.key, ticket_key(&secret, &ticket.body));
+        assert_ne!(grant.masked_key, ticket.key);
+        assert_ne!(
+            grant.open(&UserKey([4; 32]), nonces).unwrap().key,
+            ticket.key
+        );
+    }
+}

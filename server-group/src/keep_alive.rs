@@ -80,3 +80,43 @@ impl KeepAlive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_end_is_pinged_and_kept() {
+        let start = Instant::now();
+        let mut keep = KeepAlive::new(
+            start,
+            Duration::from_millis(500),
+            Duration::from_millis(2_000),
+        );
+        let mut pings = 0;
+        let mut now = start;
+        while now < start + Duration::from_secs(60) {
+            let beat = keep.beat(now, now - Duration::from_millis(300));
+            assert_eq!(beat.health, Health::Heard);
+            pings += u32::from(beat.is_ping_due);
+            assert!(keep.due() > now);
+            now = keep.due();
+        }
+        assert_eq!(pings, 120);
+    }
+
+    #[test]
+    fn death_comes_at_the_bound_exactly() {
+        let start = Instant::now();
+        let mut keep = KeepAlive::new(
+            start,
+            Duration::from_millis(700),
+            Duration::from_millis(2_000),
+        );
+        let mut now = start;
+        while keep.beat(now, start).health != Health::Dead {
+            now = keep.due();
+        }
+        assert_eq!(now - start, Duration::from_millis(2_000));
+    }
+}

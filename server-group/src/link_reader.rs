@@ -69,7 +69,7 @@ impl LinkReader {
     async fn turn(&mut self) -> Result<(), CloseReason> {
         // A client that does not read its answers gets no further calls served; servers must be
         // heard always, for both ends answer each other.
-        if self.state.remote.role == Role::Client && !self.state.sender.has_room() {
+        if self.is_choked() {
             // At the end of the connection the receiver says why.
             self.state.sender.room().await.unwrap_or_else(|_| ());
         }
@@ -78,6 +78,9 @@ impl LinkReader {
         self.state.note_heard(now);
         self.handle(first, now)?;
         for _ in 1..PACKETS_PER_TURN {
+            if self.is_choked() {
+                return Ok(());
+            }
             match self.receiver.next_ready()? {
                 Some(packet) => self.handle(packet, now)?,
                 None => return Ok(()),
@@ -85,6 +88,10 @@ impl LinkReader {
         }
         take_turn().await;
         Ok(())
+    }
+
+    fn is_choked(&self) -> bool {
+        self.state.remote.role == Role::Client && !self.state.sender.has_room()
     }
 
     fn handle(&mut self, packet: Packet, now: Instant) -> Result<(), CloseReason> {

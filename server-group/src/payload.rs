@@ -154,3 +154,30 @@ impl PartialEq for Payload {
 }
 
 impl Eq for Payload {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn pieces_make_the_same_bytes(
+            pieces in proptest::collection::vec(
+                proptest::collection::vec(any::<u8>(), 0..20), 0..6),
+            cut in 0_usize..130,
+        ) {
+            let all: Vec<u8> = pieces.concat();
+            let mut payload: Payload = pieces.into_iter().map(Bytes::from).collect();
+            prop_assert_eq!(payload.len(), all.len());
+            prop_assert!(payload.pieces().iter().all(|piece| !piece.is_empty()));
+            prop_assert_eq!(&payload.to_bytes()[..], &all[..]);
+            let front = payload.split_to(cut);
+            let cut = cut.min(all.len());
+            prop_assert_eq!(&front.to_bytes()[..], &all[..cut]);
+            prop_assert_eq!(&payload.to_bytes()[..], &all[cut..]);
+            prop_assert_eq!(payload.into_pieces().concat(), &all[cut..]);
+        }
+    }
+}

@@ -262,3 +262,150 @@ impl Table {
         is_waiting.then_some(slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::payload::Payload;
+
+    #[derive(Default)]
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn answer(text: &'static str) -> Answer {
+        Ok(ReplyBody {
+            head: Bytes::from_static(text.as_bytes()),
+            payload: Payload::new(),
+        })
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn poll(pending: &Pending, id: CallId) -> Poll<Answer> {
+        pending.poll_answer(id, &mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn call_ends_once_with_its_first_answer() {
+        let pending = Pending::default();
+        let id = pending.begin(later()).unwrap();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(
+            pending
+                .poll_answer(id, &mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        assert!(pending.complete(id, answer("first")));
+        assert!(!pending.complete(id, answer("second")));
+        assert!(pending.expire(later()).is_empty());
+        assert_eq!(poll(&pending, id), Poll::Ready(answer("first")));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(pending.in_flight(), 0);
+    }
+
+    #[test]
+    fn late_answer_misses_the_next_call() {
+        let pending = Pending::default();
+        let abandoned = pending.begin(later()).unwrap();
+        assert!(pending.abandon(abandoned));
+        assert!(!pending.complete(abandoned, answer("late")));
+        let next = pending.begin(later()).unwrap();
+        assert!(!pending.complete(abandoned, answer("late")));
+        assert!(poll(&pending, next).is_pending());
+    }
+
+    #[test]
+    fn late_answer_misses_after_the_table_shrank() {
+        let pending = Pending::default();
+        let burst: Vec<_> = (0..3_000)
+            .map(|_| pending.begin(later()).unwrap())
+            .collect();
+        for id in &burst {
+            assert!(pending.abandon(*id));
+        }
+        assert!(
+            pending.lock().slots.is_empty(),
+            "the memory of the burst is given back"
+        );
+        let again: Vec<_> = (0..3_000)
+            .map(|_| pending.begin(later()).unwrap())
+            .collect();
+        for id in &burst {
+            assert!(!pending.complete(*id, answer("late")));
+        }
+        assert!(again.iter().all(|id| pending.is_waiting(*id)));
+    }
+
+    #[test]
+    fn only_passed_deadlines_expire() {
+        let pending = Pending::default();
+        let now = Instant::now();
+        let soon = pending.begin(now + Duration::from_millis(5)).unwrap();
+        let late = pending.begin(now + Duration::from_millis(50)).unwrap();
+        assert_eq!(pending.expire(now + Duration::from_millis(5)), [soon]);
+        assert_eq!(poll(&pending, soon), Poll::Ready(Err(CallError::Deadline)));
+        assert!(poll(&pending, late).is_pending());
+        let mut context = Context::from_waker(Waker::noop());
+        let armed = Poll::Ready(Some(now + Duration::from_millis(50)));
+        assert_eq!(pending.poll_watch(&mut context), armed);
+    }
+
+    #[test]
+    fn earlier_deadline_wakes_the_watcher() {
+        let pending = Pending::default();
+        let now = Instant::now();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        assert!(pending.poll_watch(&mut context).is_pending());
+        pending.begin(now + Duration::from_secs(5)).unwrap();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(pending.poll_watch(&mut context).is_ready());
+        pending.begin(now + Duration::from_secs(6)).unwrap();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        pending.begin(now + Duration::from_secs(4)).unwrap();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn end_ends_all_and_lets_none_begin() {
+        let pending = Pending::default();
+        let ids: Vec<_> = (0..10).map(|_| pending.begin(later()).unwrap()).collect();
+        pending.complete(ids[3], answer("in time"));
+        let lost = CallError::Lost { maybe_done: true };
+        pending.end(lost);
+        for (place, id) in ids.into_iter().enumerate() {
+            let expected = if place == 3 {
+                answer("in time")
+            } else {
+                Err(lost)
+            };
+            assert_eq!(poll(&pending, id), Poll::Ready(expected));
+        }
+        assert_eq!(pending.begin(later()), Err(CallError::NotConnected));
+    }
+
+    #[test]
+    fn calls_in_flight_are_bounded() {
+        let pending = Pending::default();
+        for _ in 0..CALLS_MAX {
+            pending.begin(later()).unwrap();
+        }
+        assert_eq!(pending.begin(later()), Err(CallError::Full));
+    }
+}

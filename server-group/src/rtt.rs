@@ -71,3 +71,52 @@ pub fn choose_nearest<K: Copy + Ord>(
     });
     Some(kept.unwrap_or(best))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(measured_us: &[u64]) -> Rtt {
+        let mut measured = measured_us.iter().map(|us| Duration::from_micros(*us));
+        let first = Rtt::first(measured.next().unwrap());
+        measured.fold(first, Rtt::then)
+    }
+
+    #[test]
+    fn steady_times_are_reported_exactly() {
+        let rtt = after(&[20_000; 50]);
+        assert_eq!(
+            (rtt.last_us, rtt.smoothed_us, rtt.min_us),
+            (20_000, 20_000, 20_000)
+        );
+        assert!(rtt.jitter_us < 10);
+    }
+
+    #[test]
+    fn one_outlier_moves_little() {
+        let rtt = after(&[1_000, 1_000, 1_000, 9_000]);
+        assert_eq!(
+            (rtt.last_us, rtt.smoothed_us, rtt.min_us),
+            (9_000, 2_000, 1_000)
+        );
+    }
+
+    #[test]
+    fn new_level_is_taken_over() {
+        let mut times = vec![1_000; 10];
+        times.extend([20_000; 40]);
+        assert!(after(&times).smoothed_us.abs_diff(20_000) < 200);
+    }
+
+    #[test]
+    fn nearest_is_kept_until_clearly_beaten() {
+        let near = |us: [u64; 3]| (1_u16..).zip(us);
+        assert_eq!(choose_nearest(None, near([3_000, 1_000, 2_000])), Some(2));
+        // A little nearer, or much nearer but by microseconds, is no reason to move.
+        assert_eq!(choose_nearest(Some(2), near([900, 1_000, 2_000])), Some(2));
+        assert_eq!(choose_nearest(Some(2), near([50, 100, 2_000])), Some(2));
+        assert_eq!(choose_nearest(Some(2), near([500, 1_000, 2_000])), Some(1));
+        assert_eq!(choose_nearest(Some(9), near([500, 1_000, 2_000])), Some(1));
+        assert_eq!(choose_nearest(Some(9), []), None);
+    }
+}

@@ -91,3 +91,38 @@ impl CallRefusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes_of_a_request_prefix() {
+        let prefix = RequestPrefix {
+            kind: 0x0102,
+            remaining_ms: 0x0304_0506,
+            payload_bytes: 0x0708_090a,
+        };
+        assert_eq!(prefix.to_wire(), [2, 1, 6, 5, 4, 3, 10, 9, 8, 7]);
+        let mut head = Bytes::from([&prefix.to_wire()[..], b"rest"].concat());
+        assert_eq!(RequestPrefix::take(&mut head), Some(prefix));
+        assert_eq!(head, "rest");
+        assert_eq!(RequestPrefix::take(&mut Bytes::from_static(&[0; 9])), None);
+    }
+
+    #[test]
+    fn golden_bytes_of_refusals() {
+        for (refusal, wire) in [
+            (CallRefusal::NotAllowed(0x0102), [1, 2, 1]),
+            (CallRefusal::Full, [2, 0, 0]),
+            (CallRefusal::Dropped, [3, 0, 0]),
+            (CallRefusal::TooLarge, [4, 0, 0]),
+        ] {
+            assert_eq!(refusal.to_wire(), wire);
+            assert_eq!(CallRefusal::from_wire(&wire), Some(refusal));
+        }
+        for wire in [&[][..], &[0, 0, 0], &[5, 0, 0], &[1, 0], &[1, 0, 0, 0]] {
+            assert_eq!(CallRefusal::from_wire(wire), None);
+        }
+    }
+}

@@ -6,6 +6,9 @@
     reason = "each test file uses a part of the kit"
 )]
 
+pub mod proxy;
+pub mod stranger;
+
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -59,6 +62,7 @@ impl Service for Echo {
         match call.kind {
             DROP => {}
             KEEP => self.kept.lock().unwrap().push(call),
+            BYTES if call.head.len() < 4 => call.reply.send(Bytes::new(), Payload::new()),
             BYTES => {
                 let bytes = u32::from_le_bytes(call.head[..4].try_into().unwrap());
                 let payload = Payload::from(vec![7; bytes as usize]);
@@ -189,14 +193,8 @@ pub struct Server {
 impl Server {
     pub async fn start(config: Arc<Config>, id: u16, transport: Arc<dyn Transport>) -> Self {
         let echo = Arc::new(Echo::default());
-        let options = GroupOptions {
-            config,
-            me: ServerId(id),
-            transport,
-            service: Arc::clone(&echo) as Arc<dyn Service>,
-            user_keys: Arc::new(Ann),
-        };
-        let (group, mesh) = start(options).await.unwrap();
+        let service = Arc::clone(&echo) as Arc<dyn Service>;
+        let (group, mesh) = start_with(config, id, transport, service).await;
         Self { group, mesh, echo }
     }
 
@@ -217,6 +215,25 @@ impl Server {
     pub fn count(&self, name: &str) -> u64 {
         self.mesh.snapshot().counters[name]
     }
+}
+
+pub async fn start_with(
+    config: Arc<Config>,
+    id: u16,
+    transport: Arc<dyn Transport>,
+    service: Arc<dyn Service>,
+) -> (Addr<Group>, Mesh) {
+    let me = ServerId(id);
+    let user_keys = Arc::new(Ann);
+    start(GroupOptions {
+        config,
+        me,
+        transport,
+        service,
+        user_keys,
+    })
+    .await
+    .unwrap()
 }
 
 /// Waits for a condition, at most ten seconds.

@@ -1,0 +1,329 @@
+//! `config.conf`: what is accepted, and what each mistake is told.
+
+use std::path::{Path, PathBuf};
+
+use sdfs_server_group::{Config, ConfigError, Role, ServerId};
+
+const GOOD: &str = r#"
+// The whole cluster.
+(
+    cluster: "sdfs",
+    secret_file: "secret",
+    admin: (name: "admin", secret_file: "/etc/admin.secret"),
+    servers: [
+        (name: "m1", role: Mserver, address: "127.0.0.1:7101", space: ["data/m1"], zone: "a"),
+        (
+            name: "d1", role: Dserver, /* (,: "x" */ address: "127.0.0.1:7201",
+            space: ["data/d1", "/disk2"], id: 9,
+        ),
+    ],
+    timers: (
+        ping_every_ms: 100,
+        silence_ms_max: 1_000,
+    ),
+)
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/conf/config.conf"))
+}
+
+#[test]
+fn good_file_is_read_whole() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.cluster, "sdfs");
+    assert_eq!(config.secret_file, PathBuf::from("/conf/secret"));
+    assert_eq!(config.admin.secret_file, PathBuf::from("/etc/admin.secret"));
+    let m1 = config.server(ServerId(1)).unwrap();
+    assert_eq!(
+        (m1.name.as_str(), m1.role, m1.zone.as_str()),
+        ("m1", Role::Mserver, "a")
+    );
+    assert_eq!(m1.space, [PathBuf::from("/conf/data/m1")]);
+    let d1 = config.server(ServerId(9)).unwrap();
+    assert_eq!(d1.address, "127.0.0.1:7201".parse().unwrap());
+    assert_eq!(
+        d1.space,
+        [PathBuf::from("/conf/data/d1"), PathBuf::from("/disk2")]
+    );
+    assert_eq!(config.server_named("d1").unwrap().id, ServerId(9));
+    assert_eq!(
+        (config.timers.ping_every_ms, config.timers.heartbeat_ms),
+        (100, 200)
+    );
+    assert_eq!(
+        (config.storage.copies, config.storage.block_bytes),
+        (3, 4 << 20)
+    );
+    assert!(config.tls.is_none());
+}
+
+#[test]
+fn tls_is_read_with_and_without_some() {
+    let files = r#"(certificate: "c", key: "k", authority: "a")"#;
+    for tls in [files.to_owned(), format!("Some({files})")] {
+        let text = GOOD.replace("timers:", &format!("tls: {tls},\n timers:"));
+        assert_eq!(
+            parse(&text).unwrap().tls.unwrap().key,
+            PathBuf::from("/conf/k")
+        );
+    }
+    let text = GOOD.replace("timers:", "tls: None,\n timers:");
+    assert!(parse(&text).unwrap().tls.is_none());
+}
+
+#[test]
+fn every_mistake_names_line_key_and_range() {
+    // What is replaced by what; the line, the key, a part of what is allowed.
+    let table = [
+        (
+            "cluster: \"sdfs\"",
+            "cluster: \"\"",
+            4,
+            "cluster",
+            "1 to 64 letters",
+        ),
+        (
+            "cluster: \"sdfs\"",
+            "cluster: \"a b\"",
+            4,
+            "cluster",
+            "1 to 64 letters",
+        ),
+        ("cluster: \"sdfs\"", "cluster: 7", 4, "cluster", ""),
+        (
+            "secret_file: \"secret\",",
+            "secret_file: \"\",",
+            5,
+            "secret_file",
+            "a path",
+        ),
+        (
+            "secret_file: \"secret\",",
+            "",
+            23,
+            "secret_file",
+            "must be given",
+        ),
+        ("name: \"admin\", ", "", 6, "admin.name", "must be given"),
+        (
+            "name: \"admin\"",
+            "nmae: \"admin\"",
+            6,
+            "admin.nmae",
+            "name, secret_file",
+        ),
+        ("cluster:", "clutser:", 4, "clutser", "cluster, secret_file"),
+        (
+            "name: \"d1\"",
+            "name: \"m1\"",
+            10,
+            "servers[1].name",
+            "no other server",
+        ),
+        (
+            "name: \"d1\"",
+            "name: \"d/1\"",
+            10,
+            "servers[1].name",
+            "letters",
+        ),
+        (
+            "role: Dserver",
+            "role: Client",
+            10,
+            "servers[1].role",
+            "Mserver, Dserver",
+        ),
+        (
+            "127.0.0.1:7201",
+            "127.0.0.1",
+            10,
+            "servers[1].address",
+            "IP:PORT",
+        ),
+        (
+            "127.0.0.1:7201",
+            "127.0.0.1:0",
+            10,
+            "servers[1].address",
+            "1 to 65535",
+        ),
+        (
+            "127.0.0.1:7201",
+            "127.0.0.1:7101",
+            10,
+            "servers[1].address",
+            "no other server",
+        ),
+        ("id: 9", "id: 1", 11, "servers[1].id", "no other server"),
+        ("id: 9", "id: 0", 11, "servers[1].id", "1 to 65535"),
+        ("id: 9", "id: 65536", 11, "servers[1].id", "1 to 65535"),
+        ("id: 9", "id: -1", 11, "servers[1].id", "whole number"),
+        (
+            "\"/disk2\"",
+            "\"/conf/data/m1\"",
+            11,
+            "servers[1].space",
+            "no other server",
+        ),
+        (
+            "[\"data/m1\"]",
+            "[]",
+            8,
+            "servers[0].space",
+            "1 to 1 folders",
+        ),
+        (
+            "[\"data/m1\"]",
+            "[\"a\", \"b\"]",
+            8,
+            "servers[0].space",
+            "1 to 1 folders",
+        ),
+        (
+            "role: Mserver",
+            "role: Dserver",
+            7,
+            "servers",
+            "role: Mserver",
+        ),
+        (
+            "ping_every_ms: 100",
+            "ping_every_ms: 9",
+            15,
+            "timers.ping_every_ms",
+            "10 to 60000",
+        ),
+        (
+            "ping_every_ms: 100",
+            "ping_evry_ms: 9",
+            15,
+            "timers.ping_evry_ms",
+            "ping_every_ms",
+        ),
+        ("1_000", "199", 16, "timers.silence_ms_max", "200 to 600000"),
+        (
+            "1_000",
+            "\"1s\"",
+            16,
+            "timers.silence_ms_max",
+            "whole number",
+        ),
+        (
+            "1_000,",
+            "1_000, ping_every_ms: 1,",
+            16,
+            "timers.ping_every_ms",
+            "once",
+        ),
+        (
+            "1_000,",
+            "1_000, election_ms: 300,",
+            16,
+            "timers.election_ms",
+            "600 to 60000",
+        ),
+    ];
+    for (good, bad, line, key, allowed) in table {
+        assert!(GOOD.contains(good), "{good}");
+        let error = parse(&GOOD.replacen(good, bad, 1)).unwrap_err();
+        let mistake = error.mistake().unwrap();
+        assert_eq!(
+            (mistake.line, mistake.key.as_str()),
+            (line, key),
+            "{bad}: {error}"
+        );
+        assert!(mistake.allowed.contains(allowed), "{bad}: {error}");
+        assert!(mistake.column > 0 && !mistake.what.is_empty());
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("/conf/config.conf:{line}:")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn storage_bounds_are_checked() {
+    let table = [
+        ("copies: 8", "storage.copies", "1 to 7"),
+        ("copies: 2, copies_min: 3", "storage.copies_min", "1 to 2"),
+        (
+            "block_bytes: 65537",
+            "storage.block_bytes",
+            "a power of two",
+        ),
+        (
+            "block_bytes: 134217728",
+            "storage.block_bytes",
+            "65536 to 67108864",
+        ),
+        (
+            "segment_bytes: 4194304",
+            "storage.segment_bytes",
+            "5242880 to 2147483648",
+        ),
+        (
+            "volumes_per_dserver: 0",
+            "storage.volumes_per_dserver",
+            "1 to 1024",
+        ),
+        (
+            "volumes_per_dserver: 99999999999999999999",
+            "storage.volumes_per_dserver",
+            "whole",
+        ),
+    ];
+    for (storage, key, allowed) in table {
+        let text = GOOD.replace("timers:", &format!("storage: (\n  {storage}),\n timers:"));
+        let error = parse(&text).unwrap_err();
+        let mistake = error.mistake().unwrap();
+        assert_eq!((mistake.line, mistake.key.as_str()), (15, key), "{error}");
+        assert!(mistake.allowed.contains(allowed), "{error}");
+    }
+}
+
+#[test]
+fn damaged_text_never_panics() {
+    for end in 0..GOOD.len() {
+        if !GOOD.is_char_boundary(end) {
+            continue;
+        }
+        assert!(parse(&GOOD[..end]).is_err() || end > GOOD.len() - 3);
+        let doubled = format!("{}{}", &GOOD[..end], &GOOD[end / 2..]);
+        assert!(parse(&doubled).is_err() || end < 3);
+    }
+}
+
+#[test]
+fn missing_file_is_named() {
+    let error = Config::load(Path::new("/nowhere/config.conf")).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/config.conf"));
+}
+
+#[test]
+fn secrets_are_read_and_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::parse(GOOD, &folder.path().join("config.conf")).unwrap();
+    assert!(
+        config
+            .cluster_secret()
+            .unwrap_err()
+            .to_string()
+            .contains("secret")
+    );
+    std::fs::write(folder.path().join("secret"), "too short\n").unwrap();
+    assert!(
+        config
+            .cluster_secret()
+            .unwrap_err()
+            .to_string()
+            .contains("16")
+    );
+    std::fs::write(folder.path().join("secret"), "long enough a secret\n").unwrap();
+    let secret = config.cluster_secret().unwrap();
+    assert_eq!(format!("{secret:?}"), "ClusterSecret(..)");
+    assert_ne!(secret.derive("one"), secret.derive("other"));
+}

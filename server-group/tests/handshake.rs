@@ -1,0 +1,305 @@
+//! Who gets in, and what the others are told.
+
+mod kit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kit::stranger::{Credential, Hello, Stranger, TicketBody, dialer_proof, key_of, mac};
+use kit::*;
+use sdfs_net_layer::{Flags, Packet, PacketKind, TcpTransport};
+use sdfs_server_group::{
+    ClientCredentials, ConnectError, Payload, RefusalReason, Role, ServerId, UserKey, UserName,
+    connect_client, wall_clock,
+};
+use tokio::time::Instant;
+
+async fn shake(plan: &Plan, hello: Hello, key: [u8; 32]) -> Result<Packet, RefusalReason> {
+    Stranger::connect(plan.address(1))
+        .await
+        .shake(&hello, &key)
+        .await
+}
+
+#[test]
+fn wrong_secret_is_refused() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let right = plan.start(1).await;
+        let config = plan.with_secret("another secret altogether");
+        let wrong = Server::start(config, 2, Arc::new(TcpTransport)).await;
+        until("both have refused", || {
+            right.count("refused_wrong_proof") + wrong.count("refused_wrong_proof") >= 2
+        })
+        .await;
+        assert!(!right.mesh.is_up(ServerId(2)) && !wrong.mesh.is_up(ServerId(1)));
+        assert_eq!(right.mesh.epoch(ServerId(2)), 0);
+    });
+}
+
+#[test]
+fn replayed_handshake_is_refused() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let server = plan.start(1).await;
+        let hello = Hello::of_server(2, 1, 1);
+        let mut first = Stranger::connect(plan.address(1)).await;
+        first.send(PacketKind::Hello, hello.wire()).await;
+        let theirs = first.expect(PacketKind::Hello).await.unwrap();
+        let proof = dialer_proof(&key_of(SECRET), &hello.wire(), &theirs.head);
+        first.send(PacketKind::Proof, proof.clone()).await;
+        first.expect(PacketKind::Proof).await.unwrap();
+        drop(first);
+        until("the first is gone", || !server.mesh.is_up(ServerId(2))).await;
+        let mut replay = Stranger::connect(plan.address(1)).await;
+        replay.send(PacketKind::Hello, hello.wire()).await;
+        let fresh = replay.expect(PacketKind::Hello).await.unwrap();
+        assert_ne!(fresh.head, theirs.head);
+        replay.send(PacketKind::Proof, proof).await;
+        let refused = replay.expect(PacketKind::Proof).await;
+        assert_eq!(refused, Err(RefusalReason::WrongProof));
+    });
+}
+
+#[test]
+fn every_false_claim_has_its_reason() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let _server = plan.start(1).await;
+        let good = || Hello::of_server(2, 1, 1);
+        let table = [
+            (
+                Hello {
+                    cluster: "other".into(),
+                    ..good()
+                },
+                RefusalReason::OtherCluster("test".into()),
+            ),
+            (
+                Hello { to: 2, ..good() },
+                RefusalReason::WrongServer(ServerId(2)),
+            ),
+            (Hello { id: 1, ..good() }, RefusalReason::DuplicateServer),
+            (Hello { id: 3, ..good() }, RefusalReason::UnknownServer),
+            (
+                Hello {
+                    role: Role::Mserver,
+                    ..good()
+                },
+                RefusalReason::UnknownServer,
+            ),
+            (
+                Hello {
+                    name: "s9".into(),
+                    ..good()
+                },
+                RefusalReason::UnknownServer,
+            ),
+            (
+                Hello {
+                    role: Role::Client,
+                    ..good()
+                },
+                RefusalReason::WrongProof,
+            ),
+            (
+                Hello {
+                    credential: Credential::User(USER.into()),
+                    ..good()
+                },
+                RefusalReason::WrongProof,
+            ),
+            (
+                Hello::of_client(Credential::Cluster),
+                RefusalReason::WrongProof,
+            ),
+            (
+                Hello::of_client(Credential::User(USER.into())),
+                RefusalReason::WrongProof,
+            ),
+            (
+                Hello::of_client(Credential::User("nobody".into())),
+                RefusalReason::WrongProof,
+            ),
+            (
+                Hello::of_client(Credential::Ticket(vec![1, 2])),
+                RefusalReason::Malformed,
+            ),
+        ];
+        for (hello, reason) in table {
+            assert_eq!(shake(&plan, hello, key_of(SECRET)).await, Err(reason));
+        }
+        assert!(shake(&plan, good(), key_of(SECRET)).await.is_ok());
+    });
+}
+
+#[test]
+fn second_server_of_a_number_is_refused() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let servers = plan.start_all().await;
+        let hello = Hello::of_server(2, 1, 1);
+        let refused = shake(&plan, hello, key_of(SECRET)).await;
+        assert_eq!(refused, Err(RefusalReason::DuplicateServer));
+        let mesh = &servers[0].mesh;
+        mesh.call(ServerId(2), ECHO, Bytes::new(), Payload::new(), soon())
+            .await
+            .unwrap();
+        assert_eq!(mesh.epoch(ServerId(2)), 1);
+    });
+}
+
+#[test]
+fn silent_stranger_is_closed_in_time() {
+    run(async {
+        let plan = Plan::new(1, 0);
+        let server = plan.start(1).await;
+        let began = Instant::now();
+        let mut silent = Stranger::connect(plan.address(1)).await;
+        let refused = silent.expect(PacketKind::Hello).await;
+        assert_eq!(refused, Err(RefusalReason::TooSlow));
+        assert!(silent.is_closed().await);
+        assert!(began.elapsed() < Duration::from_secs(3));
+        assert_eq!(server.count("refused_too_slow"), 1);
+    });
+}
+
+#[test]
+fn other_version_is_told_ours() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let _server = plan.start(1).await;
+        let mut hello = Hello::of_server(2, 1, 1).wire().to_vec();
+        hello[0] = 2;
+        let mut stranger = Stranger::connect(plan.address(1)).await;
+        stranger.send(PacketKind::Hello, hello.into()).await;
+        let refused = stranger.expect(PacketKind::Hello).await;
+        assert_eq!(refused, Err(RefusalReason::OtherVersion(1)));
+    });
+}
+
+#[test]
+fn nothing_is_served_before_the_proof() {
+    run(async {
+        let plan = Plan::new(1, 0);
+        let server = plan.start(1).await;
+        let mut prefix = vec![ECHO as u8, 0, 255, 255, 0, 0, 0, 0, 0, 0];
+        prefix.extend(b"head");
+        for kind in [
+            PacketKind::Request,
+            PacketKind::Ping,
+            PacketKind::Chunk,
+            PacketKind::Proof,
+        ] {
+            let mut stranger = Stranger::connect(plan.address(1)).await;
+            stranger.send(kind, prefix.clone().into()).await;
+            let refused = stranger.expect(PacketKind::Hello).await;
+            assert_eq!(refused, Err(RefusalReason::Malformed));
+            assert!(stranger.is_closed().await);
+        }
+        let mut stranger = Stranger::connect(plan.address(1)).await;
+        stranger
+            .send(PacketKind::Hello, Bytes::from(vec![1; 5_000]))
+            .await;
+        assert!(stranger.is_closed().await);
+        assert_eq!(server.count("closed_head_too_large"), 1);
+        let mut stranger = Stranger::connect(plan.address(1)).await;
+        let payload = Bytes::from_static(b"x");
+        let hello = Packet::control(PacketKind::Hello, 0, Bytes::new());
+        stranger
+            .send_packet(Packet {
+                payload,
+                flags: Flags::NONE,
+                ..hello
+            })
+            .await;
+        assert!(stranger.is_closed().await);
+        assert_eq!(server.count("closed_payload_too_large"), 1);
+        assert_eq!(
+            server
+                .echo
+                .served
+                .load(std::sync::atomic::Ordering::Relaxed),
+            0
+        );
+    });
+}
+
+#[test]
+fn wrong_user_secret_is_refused_as_unknown_user_is() {
+    run(async {
+        let plan = Plan::new(1, 0);
+        let _server = plan.start(1).await;
+        for (name, secret) in [(USER, "a wrong secret"), ("nobody", USER_SECRET)] {
+            let credentials = ClientCredentials::User {
+                name: UserName::from(name),
+                key: UserKey::of_secret(secret),
+            };
+            let refused =
+                connect_client(&TcpTransport, plan.address(1), &credentials, soon()).await;
+            assert!(matches!(
+                refused,
+                Err(ConnectError::Refused {
+                    reason: RefusalReason::WrongProof,
+                    ..
+                })
+            ));
+        }
+    });
+}
+
+#[test]
+fn only_true_tickets_open() {
+    run(async {
+        let plan = Plan::new(1, 0);
+        let _server = plan.start(1).await;
+        let body = |expires_ms| {
+            let body = TicketBody {
+                user: USER.into(),
+                expires_ms,
+                salt: [1; 32],
+            };
+            postcard::to_stdvec(&body).unwrap()
+        };
+        let key = |body: &[u8]| mac(&key_of(SECRET), &[b"sdfs ticket", body]);
+        let good = body(wall_clock::now_ms() + 60_000);
+        let over = body(wall_clock::now_ms() - 1);
+        let ticket = |body: &Vec<u8>| Hello::of_client(Credential::Ticket(body.clone()));
+        assert!(shake(&plan, ticket(&good), key(&good)).await.is_ok());
+        let forged = shake(&plan, ticket(&good), key_of("guessed")).await;
+        assert_eq!(forged, Err(RefusalReason::WrongProof));
+        let expired = shake(&plan, ticket(&over), key(&over)).await;
+        assert_eq!(expired, Err(RefusalReason::TicketExpired));
+        let lengthened = shake(&plan, ticket(&good), key(&over)).await;
+        assert_eq!(lengthened, Err(RefusalReason::WrongProof));
+    });
+}
+
+#[test]
+fn impostor_cannot_pose_as_server() {
+    run(async {
+        // Listens where the server should, and knows no key.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut impostor = Stranger::of(stream);
+            impostor.expect(PacketKind::Hello).await.unwrap();
+            let hello = Hello::of_server(1, 1, 0).wire();
+            impostor.send(PacketKind::Hello, hello).await;
+            let proof = impostor.expect(PacketKind::Proof).await.unwrap();
+            // Sends the client's own proof back.
+            impostor.send(PacketKind::Proof, proof.head).await;
+            impostor.is_closed().await;
+        });
+        let refused = connect_client(&TcpTransport, address, &ann(), soon()).await;
+        assert!(matches!(
+            refused,
+            Err(ConnectError::NotAccepted {
+                reason: RefusalReason::WrongProof,
+                ..
+            })
+        ));
+    });
+}
