@@ -24,15 +24,18 @@ pub(crate) const ENTRY_OVERHEAD_BYTES: usize = 96;
 pub(crate) const APPEND_BYTES_MAX: usize = 512 << 10;
 pub(crate) const APPEND_ENTRIES_MAX: u64 = 2_048;
 
+/// How long an append with entries may take; a member that is gone is noticed sooner by the mesh.
+pub(crate) const APPEND_WAIT: Duration = Duration::from_secs(3);
+
 /// Entries applied before the runtime may do something else; about 2 ms of work.
 pub(crate) const APPLY_ENTRIES_MAX: usize = 256;
 
 /// Entries after which a snapshot (a sync of the store) is due, so that the log can shrink.
-pub(crate) const SNAPSHOT_ENTRIES: u64 = 50_000;
+pub(crate) const SNAPSHOT_ENTRIES: u64 = 30_000;
 
 /// Entries kept in the log behind the snapshot, so that a member that was away for seconds gets
 /// entries and not a snapshot.
-pub(crate) const KEEP_ENTRIES: u64 = 10_000;
+pub(crate) const KEEP_ENTRIES: u64 = 5_000;
 
 /// Entries purged together: each purge is a record in the log.
 pub(crate) const PURGE_ENTRIES: u64 = 1_024;

@@ -1,7 +1,7 @@
 //! openraft's calls to another member, over the wire.
 
 use crate::ids::GroupId;
-use crate::limits::SNAPSHOT_PIECE_WAIT;
+use crate::limits::{APPEND_WAIT, SNAPSHOT_PIECE_WAIT};
 use crate::messages::{
     AskPreVote, AskVote, Call, NotServed, PieceReply, SnapshotPiece, Transfer, decode, encode,
     encode_append,
@@ -170,13 +170,15 @@ impl RaftNetworkV2<Types> for Way {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RpcError> {
         let (call, run) = encode_append(self.group, &rpc);
-        self.ask(
-            RPCTypes::AppendEntries,
-            &call,
-            run.into(),
-            option.soft_ttl(),
-        )
-        .await
+        // Without entries it is a heartbeat, and the next one comes soon. Entries have to reach
+        // the member's disk: asking again while they do would only write them twice.
+        let wait = if call.count == 0 {
+            option.soft_ttl()
+        } else {
+            APPEND_WAIT
+        };
+        self.ask(RPCTypes::AppendEntries, &call, run.into(), wait)
+            .await
     }
 
     async fn vote(

@@ -31,6 +31,8 @@ struct Shared {
     /// A group's index is changed by its raft core and read by its replication, all on one
     /// thread; the lock is for `Sync` alone, and never held across a wait.
     groups: BTreeMap<GroupId, Mutex<GroupLog>>,
+    /// Whose log this is, and the segment with the newest record that says so.
+    owner: Mutex<Option<(ServerId, Life, SegmentId)>>,
     /// Segment and offset of the last durable record; written by the disk thread.
     durable: AtomicU64,
 }
@@ -83,15 +85,39 @@ impl RaftLog {
         let shared = Shared {
             log,
             groups,
+            owner: Mutex::new(owner),
             durable: AtomicU64::new(0),
         };
+        let owner = owner.map(|(server, life, _)| (server, life));
         Ok((Self(Arc::new(shared)), owner))
     }
 
-    /// Writes whose log this is: at each opening, which also ends what a crash left torn.
-    pub(crate) async fn write_owner(&self, server: ServerId, life: Life) -> io::Result<()> {
-        self.write_durable(&RecordHead::Owner { server, life })
+    /// Writes that the log was opened, and by whom: at each opening, before anything else.
+    pub(crate) async fn write_opened(&self, server: ServerId, life: Life) -> io::Result<()> {
+        self.write_owner(&RecordHead::Opened { server, life }, server, life)
             .await
+    }
+
+    /// Writes whose log this is once more, if what says so lies in `segment` or before.
+    pub(crate) async fn copy_owner(&self, segment: SegmentId) -> io::Result<()> {
+        let owner = *self.owner();
+        match owner {
+            Some((server, life, at)) if at <= segment => {
+                self.write_owner(&RecordHead::Owner { server, life }, server, life)
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn write_owner(&self, head: &RecordHead, server: ServerId, life: Life) -> io::Result<()> {
+        let (position, durable) = self.queue(head, Bytes::new()).map_err(io::Error::other)?;
+        *self.owner() = Some((server, life, position.segment_id()));
+        wait_for(durable).await
+    }
+
+    fn owner(&self) -> MutexGuard<'_, Option<(ServerId, Life, SegmentId)>> {
+        self.0.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at or changes a group's index.
@@ -317,11 +343,6 @@ impl RaftLog {
     /// Writes what is queued and ends the disk thread. Blocks.
     pub(crate) fn close(&self) {
         self.0.log.close();
-    }
-
-    async fn write_durable(&self, head: &RecordHead) -> io::Result<()> {
-        let (_, durable) = self.queue(head, Bytes::new()).map_err(io::Error::other)?;
-        wait_for(durable).await
     }
 
     /// Queues one record. May use the space in reserve: votes, purges and copies are what lets a

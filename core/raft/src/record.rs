@@ -19,7 +19,7 @@ pub(crate) struct Life(pub(crate) [u8; 16]);
 /// What a record says. Entries follow in its data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RecordHead {
-    /// Whose log this is; the first record of a log.
+    /// Whose log this is.
     Owner { server: ServerId, life: Life },
     /// Entries at the end of a group's log. `committed` rides along: a hint, maybe old.
     Entries {
@@ -39,6 +39,8 @@ pub(crate) enum RecordHead {
     /// The group's vote, the last entry no longer in its log, and the last one known committed:
     /// each time all of them, so that the newest such record is enough.
     State { group: GroupId, state: HardState },
+    /// The log was opened here, which is after whatever a crash left torn. Whose it is, too.
+    Opened { server: ServerId, life: Life },
 }
 
 /// What a group remembers beside its entries.
@@ -97,6 +99,13 @@ mod tests {
                 committed: Some(log_id),
             },
             &[1, 1, 3, 8, 2, 1, 172, 2, 2, 7],
+        );
+        golden(
+            &RecordHead::Opened {
+                server: ServerId(1),
+                life: Life([9; 16]),
+            },
+            &[1, 5, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
         );
         golden(
             &RecordHead::Copied {

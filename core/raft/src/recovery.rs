@@ -20,8 +20,8 @@ pub(crate) struct Recovery {
 /// What a log holds.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
-    /// Whose log it is; `None` for an empty one.
-    pub(crate) owner: Option<(ServerId, Life)>,
+    /// Whose log it is, and the segment that says so last; `None` for an empty one.
+    pub(crate) owner: Option<(ServerId, Life, SegmentId)>,
     pub(crate) groups: BTreeMap<GroupId, GroupLog>,
 }
 
@@ -53,7 +53,7 @@ impl Recovery {
     /// A crash may leave of the last group commit a later record without an earlier one. Nothing
     /// of that commit was acknowledged, but half of it could be a log that never was (entries
     /// without the truncation before them). So what lies between such a gap and the next opening
-    /// of the log (an owner record) is left out, at this restart and at every later one.
+    /// of the log is left out, at this restart and at every later one.
     pub(crate) fn finish(self, damaged: &[DamagedRange]) -> Result<Recovered, LogDamage> {
         if let Some(unknown) = self.unknown {
             return Err(unknown);
@@ -78,11 +78,16 @@ impl Recovery {
             {
                 is_torn = true;
             }
-            if let RecordHead::Owner { server, life } = head {
-                is_torn = false;
-                owner = Some((server, life));
-            } else if !is_torn {
-                replay(&mut groups, position, head, &spans);
+            match head {
+                RecordHead::Opened { server, life } => {
+                    is_torn = false;
+                    owner = Some((server, life, position.segment_id()));
+                }
+                _ if is_torn => {}
+                RecordHead::Owner { server, life } => {
+                    owner = Some((server, life, position.segment_id()));
+                }
+                head => replay(&mut groups, position, head, &spans),
             }
         }
         let groups = groups
@@ -109,7 +114,7 @@ fn replay(
     spans: &[Span],
 ) {
     match head {
-        RecordHead::Owner { .. } => {}
+        RecordHead::Owner { .. } | RecordHead::Opened { .. } => {}
         RecordHead::Entries {
             group,
             first,

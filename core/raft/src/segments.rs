@@ -30,6 +30,7 @@ impl RaftLog {
                     self.copy_forward(group, oldest.id).await?;
                 }
             }
+            self.copy_owner(oldest.id).await?;
             // The records by which nothing here is needed any more must outlive it.
             self.sync().await?;
             if !self.needs(oldest.id).is_empty() {

@@ -133,7 +133,7 @@ async fn settle(
     if said.file.is_none() {
         owner.write(disk.as_ref(), dir)?;
     }
-    log.write_owner(me, owner.life).await.map_err(failed)?;
+    log.write_opened(me, owner.life).await.map_err(failed)?;
     lives::note(stores, me, owner.life).await.map_err(failed)?;
     // What replay of the store's own journal brought back may not be on disk yet, and counts as
     // a snapshot from now on.

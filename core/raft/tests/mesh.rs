@@ -52,16 +52,15 @@ fn killed_leader_is_replaced_and_returns() {
     let back = member(&config, folder.path(), 1);
     assert!((10..12).all(|key| has(&back, root, key)));
     until("leadership has returned", || back.groups.is_leader(root));
-    for member in members.into_iter().chain([back]) {
-        assert!(has(&member, GROUPS[1], 2));
-        member.kill();
-    }
+    members.push(back);
+    assert!(members.iter().all(|member| has(member, GROUPS[1], 2)));
+    members.into_iter().for_each(Running::kill);
     // All at once from what is on disk, and read before anything is written.
     let members: Vec<Running> = (1..=3)
         .map(|number| member(&config, folder.path(), number))
         .collect();
-    for member in members {
-        assert!((0..3).chain(10..12).all(|key| has(&member, root, key)));
-        member.kill();
+    for member in &members {
+        assert!((0..3).chain(10..12).all(|key| has(member, root, key)));
     }
+    members.into_iter().for_each(Running::kill);
 }

@@ -124,6 +124,7 @@ async fn lagging_member_gets_a_snapshot() {
     assert_eq!(read(&back, "k299").await.unwrap(), long);
     assert_eq!(read(&back, "k0").await.unwrap(), long);
     // The state is whole after a restart too, and goes on from there.
+    drop(back);
     cluster.stop(away).await;
     set(&cluster.get(leader), "after", "1").await;
     let back = cluster.start(away).await.unwrap();
@@ -272,6 +273,7 @@ async fn emptied_server_never_votes() {
     ));
     assert_eq!(emptied.status().groups[0].state, GroupState::Joining);
     // Once removed and forgotten, the number may be used again.
+    drop(emptied);
     cluster.stop(server(3)).await;
     std::fs::remove_dir_all(cluster.dir_of(server(3))).unwrap();
     let leader = cluster.leader().await;

@@ -88,11 +88,12 @@ struct Run {
 
 impl Run {
     async fn open(disk: MemoryDisk, states: [Vec<Model>; 2], term: u64) -> Self {
+        let is_old = term > 1;
         let door = Arc::new(disk.clone());
         let (log, owner) =
             RaftLog::open(door, Path::new("log"), GROUPS.into_iter(), SEGMENT_BYTES).unwrap();
-        assert!(owner.is_none_or(|owner| owner == (ME, LIFE)));
-        log.write_owner(ME, LIFE).await.unwrap();
+        assert_eq!(owner, is_old.then_some((ME, LIFE)));
+        log.write_opened(ME, LIFE).await.unwrap();
         let mut run = Self {
             disk,
             log,

@@ -18,7 +18,7 @@ use sdfs_server_group::{
 use sdfs_store::{Batch, Keyspace, Store, StoreError};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -46,7 +46,7 @@ impl StateMachine for Register {
 
 /// Hands raft's calls to the groups, once they have started.
 #[derive(Default)]
-struct Calls(OnceLock<RaftGroups>);
+struct Calls(RwLock<Option<RaftGroups>>);
 
 impl Service for Calls {
     fn is_allowed(&self, kind: u16, role: Role) -> bool {
@@ -54,7 +54,7 @@ impl Service for Calls {
     }
 
     fn serve(&self, call: IncomingCall) {
-        if let Some(groups) = self.0.get() {
+        if let Some(groups) = &*self.0.read().unwrap() {
             groups.serve(call);
         }
     }
@@ -119,9 +119,11 @@ pub fn member(config: &Arc<Config>, folder: &Path, number: u16) -> Running {
     let (config, dir) = (Arc::clone(config), folder.join(number.to_string()));
     let thread = std::thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
-            let groups = open(config, &dir, ServerId(number)).await;
+            let (groups, calls) = open(config, &dir, ServerId(number)).await;
             ready.send((groups, Handle::current())).unwrap();
             killed.await.unwrap();
+            // Mesh and groups hold each other; a process that ends lets both go.
+            calls.0.write().unwrap().take();
         });
     });
     let (groups, handle) = started.recv().unwrap();
@@ -133,7 +135,7 @@ pub fn member(config: &Arc<Config>, folder: &Path, number: u16) -> Running {
     }
 }
 
-async fn open(config: Arc<Config>, dir: &Path, me: ServerId) -> RaftGroups {
+async fn open(config: Arc<Config>, dir: &Path, me: ServerId) -> (RaftGroups, Arc<Calls>) {
     std::fs::create_dir_all(dir).unwrap();
     let voters: Vec<ServerId> = (1..=config.servers.len() as u16).map(ServerId).collect();
     let calls = Arc::new(Calls::default());
@@ -161,8 +163,8 @@ async fn open(config: Arc<Config>, dir: &Path, me: ServerId) -> RaftGroups {
         groups: groups.collect(),
     };
     let groups = RaftGroups::start(options).await.unwrap();
-    assert!(calls.0.set(groups.clone()).is_ok());
-    groups
+    *calls.0.write().unwrap() = Some(groups.clone());
+    (groups, calls)
 }
 
 pub fn soon() -> Deadline {
