@@ -186,7 +186,10 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_fail(run in prop::collection::vec(any::<u8>(), 0..60), count in 0_u32..5) {
+        fn any_bytes_decode_or_fail(
+            run in prop::collection::vec(any::<u8>(), 0..60),
+            count in 0_u32..5,
+        ) {
             let run = Bytes::from(run);
             let found = spans(&run, count).is_ok();
             let mut rest = run;

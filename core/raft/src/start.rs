@@ -65,7 +65,12 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
     let file = Owner::read(disk.as_ref(), &dir)?;
     let (log, log_owner) = RaftLog::open(Arc::clone(&disk), &dir.join("log"), ids, SEGMENT_BYTES)?;
     let stores = GroupStores::open(store)?;
-    let owner = settle(wire.me(), &disk, &dir, &log, &stores, (file, log_owner)).await?;
+    let said = Said {
+        file,
+        log: log_owner,
+        store: None,
+    };
+    let owner = settle(wire.me(), (disk.as_ref(), &dir), &log, &stores, said).await?;
 
     let mut groups = BTreeMap::new();
     let mut all_queues = Vec::new();
@@ -110,28 +115,23 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
 /// Settles who this server is and writes it wherever it is not yet written.
 async fn settle(
     me: ServerId,
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
+    place: (&dyn Disk, &Path),
     log: &RaftLog,
     stores: &GroupStores,
-    said: (Option<Owner>, Option<(ServerId, crate::record::Life)>),
+    said: Said,
 ) -> Result<Owner, StartError> {
+    let (disk, dir) = place;
     let failed = |source| StartError::LogFailed {
         dir: dir.to_owned(),
         source,
     };
-    let stored = lives::known(stores, me).map_err(failed)?;
-    let said = Said {
-        file: said.0,
-        log: said.1,
-        store: stored,
-    };
-    let owner = match Owner::settle(me, dir, said)? {
+    let store = lives::known(stores, me).map_err(failed)?;
+    let owner = match Owner::settle(me, dir, Said { store, ..said })? {
         Some(owner) => owner,
         None => Owner::new(me)?,
     };
     if said.file.is_none() {
-        owner.write(disk.as_ref(), dir)?;
+        owner.write(disk, dir)?;
     }
     log.write_opened(me, owner.life).await.map_err(failed)?;
     lives::note(stores, me, owner.life).await.map_err(failed)?;

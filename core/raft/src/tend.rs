@@ -46,14 +46,12 @@ pub(crate) async fn join(shared: Arc<Shared>) {
         let Some(answers) = ask_all(&shared).await else {
             return;
         };
-        if !shared.is_registered() && shared.groups.values().all(|g| answers.has_majority(g)) {
-            if let Err(error) = shared.set_registered() {
-                tracing::error!(%error, "the owner file could not be written");
-                shared.stop_with(StopReason::Failed {
-                    group: GroupId::ROOT,
-                });
-                return;
-            }
+        let is_known = shared
+            .groups
+            .values()
+            .all(|group| answers.has_majority(group));
+        if is_known && !shared.is_registered() && !note_registered(&shared) {
+            return;
         }
         if shared.is_registered() {
             for group in shared.groups.values() {
@@ -62,6 +60,17 @@ pub(crate) async fn join(shared: Arc<Shared>) {
         }
         sleep(REGISTER_EVERY).await;
     }
+}
+
+/// Whether it could be noted; otherwise raft has stopped.
+fn note_registered(shared: &Shared) -> bool {
+    let noted = shared.set_registered();
+    if let Err(error) = &noted {
+        tracing::error!(%error, "the owner file could not be written");
+        let group = GroupId::ROOT;
+        shared.stop_with(StopReason::Failed { group });
+    }
+    noted.is_ok()
 }
 
 /// Whether this server may have to begin the group: it is a voter of it, and its log is blank.

@@ -1,7 +1,7 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
 use crate::options::GroupSpec;
-use crate::tests::cluster::{Cluster, GROUP, Register, read, server, set, soon};
+use crate::tests::cluster::{Cluster, GROUP, read, server, set, soon};
 use crate::{GroupState, ProposeError, ReadError, StartError, StopReason};
 use bytes::Bytes;
 use sdfs_server_group::Deadline;
@@ -301,5 +301,4 @@ async fn oversized_command_is_refused() {
     let command = Bytes::from(vec![b'='; (1 << 20) + 1]);
     let refused = groups.propose(GROUP, command, soon()).await;
     assert!(matches!(refused, Err(ProposeError::TooLarge { .. })));
-    drop(Register);
 }
