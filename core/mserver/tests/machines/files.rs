@@ -1,0 +1,357 @@
+//! A meta group's machine: records, block entries, what is to be freed; by tables, and against a
+//! plain vector of blocks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use sdfs_mserver::meta::{MetaAnswer, MetaAnswers, MetaCommand, MetaMachine, MetaView};
+use sdfs_raft::StateMachine;
+use sdfs_types::calls::names::{BlockWritten, Resize};
+use sdfs_types::wire;
+use sdfs_types::{
+    Attributes, BlockDescriptor, BlockEntry, BlockIndex, BlockSize, BlockVersion, FileDescriptor,
+    FileId, FileMetaData, FileVersion, Refusal, RequestId, VolumeId,
+};
+
+use crate::driver::{Driver, request};
+
+struct Files {
+    driver: Driver<MetaMachine>,
+    view: Arc<MetaView>,
+    next: u64,
+}
+
+const FILE: FileDescriptor = FileDescriptor { id: FileId(5), version: FileVersion(1) };
+
+fn new_file(size_bytes: u64) -> FileMetaData {
+    FileMetaData {
+        descriptor: FILE,
+        size_bytes,
+        block_size: BlockSize::from_bytes(1 << 16).unwrap(),
+        created_ms: 1,
+        modified_ms: 1,
+        owner: "ann".into(),
+        attributes: Attributes::new(),
+        digest: None,
+        plan: vec![VolumeId(1)],
+        revision: 0,
+    }
+}
+
+fn entry(version: u16, length_bytes: u32) -> BlockEntry {
+    BlockEntry { version: BlockVersion(version), volume: VolumeId(1), length_bytes, crc32c: 9 }
+}
+
+impl Files {
+    fn new() -> Files {
+        let (machine, view) = MetaMachine::new();
+        Files { driver: Driver::new(machine), view, next: 0 }
+    }
+
+    fn reopened(self) -> Files {
+        let (mut machine, view) = MetaMachine::new();
+        machine.open(&self.driver.keyspace).unwrap();
+        Files { driver: Driver { machine, ..self.driver }, view, next: self.next }
+    }
+
+    fn fresh_request(&mut self) -> RequestId {
+        self.next += 1;
+        request(self.next)
+    }
+
+    fn run(&mut self, command: MetaCommand) -> Result<MetaAnswer, Refusal> {
+        let answers: MetaAnswers =
+            wire::decode(&self.driver.apply(&wire::encode(&vec![command]))).unwrap();
+        answers.into_iter().next().unwrap()
+    }
+
+    fn create(&mut self, size_bytes: u64) {
+        self.run(MetaCommand::Create { file: new_file(size_bytes) }).unwrap();
+    }
+
+    fn commit(&mut self, written: Vec<BlockWritten>, at_least: u64) -> Result<MetaAnswer, Refusal> {
+        let command = MetaCommand::Commit {
+            request: self.fresh_request(),
+            descriptor: FILE,
+            written,
+            size_bytes_at_least: at_least,
+            now_ms: 2,
+        };
+        self.run(command)
+    }
+
+    fn resize(&mut self, size_bytes: u64, resize: Resize) -> Result<MetaAnswer, Refusal> {
+        let request = self.fresh_request();
+        self.run(MetaCommand::Resize { request, descriptor: FILE, size_bytes, resize, now_ms: 3 })
+    }
+
+    fn size(&self) -> u64 {
+        let record = self.view.record(FILE).unwrap().unwrap();
+        assert_eq!(self.view.size_bytes(FILE).unwrap(), Some(record.file.size_bytes));
+        record.file.size_bytes
+    }
+
+    fn blocks(&self, first: u32, count: u32) -> Vec<BlockEntry> {
+        let record = self.view.record(FILE).unwrap().unwrap();
+        self.view.blocks(&record, first, count).unwrap().entries
+    }
+
+    fn given_up(&self) -> Vec<BlockDescriptor> {
+        let all = self.view.to_free(None, u64::MAX, usize::MAX).unwrap();
+        all.into_iter().flat_map(|(_, entry)| entry.blocks).collect()
+    }
+}
+
+fn written(block: u16, previous: u16, entry: BlockEntry) -> BlockWritten {
+    BlockWritten { block: BlockIndex(block), previous: BlockVersion(previous), entry }
+}
+
+fn named(block: u16, version: u16) -> BlockDescriptor {
+    BlockDescriptor { file: FILE, block: BlockIndex(block), version: BlockVersion(version) }
+}
+
+#[test]
+fn create_is_made_once() {
+    let mut files = Files::new();
+    files.create(7);
+    let again = files.run(MetaCommand::Create { file: new_file(8) }).unwrap();
+    assert!(matches!(again, MetaAnswer::File(file) if file.size_bytes == 7));
+}
+
+#[test]
+fn commit_compares_before_it_sets() {
+    let mut files = Files::new();
+    files.create(0);
+    files.commit(vec![written(0, 0, entry(1, 10)), written(40, 0, entry(1, 20))], 50).unwrap();
+    let stale = files.commit(vec![written(1, 0, entry(1, 5)), written(0, 0, entry(2, 6))], 99);
+    assert_eq!(stale, Err(Refusal::Conflict { block: 0, current: BlockVersion(1) }));
+    assert_eq!(files.size(), 50, "nothing of it was done");
+    assert_eq!(files.blocks(0, 2), [entry(1, 10), BlockEntry::default()]);
+    assert_eq!(files.given_up(), []);
+    files.commit(vec![written(40, 1, entry(2, 30))], 0).unwrap();
+    assert_eq!(files.blocks(40, 9), [entry(2, 30)]);
+    assert_eq!(files.given_up(), [named(40, 1)]);
+}
+
+#[test]
+fn repeated_commit_changes_nothing() {
+    let mut files = Files::new();
+    files.create(0);
+    let command = MetaCommand::Commit {
+        request: files.fresh_request(),
+        descriptor: FILE,
+        written: vec![written(0, 0, entry(1, 10))],
+        size_bytes_at_least: 10,
+        now_ms: 2,
+    };
+    let first = files.run(command.clone());
+    let mut files = files.reopened();
+    assert_eq!(files.run(command), first);
+    assert_eq!(files.given_up(), []);
+}
+
+#[test]
+fn sparse_expand_reaches_the_last_block() {
+    let mut files = Files::new();
+    let mut file = new_file(0);
+    file.block_size = BlockSize::from_bytes(64 << 20).unwrap();
+    files.run(MetaCommand::Create { file }).unwrap();
+    files.resize(4 << 40, Resize::Expand).unwrap();
+    assert!(files.driver.contents().len() < 6, "expanding costs nothing");
+    files.commit(vec![written(65_535, 0, entry(1, 10))], 0).unwrap();
+    assert_eq!(files.blocks(65_534, 10), [BlockEntry::default(), entry(1, 10)]);
+    assert!(matches!(files.resize((4 << 40) + 1, Resize::Expand), Err(Refusal::OutOfRange { .. })));
+}
+
+#[test]
+fn truncate_gives_blocks_up() {
+    let mut files = Files::new();
+    files.create(0);
+    let block = 1_u64 << 16;
+    let all: Vec<_> = (0..200).map(|at| written(at, 0, entry(1, 1 << 16))).collect();
+    files.commit(all, 200 * block).unwrap();
+    assert!(matches!(files.resize(201 * block, Resize::Truncate), Err(Refusal::OutOfRange { .. })));
+    assert!(matches!(files.resize(block, Resize::Expand), Err(Refusal::OutOfRange { .. })));
+    files.resize(3 * block + 100, Resize::Truncate).unwrap();
+    assert_eq!(files.blocks(3, 1), [BlockEntry { length_bytes: 100, ..entry(1, 0) }]);
+    assert_eq!(files.given_up().len(), 196);
+    files.resize(200 * block, Resize::Expand).unwrap();
+    let cut = files.blocks(4, 1)[0];
+    assert!(cut.is_hole(), "reads as zeros again");
+    // The version stays used up: another content never gets the same name.
+    assert_eq!(cut.version, BlockVersion(1));
+    files.commit(vec![written(4, 1, entry(2, 50))], 0).unwrap();
+    assert_eq!(files.blocks(4, 1), [entry(2, 50)]);
+}
+
+#[test]
+fn put_of_every_block_reads_back() {
+    let mut files = Files::new();
+    let blocks: Vec<_> = (0..65_536_u32).map(|at| entry(1, at % 100 + 1)).collect();
+    let put = MetaCommand::Put {
+        request: files.fresh_request(),
+        file: new_file(65_536 << 16),
+        blocks: blocks.clone(),
+    };
+    files.run(put.clone()).unwrap();
+    files.run(put).unwrap();
+    let mut files = files.reopened();
+    let mut read = Vec::new();
+    while read.len() < blocks.len() {
+        let page = files.blocks(read.len() as u32, 1_000);
+        assert!(!page.is_empty());
+        read.extend(page);
+    }
+    assert_eq!(read, blocks);
+    files.run(MetaCommand::Remove { descriptors: vec![FILE], now_ms: 9 }).unwrap();
+    let given_up: BTreeSet<_> = files.given_up().into_iter().collect();
+    assert_eq!(given_up.len(), 65_536);
+    assert!(files.view.record(FILE).unwrap().is_none());
+}
+
+#[test]
+fn another_put_cannot_take_the_descriptor() {
+    let mut files = Files::new();
+    let put = |request| MetaCommand::Put { request, file: new_file(1), blocks: vec![entry(1, 1)] };
+    let (first, second) = (files.fresh_request(), files.fresh_request());
+    files.run(put(first)).unwrap();
+    assert_eq!(files.run(put(second)), Err(Refusal::NotGranted));
+}
+
+#[test]
+fn removed_file_stays_removed() {
+    let mut files = Files::new();
+    files.create(0);
+    files.commit(vec![written(0, 0, entry(1, 10))], 10).unwrap();
+    let remove = MetaCommand::Remove { descriptors: vec![FILE], now_ms: 9 };
+    files.run(remove.clone()).unwrap();
+    files.run(remove).unwrap();
+    assert_eq!(files.given_up(), [named(0, 1)]);
+    let mut files = files.reopened();
+    let late = files.run(MetaCommand::Create { file: new_file(0) });
+    assert_eq!(late, Err(Refusal::Gone { descriptor: FILE }));
+    assert_eq!(files.commit(vec![], 5), Err(Refusal::Gone { descriptor: FILE }));
+}
+
+#[test]
+fn freed_blocks_leave_the_list() {
+    let mut files = Files::new();
+    files.create(0);
+    files.commit(vec![written(0, 0, entry(1, 10))], 10).unwrap();
+    files.commit(vec![written(0, 1, entry(2, 10))], 10).unwrap();
+    files.commit(vec![written(0, 2, entry(3, 10))], 10).unwrap();
+    let all = files.view.to_free(None, 2, 10).unwrap();
+    assert_eq!(all.len(), 2);
+    assert_eq!(files.view.to_free(Some(all[0].0), 2, 10).unwrap(), all[1..]);
+    assert_eq!(files.view.to_free(None, 1, 10).unwrap(), [], "the grace period is kept");
+    files.run(MetaCommand::Freed { sequences: vec![all[0].0] }).unwrap();
+    assert_eq!(files.view.to_free(None, 2, 10).unwrap(), all[1..]);
+}
+
+#[test]
+fn attributes_are_set_and_taken_away() {
+    let mut files = Files::new();
+    files.create(0);
+    let mut change = |set: &[(&str, &str)], remove: &[&str]| {
+        let request = files.fresh_request();
+        let set = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let remove = remove.iter().map(|name| (*name).to_owned()).collect();
+        files.run(MetaCommand::SetAttributes { request, descriptor: FILE, set, remove, now_ms: 4 })
+    };
+    change(&[("a", "1"), ("b", "2")], &[]).unwrap();
+    let Ok(MetaAnswer::File(file)) = change(&[("c", "3")], &["a"]) else { panic!() };
+    let names: Vec<_> = file.attributes.keys().collect();
+    assert_eq!(names, ["b", "c"]);
+    let long = "x".repeat(70_000);
+    assert!(matches!(change(&[("d", &long)], &[]), Err(Refusal::OutOfRange { .. })));
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write { block: u16, length: u32, is_stale: bool },
+    Truncate { size: u64 },
+    Expand { size: u64 },
+    Reopen,
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let size = || 0..(400_u64 << 16);
+    prop_oneof![
+        5 => (0..400_u16, 1..65_537_u32, prop::bool::weighted(0.1))
+            .prop_map(|(block, length, is_stale)| Op::Write { block, length, is_stale }),
+        1 => size().prop_map(|size| Op::Truncate { size }),
+        1 => size().prop_map(|size| Op::Expand { size }),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+/// What a block is to be: its version and how many of its bytes are the file's.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Block {
+    version: u16,
+    length: u32,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn files_behave_like_vectors(ops in prop::collection::vec(any_op(), 1..60)) {
+        let mut files = Files::new();
+        files.create(0);
+        let mut model = vec![Block::default(); 400];
+        let mut size = 0_u64;
+        let mut superseded = BTreeSet::new();
+        for op in ops {
+            match op {
+                Op::Write { block, length, is_stale } => {
+                    let present = model[usize::from(block)];
+                    let previous = present.version + u16::from(is_stale);
+                    let end = (u64::from(block) << 16) + u64::from(length);
+                    let new = entry(present.version + 7, length);
+                    let done = files.commit(vec![written(block, previous, new)], end);
+                    prop_assert_eq!(done.is_ok(), !is_stale);
+                    if !is_stale {
+                        if present.length > 0 {
+                            superseded.insert(named(block, present.version));
+                        }
+                        model[usize::from(block)] = Block { version: new.version.0, length };
+                        size = size.max(end);
+                    }
+                }
+                Op::Truncate { size: to } => {
+                    let done = files.resize(to, Resize::Truncate);
+                    prop_assert_eq!(done.is_ok(), to <= size);
+                    if to <= size {
+                        for (block, kept) in model.iter_mut().enumerate() {
+                            let begin = (block as u64) << 16;
+                            let left = u32::try_from(to.saturating_sub(begin).min(1 << 16)).unwrap();
+                            if left == 0 && kept.length > 0 {
+                                superseded.insert(named(block as u16, kept.version));
+                            }
+                            kept.length = kept.length.min(left);
+                        }
+                        size = to;
+                    }
+                }
+                Op::Expand { size: to } => {
+                    let done = files.resize(to, Resize::Expand);
+                    prop_assert_eq!(done.is_ok(), to >= size);
+                    size = size.max(to);
+                }
+                Op::Reopen => files = files.reopened(),
+            }
+            prop_assert_eq!(files.size(), size);
+        }
+        let mut read: Vec<Block> = files
+            .blocks(0, 1_000)
+            .into_iter()
+            .map(|entry| Block { version: entry.version.0, length: entry.length_bytes })
+            .collect();
+        read.resize(400, Block::default());
+        prop_assert_eq!(read, model);
+        let given_up: BTreeSet<_> = files.given_up().into_iter().collect();
+        prop_assert_eq!(given_up, superseded);
+    }
+}
