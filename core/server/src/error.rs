@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sdfs_raft::StopReason;
 use sdfs_server_group::{Config, ConfigError, SecretError, StartError};
+use sdfs_store::StoreError;
 use thiserror::Error;
 
 /// Why a server does not run.
@@ -40,6 +42,18 @@ pub enum ServerError {
     /// The group did not start.
     #[error(transparent)]
     Group(#[from] StartError),
+    /// The mserver did not start.
+    #[error(transparent)]
+    Mserver(#[from] sdfs_mserver::StartError),
+    /// The dserver did not start.
+    #[error(transparent)]
+    Dserver(#[from] sdfs_dserver::StartError),
+    /// The store of a mserver cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A raft group of the running server stopped for good.
+    #[error("the server had to end: {0}")]
+    Raft(StopReason),
     /// The system gave no thread or no event loop.
     #[error("the system has no thread to give: {0}")]
     Thread(io::Error),

@@ -8,6 +8,7 @@ mod cluster;
 mod config_file;
 mod error;
 mod ports;
+mod role;
 mod route;
 mod running;
 mod secrets;

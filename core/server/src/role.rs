@@ -1,46 +1,135 @@
-//! The two roles behind one face: started, asked, told apart, stopped.
+//! The two roles behind one face: started, asked how they are, stopped.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use sdfs_dserver::{Dserver, DserverOptions};
 use sdfs_log::RealDisk;
-use sdfs_server_group::{IncomingCall, Mesh, Payload, Role, ServerConfig, UserKey};
+use sdfs_mserver::{Mserver, MserverOptions};
+use sdfs_server_group::{IncomingCall, Mesh, Payload, Role, ServerConfig, UserKey, UserKeys};
+use sdfs_store::Store;
 use sdfs_types::calls::CallKind;
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{GrantKey, Refusal, wire};
+use sdfs_types::{GrantKey, wire};
 
 use crate::error::ServerError;
 use crate::route::Answers;
-use crate::status::status_of;
+use crate::status::Known;
 
 /// What the key that clients' grants are made and checked with is derived for.
 const GRANTS_LABEL: &str = "block grants";
+/// Below a mserver's space: the raft log.
+const RAFT_FOLDER: &str = "raft";
+/// Below a mserver's space: the state of the groups.
+const STORE_FOLDER: &str = "store";
 
-/// A role at work.
+/// A role at work. Clones are handles to the same one.
+#[derive(Clone)]
 pub(crate) enum RoleAtWork {
+    /// Agrees on names.
+    Mserver(Mserver),
     /// Keeps blocks.
-    Dserver(Dserver, Mesh, ServerConfig, Instant),
+    Dserver(Dserver),
 }
 
 impl RoleAtWork {
     /// Starts the role of `me`.
-    pub(crate) async fn start(
-        me: &ServerConfig,
-        mesh: &Mesh,
-        begun: Instant,
-    ) -> Result<RoleAtWork, ServerError> {
-        let config = mesh.config();
+    pub(crate) async fn start(me: &ServerConfig, mesh: &Mesh) -> Result<RoleAtWork, ServerError> {
         let grants = GrantKey::derive(&mesh.derive_key(GRANTS_LABEL));
-        let dserver = sdfs_dserver::start(DserverOptions {
-            mesh: mesh.clone(),
-            grants,
-            disk: Arc::new(RealDisk),
-            spaces: me.space.clone(),
-            segment_bytes: u32::try_from(config.storage.segment_bytes).unwrap_or(u32::MAX),
-            reserve_bytes: config.storage.reserve_bytes,
-        })
-        .await?;
-        Ok(RoleAtWork::Dserver(dserver, mesh.clone(), me.clone(), begun))
+        match (me.role, me.space.first()) {
+            (Role::Mserver, Some(space)) => {
+                Ok(RoleAtWork::Mserver(mserver(mesh, grants, space).await?))
+            }
+            (Role::Dserver, Some(_)) => Ok(RoleAtWork::Dserver(dserver(mesh, grants, me).await?)),
+            // The configuration was checked: every server has a role of its own and a space.
+            _ => unreachable!("{} has neither role nor space", me.name),
+        }
+    }
+
+    /// Adds to a status what only the role knows.
+    pub(crate) fn tell(&self, status: &mut ServerStatus) {
+        match self {
+            RoleAtWork::Mserver(mserver) => {
+                status.groups = mserver.groups();
+                status.volumes = mserver.volumes().volumes.values().cloned().collect();
+            }
+            RoleAtWork::Dserver(dserver) => {
+                status.volumes = dserver.volumes();
+                status.spaces = dserver.spaces();
+            }
+        }
+    }
+
+    /// Waits until the role cannot go on, and says why.
+    pub(crate) async fn failed(&self) -> ServerError {
+        match self {
+            RoleAtWork::Mserver(mserver) => ServerError::Raft(mserver.stopped().await),
+            // A dserver whose disks fail says so and is healed around.
+            RoleAtWork::Dserver(_) => std::future::pending().await,
+        }
+    }
+
+    /// Finishes what is in hand and brings it to disk.
+    pub(crate) async fn stop(&self) {
+        match self {
+            RoleAtWork::Mserver(mserver) => mserver.stop().await,
+            RoleAtWork::Dserver(dserver) => dserver.stop().await,
+        }
+    }
+}
+
+async fn mserver(mesh: &Mesh, grants: GrantKey, space: &Path) -> Result<Mserver, ServerError> {
+    let store = Store::open(&space.join(STORE_FOLDER))?;
+    let options = MserverOptions {
+        mesh: mesh.clone(),
+        disk: Arc::new(RealDisk),
+        raft_dir: space.join(RAFT_FOLDER),
+        store,
+        grants,
+    };
+    Ok(sdfs_mserver::start(options).await?)
+}
+
+async fn dserver(mesh: &Mesh, grants: GrantKey, me: &ServerConfig) -> Result<Dserver, ServerError> {
+    let storage = mesh.config().storage;
+    let options = DserverOptions {
+        peers: Arc::new(mesh.clone()),
+        grants,
+        disk: Arc::new(RealDisk),
+        spaces: me.space.clone(),
+        segment_bytes: u32::try_from(storage.segment_bytes).unwrap_or(u32::MAX),
+        reserve_bytes: storage.reserve_bytes,
+    };
+    Ok(sdfs_dserver::start(options).await?)
+}
+
+/// Answers the calls of a server: those about its status here, all others in the role.
+pub(crate) struct Answering {
+    /// What answers the others.
+    pub(crate) role: RoleAtWork,
+    /// What a status is put together from.
+    pub(crate) known: Known,
+}
+
+impl Answers for Answering {
+    fn serve(&self, call: IncomingCall) {
+        if call.kind == CallKind::GetStatus.to_wire() {
+            let mut status = self.known.status();
+            self.role.tell(&mut status);
+            call.reply
+                .send(wire::encode_answer(&Ok(status)), Payload::new());
+            return;
+        }
+        match &self.role {
+            RoleAtWork::Mserver(mserver) => mserver.serve(call),
+            RoleAtWork::Dserver(dserver) => dserver.serve(call),
+        }
+    }
+
+    fn key_of(&self, user: &str) -> Option<UserKey> {
+        match &self.role {
+            RoleAtWork::Mserver(mserver) => mserver.key_of(user),
+            RoleAtWork::Dserver(_) => None,
+        }
     }
 }

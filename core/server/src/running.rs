@@ -2,26 +2,25 @@
 //! stopped in the reverse order.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::Addr;
 use sdfs_net_layer::TcpTransport;
-use sdfs_server_group::{
-    Config, Group, GroupOptions, Mesh, Role, ServerConfig, Stop, start as start_group,
-};
+use sdfs_server_group::{Config, Group, GroupOptions, ServerConfig, Stop, start as start_group};
 use sdfs_types::calls::status::ServerStatus;
+use tokio::time::Instant;
 
 use crate::error::ServerError;
+use crate::role::{Answering, RoleAtWork};
 use crate::route::Route;
 use crate::space::{Spaces, take_spaces};
-use crate::status::status_of;
+use crate::status::Known;
 
 /// A server at work.
 pub(crate) struct Running {
     group: Addr<Group>,
-    mesh: Mesh,
-    me: ServerConfig,
-    begun: Instant,
+    known: Known,
+    role: RoleAtWork,
+    /// Given up last: nobody else may use the spaces before everything is closed.
     _spaces: Spaces,
 }
 
@@ -32,6 +31,7 @@ impl Running {
         me: &ServerConfig,
     ) -> Result<Running, ServerError> {
         let spaces = take_spaces(me)?;
+        let begun = Instant::now();
         let route = Route::default();
         let (group, mesh) = start_group(GroupOptions {
             config: Arc::clone(config),
@@ -41,30 +41,39 @@ impl Running {
             user_keys: Arc::new(route.clone()),
         })
         .await?;
-        match me.role {
-            Role::Mserver | Role::Dserver | Role::Client => {}
-        }
-        Ok(Running {
-            group,
+        let role = RoleAtWork::start(me, &mesh).await?;
+        let known = Known {
             mesh,
             me: me.clone(),
-            begun: Instant::now(),
+            begun,
+        };
+        route.open(Box::new(Answering {
+            role: role.clone(),
+            known: known.clone(),
+        }));
+        Ok(Running {
+            group,
+            known,
+            role,
             _spaces: spaces,
         })
     }
 
     /// How the server is.
     pub(crate) fn status(&self) -> ServerStatus {
-        status_of(&self.mesh, &self.me, self.begun)
+        let mut status = self.known.status();
+        self.role.tell(&mut status);
+        status
     }
 
     /// Waits until the role cannot go on, and says why.
     pub(crate) async fn failed(&mut self) -> ServerError {
-        std::future::pending().await
+        self.role.failed().await
     }
 
     /// Finishes what is in hand, persists, says goodbye.
     pub(crate) async fn stop(self) -> Result<(), ServerError> {
+        self.role.stop().await;
         // The group may have ended by itself; then nobody is left to say goodbye to.
         self.group.send(Stop).await.unwrap_or(());
         Ok(())

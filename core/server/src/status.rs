@@ -1,25 +1,37 @@
 //! A server's word on itself, put together from what its parts tell.
 
-use std::time::Instant;
-
 use sdfs_server_group::{Mesh, PeerSnapshot, Role, ServerConfig};
 use sdfs_types::calls::status::{PeerStatus, ServerStatus};
+use tokio::time::Instant;
 
-/// What every server tells; a role adds groups, volumes and spaces.
-pub(crate) fn status_of(mesh: &Mesh, me: &ServerConfig, begun: Instant) -> ServerStatus {
-    let peers = mesh.snapshot().peers.iter().map(peer_status).collect();
-    ServerStatus {
-        server: me.id,
-        name: me.name.to_string(),
-        role: me.role,
-        address: me.address.to_string(),
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        up_s: begun.elapsed().as_secs(),
-        peers,
-        groups: Vec::new(),
-        volumes: Vec::new(),
-        spaces: Vec::new(),
-        hears_majority: hears_majority(mesh),
+/// What every server knows of itself and the others, whatever its role.
+#[derive(Clone)]
+pub(crate) struct Known {
+    /// The others.
+    pub(crate) mesh: Mesh,
+    /// Itself.
+    pub(crate) me: ServerConfig,
+    /// When it was started.
+    pub(crate) begun: Instant,
+}
+
+impl Known {
+    /// What every server tells; a role adds groups, volumes and spaces.
+    pub(crate) fn status(&self) -> ServerStatus {
+        let peers = self.mesh.snapshot().peers.iter().map(peer_status).collect();
+        ServerStatus {
+            server: self.me.id,
+            name: self.me.name.to_string(),
+            role: self.me.role,
+            address: self.me.address.to_string(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            up_s: self.begun.elapsed().as_secs(),
+            peers,
+            groups: Vec::new(),
+            volumes: Vec::new(),
+            spaces: Vec::new(),
+            hears_majority: hears_majority(&self.mesh),
+        }
     }
 }
 

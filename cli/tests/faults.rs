@@ -1,0 +1,16 @@
+//! What the cluster promises while servers die, freeze and are fed garbage: real processes, real
+//! sockets, real disks. One test at a time, since each has the machine to itself.
+
+mod faults {
+    pub(crate) mod content;
+    pub(crate) mod servers;
+
+    mod freeze;
+    mod hostile;
+    mod kill_loop;
+    mod names;
+    mod nobody_there;
+    mod race;
+    mod restart;
+    mod sizes;
+}

@@ -1,0 +1,130 @@
+//! SIGKILL of one server after the other while clients write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use futures::future::join_all;
+use sdfs_client::{CallOptions, Client, PutOptions};
+
+use super::content;
+use super::servers::{Servers, run};
+
+const KILLING_FOR: Duration = Duration::from_secs(60);
+const WRITERS: u64 = 6;
+const RETRY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Length of the `number`-th file of a writer: mostly small, now and then more than a block.
+fn length(number: u64) -> usize {
+    match number % 16 {
+        0 => 0,
+        5 => 5 << 20,
+        other => (other * 4_001) as usize,
+    }
+}
+
+fn seed(writer: u64, number: u64) -> u64 {
+    writer * 1_000_000 + number
+}
+
+/// Stores files until told to stop; each until it is acknowledged, with one request id.
+async fn write_on(client: Client, writer: u64, stop: Arc<AtomicBool>) -> u64 {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let path = format!("/w{writer}/{number:06}");
+        let data = content::bytes(seed(writer, number), length(number));
+        let request = client.next_request();
+        let call = client.with(CallOptions {
+            request: Some(request),
+            ..CallOptions::default()
+        });
+        let options = PutOptions {
+            replace: false,
+            make_parents: true,
+            ..PutOptions::default()
+        };
+        let begun = Instant::now();
+        while let Err(error) = call.put(&path, data.clone(), options.clone()).await {
+            assert!(
+                begun.elapsed() < RETRY_WITHIN,
+                "{path} was never stored: {error}"
+            );
+            assert!(
+                !error.is_exists(),
+                "{path}: its own name is in its way: {error}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        number += 1;
+    }
+    number
+}
+
+async fn check(client: &Client, stored: &[u64]) {
+    for (writer, count) in stored.iter().enumerate() {
+        let listed: Vec<String> = client
+            .list(&format!("/w{writer}"))
+            .map_ok(|entry| entry.name.to_string())
+            .try_collect()
+            .await
+            .expect("the folder can be listed");
+        let expected: Vec<String> = (0..*count).map(|number| format!("{number:06}")).collect();
+        assert_eq!(listed, expected, "writer {writer}: names lost or doubled");
+        for number in 0..*count {
+            let path = format!("/w{writer}/{number:06}");
+            let read = client
+                .get(&path)
+                .await
+                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            let expected = content::bytes(seed(writer as u64, number), length(number));
+            assert!(read == expected, "{path}: other bytes came back");
+        }
+    }
+}
+
+#[test]
+fn kills_lose_nothing_acknowledged() {
+    run(async {
+        let mut servers = Servers::start(3, 3).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut writers = Vec::new();
+        for writer in 0..WRITERS {
+            let client = servers.client().await;
+            writers.push(tokio::spawn(write_on(client, writer, Arc::clone(&stop))));
+        }
+        let begun = Instant::now();
+        let mut killed: BTreeMap<String, u32> = BTreeMap::new();
+        let names = servers.names();
+        for name in names.iter().cycle() {
+            if begun.elapsed() > KILLING_FOR {
+                break;
+            }
+            servers.kill(name);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            servers.spawn(name);
+            servers.healed().await;
+            *killed.entry(name.clone()).or_default() += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let stored: Vec<u64> = join_all(writers)
+            .await
+            .into_iter()
+            .map(|count| count.expect("a writer"))
+            .collect();
+        assert!(
+            killed.values().sum::<u32>() >= 6,
+            "too few kills in the time: {killed:?}"
+        );
+        assert!(
+            stored.iter().sum::<u64>() > 100,
+            "hardly anything was stored: {stored:?}"
+        );
+        check(&servers.client().await, &stored).await;
+
+        servers.kill_all();
+        servers.spawn_all();
+        check(&servers.client().await, &stored).await;
+    });
+}

@@ -1,0 +1,263 @@
+//! A cluster of real processes on free ports in a temporary folder, each of which can be killed,
+//! frozen and started by itself.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use sdfs_client::{Client, ClientOptions, Error};
+use sdfs_server::{ClusterOptions, make_missing_secrets, write_config};
+use sdfs_server_group::Config;
+use sdfs_types::{MemberState, VolumeMap};
+use tempfile::TempDir;
+
+/// How long a cluster may take to be of use again after any fault: election and fencing take
+/// about two seconds, a loaded machine many times that.
+pub(crate) const HEALED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Tests share two cores: each waits for the one before.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The processes of one cluster; killed when dropped.
+pub(crate) struct Servers {
+    folder: TempDir,
+    config: Arc<Config>,
+    running: BTreeMap<String, Child>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Servers {
+    /// Starts so many servers and waits until metadata and data accept writes.
+    pub(crate) async fn start(mservers: u16, dservers: u16) -> Servers {
+        let mut servers = Servers::prepare(mservers, dservers);
+        servers.spawn_all();
+        servers.usable().await;
+        servers
+    }
+
+    /// Writes the configuration of a cluster without starting anything.
+    pub(crate) fn prepare(mservers: u16, dservers: u16) -> Servers {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::Builder::new()
+            .prefix("sdfs-faults")
+            .tempdir()
+            .expect("a folder");
+        let options = ClusterOptions {
+            mservers,
+            dservers,
+            ..ClusterOptions::default()
+        };
+        let path = write_config(folder.path(), &options).expect("a configuration");
+        let config = Arc::new(Config::load(&path).expect("a good configuration"));
+        make_missing_secrets(&config).expect("secrets");
+        Servers {
+            folder,
+            config,
+            running: BTreeMap::new(),
+            _turn: turn,
+        }
+    }
+
+    /// Every server's name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.config
+            .servers
+            .iter()
+            .map(|server| server.name.to_string())
+            .collect()
+    }
+
+    /// The names of the mservers.
+    pub(crate) fn mservers(&self) -> Vec<String> {
+        self.names()
+            .into_iter()
+            .filter(|name| name.starts_with("mserver"))
+            .collect()
+    }
+
+    /// The cluster's configuration.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Starts every server that does not run.
+    pub(crate) fn spawn_all(&mut self) {
+        for name in self.names() {
+            if !self.running.contains_key(&name) {
+                self.spawn(&name);
+            }
+        }
+    }
+
+    /// Starts one server.
+    pub(crate) fn spawn(&mut self, name: &str) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("{name}.log")))
+            .expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_sdfs"))
+            .args(["serve", "--name", name, "--config"])
+            .arg(self.folder.path().join("config.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the server starts");
+        let before = self.running.insert(name.to_owned(), child);
+        assert!(before.is_none(), "{name} ran already");
+    }
+
+    /// Kills one server with SIGKILL.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut child = self.running.remove(name).expect("the server runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// Kills every server that runs with SIGKILL.
+    pub(crate) fn kill_all(&mut self) {
+        let names: Vec<String> = self.running.keys().cloned().collect();
+        for name in &names {
+            self.signal(name, Signal::STOP);
+        }
+        for name in &names {
+            self.kill(name);
+        }
+    }
+
+    /// Stops one server in its tracks; its connections stay open.
+    pub(crate) fn freeze(&self, name: &str) {
+        self.signal(name, Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub(crate) fn thaw(&self, name: &str) {
+        self.signal(name, Signal::CONT);
+    }
+
+    fn signal(&self, name: &str, signal: Signal) {
+        let id = self.running[name].id().cast_signed();
+        let id = Pid::from_raw(id).expect("a process id");
+        kill_process(id, signal).expect("the process is ours");
+    }
+
+    /// The processes that run, by name.
+    pub(crate) fn process_ids(&self) -> Vec<(String, u32)> {
+        self.running
+            .iter()
+            .map(|(name, child)| (name.clone(), child.id()))
+            .collect()
+    }
+
+    /// A client that takes the nearest mserver.
+    pub(crate) async fn client(&self) -> Client {
+        self.client_with(|_| ()).await
+    }
+
+    /// A client that talks to one mserver only.
+    pub(crate) async fn client_via(&self, mserver: &str) -> Client {
+        self.client_with(|options| options.via = Some(mserver.to_owned()))
+            .await
+    }
+
+    async fn client_with(&self, change: impl FnOnce(&mut ClientOptions)) -> Client {
+        let mut options = ClientOptions::of_admin(Arc::clone(&self.config)).expect("options");
+        options.timeout = Duration::from_secs(20);
+        change(&mut options);
+        let begun = Instant::now();
+        loop {
+            match Client::connect(options.clone()).await {
+                Ok(client) => return client,
+                Err(error) if begun.elapsed() > HEALED_WITHIN => {
+                    panic!("no client: {error}\n{}", self.logs())
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Waits until a file can be stored and read.
+    pub(crate) async fn usable(&self) {
+        let client = self.client().await;
+        let begun = Instant::now();
+        loop {
+            match try_a_file(&client).await {
+                Ok(()) => return,
+                Err(error) if begun.elapsed() > HEALED_WITHIN => {
+                    panic!("not usable: {error}\n{}", self.logs())
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Waits until every member of every volume is in sync.
+    pub(crate) async fn healed(&self) {
+        let client = self.client().await;
+        let begun = Instant::now();
+        loop {
+            match client.volume_map().await {
+                Ok(map) if is_whole(&map) => return,
+                other if begun.elapsed() > HEALED_WITHIN => {
+                    panic!("not healed: {other:?}\n{}", self.logs())
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    /// The last lines of every server's log.
+    pub(crate) fn logs(&self) -> String {
+        let mut all = String::new();
+        for name in self.names() {
+            let path = self.folder.path().join(format!("{name}.log"));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = &lines[lines.len().saturating_sub(15)..];
+            all.push_str(&format!("--- {name}\n{}\n", last.join("\n")));
+        }
+        all
+    }
+
+    /// Where the cluster's files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn is_whole(map: &VolumeMap) -> bool {
+    let mut members = map.volumes.values().flat_map(|volume| &volume.members);
+    !map.volumes.is_empty() && members.all(|member| member.state == MemberState::InSync)
+}
+
+async fn try_a_file(client: &Client) -> Result<(), Error> {
+    client.put("/.usable", "yes", Default::default()).await?;
+    client.get("/.usable").await?;
+    client.delete("/.usable").await?;
+    Ok(())
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in self.running.values_mut() {
+            // Gone already: that is what is wanted.
+            child.kill().unwrap_or(());
+            child.wait().map_or((), |_| ());
+        }
+    }
+}
+
+/// A runtime of its own for one test.
+pub(crate) fn run<F: Future>(test: F) -> F::Output {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(test)
+}
