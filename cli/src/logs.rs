@@ -7,6 +7,12 @@ use tracing_subscriber::EnvFilter;
 /// The variable that says what is logged: `debug`, or `sdfs_raft=debug,warn`.
 const FILTER_VARIABLE: &str = "SDFS_LOG";
 
+/// What a server logs: its own life, and of the engines beneath only what is wrong. openraft
+/// warns of every late heartbeat and tells every vote, which is news only to who debugs it.
+pub(crate) const OF_A_SERVER: &str = "info,openraft=error,fjall=warn,lsm_tree=warn";
+/// What any other command logs: errors come back as sentences anyhow.
+pub(crate) const OF_A_COMMAND: &str = "off";
+
 /// Sends logs to standard error. `usual` is what is logged when `SDFS_LOG` says nothing.
 pub(crate) fn start(usual: &str, is_json: bool) {
     let filter = match EnvFilter::try_from_env(FILTER_VARIABLE) {

@@ -37,10 +37,9 @@ fn main() -> ExitCode {
     // Prints usage errors and help itself, with exit code 2 and 0.
     let cli = Cli::parse();
     let out = Output::new(cli.global.json);
-    let usual = if matches!(cli.command, Command::Serve(_)) {
-        "info"
-    } else {
-        "error"
+    let usual = match cli.command {
+        Command::Serve(_) => logs::OF_A_SERVER,
+        _ => logs::OF_A_COMMAND,
     };
     logs::start(usual, cli.global.log_json);
     match run(cli, out) {

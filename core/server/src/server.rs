@@ -92,10 +92,13 @@ impl Server {
     /// # Errors
     /// Why it ended.
     pub async fn ended(&mut self) -> Result<(), ServerError> {
-        match self.ended.take() {
-            Some(ended) => ended.await.unwrap_or(Err(ServerError::Failed)),
-            None => Err(ServerError::Ended),
-        }
+        let Some(ended) = &mut self.ended else {
+            return Err(ServerError::Ended);
+        };
+        // Awaited in place: a caller that stops waiting here can wait again.
+        let outcome = ended.await.unwrap_or(Err(ServerError::Failed));
+        self.ended = None;
+        outcome
     }
 
     /// Tells it to finish what it has in hand, say goodbye to the others and end, and waits for
