@@ -25,6 +25,8 @@ pub trait Servers: Send + Sync + 'static {
         head: Bytes,
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Bytes, CallError>>;
+    /// Which connection with it stands, counted from the first one ever; `None` when none does.
+    fn connection(&self, id: ServerId) -> Option<u64>;
     /// Whether calls to this server can be sent now.
     fn is_up(&self, id: ServerId) -> bool;
     /// The load it told last.
@@ -55,6 +57,10 @@ impl Servers for Mesh {
                     .head,
             )
         })
+    }
+
+    fn connection(&self, id: ServerId) -> Option<u64> {
+        Mesh::is_up(self, id).then(|| self.epoch(id))
     }
 
     fn is_up(&self, id: ServerId) -> bool {

@@ -13,13 +13,25 @@
 //! - [`sweep()`] runs on every mserver once per meta group it is a member of.
 
 mod accept;
+#[cfg(test)]
+mod accept_test;
 mod command;
 mod door;
+#[cfg(test)]
+mod fakes_test;
+mod lanes;
 mod limits;
 mod machine;
+#[cfg(test)]
+mod machine_test;
+mod member_life;
 mod placement;
 mod supervisor;
+#[cfg(test)]
+mod supervisor_test;
 mod sweep;
+#[cfg(test)]
+mod sweep_test;
 
 pub use accept::{Accepted, Acceptor, FileWanted};
 pub use command::{MemberChange, VolumeAnswer, VolumeCommand};

@@ -1,0 +1,503 @@
+//! Fencing and healing of volume members, as the root group's leader decides it. Pure: events in,
+//! effects out.
+//!
+//! What must stay true, whatever fails: a member that is in sync has every acknowledged block. So
+//! a member leaves by an epoch of its own before writes go on without it, gets every write from
+//! the epoch in which it begins to sync, and is in sync again only after it has verified, in that
+//! very epoch, that it has what the others have. Nothing is ever concluded from silence but that
+//! writes go on without the silent one.
+//!
+//! Everything lasting is in the volume map. A new leader starts empty, hears what each dserver says
+//! of its volumes, and goes on.
+
+mod dserver;
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sdfs_types::calls::blocks::{PushVolumes, SyncVolume};
+use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble, Trouble};
+use sdfs_types::{Epoch, MemberState, ServerId, Volume, VolumeId, VolumeMap};
+
+pub(crate) use dserver::DserverSeen;
+use dserver::{Asking, Dserver};
+use volume::{Dservers, Sight, VolumeLife};
+
+use super::command::{VolumeAnswer, VolumeCommand};
+use super::limits::{FENCE_GRACE, FOUND_GRACE, FULL_FOR, LEADER_GRACE, SYNC_REMIND, TICK};
+use super::machine::next_volume_id;
+use super::placement::{self, Place, PlaceRules};
+
+/// What the leader is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// Every dserver, as the mesh shows it now. Comes with each change and every [`TICK`].
+    Seen(Vec<DserverSeen>),
+    /// A connection ended. `is_surely_gone` when it had been silent or said goodbye: then nobody
+    /// waits for it to be back at once.
+    Lost {
+        server: ServerId,
+        is_surely_gone: bool,
+    },
+    /// The volume map has changed.
+    MapMoved(Arc<VolumeMap>),
+    /// A server saw trouble with a member.
+    Troubled(ReportTrouble),
+    /// A syncing member has verified that it has everything.
+    Synced(ReportSync),
+    /// A dserver answered a push over that connection.
+    PushAnswered {
+        server: ServerId,
+        connection: u64,
+        map_version: u64,
+        lost: Vec<VolumeId>,
+    },
+    /// It did not.
+    PushFailed { server: ServerId, connection: u64 },
+    /// A dserver that was doubted answered, or not.
+    Probed {
+        server: ServerId,
+        connection: u64,
+        has_answered: bool,
+    },
+    /// A syncing member answered the asking of that epoch, or not.
+    SyncAnswered {
+        volume: VolumeId,
+        epoch: Epoch,
+        member: ServerId,
+        answer: SyncAnswer,
+    },
+    /// A proposal about one volume, or about new ones, has ended.
+    Proposed {
+        volume: Option<VolumeId>,
+        answer: Option<VolumeAnswer>,
+    },
+}
+
+/// How a syncing member answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SyncAnswer {
+    /// It is at work.
+    Begun,
+    /// It cannot: its disk has failed or has no room.
+    Unable,
+    /// No answer, or not now.
+    Failed,
+}
+
+/// What the leader has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Propose to the root group; ends in [`Event::Proposed`].
+    Propose {
+        volume: Option<VolumeId>,
+        command: VolumeCommand,
+    },
+    /// Tell a dserver of its volumes; ends in [`Event::PushAnswered`] or [`Event::PushFailed`].
+    Push {
+        server: ServerId,
+        connection: u64,
+        push: PushVolumes,
+    },
+    /// See whether a dserver answers; ends in [`Event::Probed`].
+    Probe { server: ServerId, connection: u64 },
+    /// Tell a member to sync; ends in [`Event::SyncAnswered`].
+    StartSync { member: ServerId, sync: SyncVolume },
+    /// Tell people: the last copy in sync of a volume is gone.
+    LastCopyLost { volume: VolumeId, member: ServerId },
+}
+
+/// What the leader goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LifeRules {
+    pub(crate) copies_min: u8,
+    pub(crate) place: PlaceRules,
+}
+
+/// The members of all volumes in the eyes of the root group's leader.
+#[derive(Debug)]
+pub(crate) struct MemberLife {
+    rules: LifeRules,
+    map: Arc<VolumeMap>,
+    dservers: Dservers,
+    volumes: BTreeMap<VolumeId, VolumeLife>,
+    adding: Asking,
+    added_by: u64,
+    /// When this leadership began: dservers that are missing then have a while to come up.
+    began: Duration,
+    alarmed: BTreeMap<VolumeId, ServerId>,
+}
+
+impl MemberLife {
+    /// A leader that knows the map and nothing else.
+    pub(crate) fn new(now: Duration, rules: LifeRules, map: Arc<VolumeMap>) -> MemberLife {
+        let mut life = MemberLife {
+            rules,
+            map: Arc::default(),
+            dservers: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            adding: Asking::default(),
+            added_by: 0,
+            began: now,
+            alarmed: BTreeMap::new(),
+        };
+        life.map_moved(now, map);
+        life
+    }
+
+    /// Takes one event in and says what is to be done.
+    pub(crate) fn step(&mut self, now: Duration, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Seen(seen) => self.seen(now, &seen),
+            Event::Lost {
+                server,
+                is_surely_gone,
+            } => self.lost(now, server, is_surely_gone),
+            Event::MapMoved(map) => self.map_moved(now, map),
+            Event::Troubled(report) => self.troubled(now, report),
+            Event::Synced(report) => self.synced(report),
+            Event::PushAnswered {
+                server,
+                connection,
+                map_version,
+                lost,
+            } => {
+                self.push_answered((server, connection), map_version, &lost);
+            }
+            Event::PushFailed { server, connection } => {
+                if let Some(dserver) = self.at(server, connection) {
+                    dserver.push.failed(now);
+                }
+            }
+            Event::Probed {
+                server,
+                connection,
+                has_answered,
+            } => {
+                self.probed(now, (server, connection), has_answered);
+            }
+            Event::SyncAnswered {
+                volume,
+                epoch,
+                member,
+                answer,
+            } => {
+                self.sync_answered(now, (volume, epoch, member), answer);
+            }
+            Event::Proposed { volume, answer } => self.proposed(now, volume, answer),
+        }
+        self.decide(now)
+    }
+
+    /// The volume as it is now.
+    pub(crate) fn volume(&self, id: VolumeId) -> Option<&Volume> {
+        self.map.volumes.get(&id)
+    }
+
+    fn seen(&mut self, now: Duration, seen: &[DserverSeen]) {
+        self.dservers
+            .retain(|id, _| seen.iter().any(|seen| seen.server == *id));
+        for seen in seen {
+            // One that was never heard of in this leadership may just be connecting.
+            let dserver = self
+                .dservers
+                .entry(seen.server)
+                .or_insert_with(|| Dserver::new(now, seen, self.began + LEADER_GRACE));
+            dserver.zone.clone_from(&seen.zone);
+            dserver.free_bytes = seen.free_bytes;
+            if dserver.connection == seen.connection {
+                continue;
+            }
+            match seen.connection {
+                Some(connection) => dserver.established(now, connection),
+                None => dserver.lost(now + FENCE_GRACE),
+            }
+            self.volumes
+                .values_mut()
+                .for_each(|volume| volume.reconnected(seen.server));
+        }
+    }
+
+    fn lost(&mut self, now: Duration, server: ServerId, is_surely_gone: bool) {
+        // Even then a moment: a leader that was itself asleep finds out first that it leads no
+        // more.
+        let grace = if is_surely_gone { TICK } else { FENCE_GRACE };
+        if let Some(dserver) = self.dservers.get_mut(&server) {
+            dserver.lost(now + grace);
+        }
+    }
+
+    fn map_moved(&mut self, now: Duration, map: Arc<VolumeMap>) {
+        self.volumes.retain(|id, _| map.volumes.contains_key(id));
+        for (id, volume) in &map.volumes {
+            let life = self
+                .volumes
+                .entry(*id)
+                .or_insert_with(|| VolumeLife::new(now, map.version));
+            life.follow(now, volume);
+            if life.shown_by != 0 && map.version >= life.shown_by {
+                life.shown_by = 0;
+                life.proposal.done();
+            }
+        }
+        if self.added_by != 0 && map.version >= self.added_by {
+            self.added_by = 0;
+            self.adding.done();
+        }
+        self.map = map;
+    }
+
+    fn troubled(&mut self, now: Duration, report: ReportTrouble) {
+        let Some(volume) = self.map.volumes.get(&report.volume) else {
+            return;
+        };
+        let is_awaited = matches!(
+            volume.state_of(report.member),
+            Some(MemberState::InSync | MemberState::Syncing)
+        );
+        let Some(life) = self.volumes.get_mut(&report.volume) else {
+            return;
+        };
+        if !is_awaited || volume.epoch != report.epoch {
+            return;
+        }
+        let note = life.note(report.member);
+        match report.trouble {
+            Trouble::DiskFailed => note.condemn(now),
+            Trouble::SpaceLost => note.is_lost = true,
+            Trouble::Full => life.full_until(now + FULL_FOR),
+            Trouble::Silent => {
+                note.strike(now);
+                if let Some(dserver) = self.dservers.get_mut(&report.member) {
+                    dserver.is_doubted = true;
+                    dserver.fence_at = dserver.fence_at.min(now);
+                }
+            }
+        }
+    }
+
+    fn synced(&mut self, report: ReportSync) {
+        let Some(volume) = self.map.volumes.get(&report.volume) else {
+            return;
+        };
+        let is_syncing = volume.state_of(report.member) == Some(MemberState::Syncing);
+        if !is_syncing || volume.epoch != report.epoch {
+            return;
+        }
+        if let Some(life) = self.volumes.get_mut(&report.volume) {
+            life.note(report.member).synced(report.epoch);
+        }
+    }
+
+    /// The dserver, when that connection still stands.
+    fn at(&mut self, server: ServerId, connection: u64) -> Option<&mut Dserver> {
+        self.dservers
+            .get_mut(&server)
+            .filter(|d| d.connection == Some(connection))
+    }
+
+    fn push_answered(&mut self, from: (ServerId, u64), map_version: u64, lost: &[VolumeId]) {
+        let Some(dserver) = self.at(from.0, from.1) else {
+            return;
+        };
+        dserver.push.done();
+        dserver.answered();
+        dserver.kept = Some(map_version);
+        for id in lost {
+            let state = self
+                .map
+                .volumes
+                .get(id)
+                .and_then(|volume| volume.state_of(from.0));
+            let life = self.volumes.get_mut(id);
+            if let (Some(MemberState::InSync), Some(life)) = (state, life) {
+                life.note(from.0).is_lost = true;
+            }
+        }
+    }
+
+    fn probed(&mut self, now: Duration, from: (ServerId, u64), has_answered: bool) {
+        let Some(dserver) = self.at(from.0, from.1) else {
+            return;
+        };
+        if has_answered {
+            dserver.probe.done();
+            dserver.answered();
+        } else {
+            dserver.probe.failed(now);
+            dserver.is_mute = true;
+        }
+    }
+
+    fn sync_answered(
+        &mut self,
+        now: Duration,
+        about: (VolumeId, Epoch, ServerId),
+        answer: SyncAnswer,
+    ) {
+        let (volume, epoch, member) = about;
+        let note = self
+            .volumes
+            .get_mut(&volume)
+            .and_then(|life| life.sync_note(member, epoch));
+        let Some(note) = note else { return };
+        match answer {
+            SyncAnswer::Begun => note.sync.done_until(now + SYNC_REMIND),
+            SyncAnswer::Failed => note.sync.failed(now),
+            SyncAnswer::Unable => {
+                note.sync.failed(now);
+                note.condemn(now);
+            }
+        }
+    }
+
+    fn proposed(&mut self, now: Duration, id: Option<VolumeId>, answer: Option<VolumeAnswer>) {
+        let map_version = self.map.version;
+        let (asking, shown_by) = match id {
+            None => (&mut self.adding, &mut self.added_by),
+            Some(id) => match self.volumes.get_mut(&id) {
+                Some(life) => (&mut life.proposal, &mut life.shown_by),
+                None => return,
+            },
+        };
+        match answer {
+            Some(VolumeAnswer::Done { map_version: shown }) if shown > map_version => {
+                *shown_by = shown;
+            }
+            Some(VolumeAnswer::Done { .. }) => asking.done(),
+            _ => asking.failed(now),
+        }
+    }
+
+    fn decide(&mut self, now: Duration) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.dservers.is_empty() {
+            return effects;
+        }
+        self.decide_volumes(now, &mut effects);
+        self.decide_new_volumes(now, &mut effects);
+        self.decide_dservers(now, &mut effects);
+        effects
+    }
+
+    fn decide_volumes(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let copies_min = self.rules.copies_min;
+        let places = places(&self.dservers);
+        for (id, volume) in &self.map.volumes {
+            let Some(life) = self.volumes.get_mut(id) else {
+                continue;
+            };
+            let sight = Sight {
+                now,
+                copies_min,
+                volume,
+                dservers: &self.dservers,
+            };
+            if let Some(member) = life.lost_for_good(volume)
+                && self.alarmed.insert(*id, member) != Some(member)
+            {
+                effects.push(Effect::LastCopyLost {
+                    volume: *id,
+                    member,
+                });
+            }
+            if life.proposal.may_begin(now) {
+                let wanted = life.wanted(sight).or_else(|| {
+                    let member = life.long_out(sight)?;
+                    let by = placement::replacement(&places, &self.map, volume, member)?;
+                    life.replacing(sight, member, by)
+                });
+                if let Some(command) = wanted {
+                    life.proposal.begin();
+                    effects.push(Effect::Propose {
+                        volume: Some(*id),
+                        command,
+                    });
+                    continue;
+                }
+            }
+            let syncs = life.syncs_due(sight);
+            effects.extend(
+                syncs
+                    .into_iter()
+                    .map(|(member, sync)| Effect::StartSync { member, sync }),
+            );
+        }
+    }
+
+    fn decide_new_volumes(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let up = self
+            .dservers
+            .values()
+            .filter(|dserver| dserver.is_up())
+            .count();
+        let copies = usize::from(self.rules.place.copies).min(self.dservers.len());
+        let needed = usize::from(self.rules.copies_min).clamp(1, copies.max(1));
+        let is_late = now >= self.began + FOUND_GRACE;
+        let is_time = up == self.dservers.len() || (is_late && up >= needed);
+        if up == 0 || !is_time || !self.adding.may_begin(now) {
+            return;
+        }
+        let volumes =
+            placement::missing_volumes(&places(&self.dservers), &self.map, self.rules.place);
+        if !volumes.is_empty() {
+            self.adding.begin();
+            let first = next_volume_id(&self.map.volumes);
+            let command = VolumeCommand::Add { first, volumes };
+            effects.push(Effect::Propose {
+                volume: None,
+                command,
+            });
+        }
+    }
+
+    fn decide_dservers(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        for (id, dserver) in &mut self.dservers {
+            let Some(connection) = dserver.connection else {
+                continue;
+            };
+            let is_behind = dserver.kept.is_none_or(|kept| kept < self.map.version);
+            if is_behind && dserver.push.may_begin(now) {
+                dserver.push.begin();
+                let push = push_for(&self.map, *id, self.rules.copies_min);
+                effects.push(Effect::Push {
+                    server: *id,
+                    connection,
+                    push,
+                });
+            }
+            if (dserver.is_doubted || dserver.is_mute) && dserver.probe.may_begin(now) {
+                dserver.probe.begin();
+                effects.push(Effect::Probe {
+                    server: *id,
+                    connection,
+                });
+            }
+        }
+    }
+}
+
+fn places(dservers: &Dservers) -> Vec<Place> {
+    let place = |(id, dserver): (&ServerId, &Dserver)| Place {
+        server: *id,
+        zone: dserver.zone.clone(),
+        is_up: dserver.is_up(),
+    };
+    dservers.iter().map(place).collect()
+}
+
+fn push_for(map: &VolumeMap, server: ServerId, copies_min: u8) -> PushVolumes {
+    let is_its = |volume: &&Volume| volume.state_of(server).is_some();
+    let volumes = map.volumes.values().filter(is_its).cloned().collect();
+    PushVolumes {
+        map_version: map.version,
+        volumes,
+        copies_min,
+    }
+}

@@ -1,0 +1,485 @@
+//! What the leader does about each thing that can happen to a member, one at a time.
+
+use std::time::Duration;
+
+use sdfs_types::VolumeStatus;
+
+use super::*;
+use crate::volumes::limits::{REPLACE_AFTER, RETRY_MAX, STRIKE_APART, SYNC_AGAIN_MIN};
+use crate::volumes::machine::VolumeTable;
+use sdfs_store::{Keyspace, Store};
+
+const V1: VolumeId = VolumeId(1);
+
+fn id(number: u16) -> ServerId {
+    ServerId(number)
+}
+
+/// A leader, the real volume table behind it, and dservers that answer at once unless told not to.
+struct Scene {
+    life: MemberLife,
+    table: VolumeTable,
+    keyspace: Keyspace,
+    seen: Vec<DserverSeen>,
+    now: Duration,
+    /// Copies these members say they have lost.
+    lost: Vec<(ServerId, VolumeId)>,
+    /// These answer nothing.
+    dumb: Vec<ServerId>,
+    /// Their disk has failed.
+    failed: Vec<ServerId>,
+    /// Members that were told to sync, with the sources.
+    syncs: Vec<(ServerId, SyncVolume)>,
+    alarms: usize,
+}
+
+impl Scene {
+    /// `dservers` of them up, each in a zone of its own; one volume for each.
+    fn new(dservers: u16, copies: u8, copies_min: u8) -> Scene {
+        let mut scene = Scene::before_volumes(dservers, copies, copies_min);
+        scene.see();
+        scene.wait(FENCE_GRACE);
+        scene
+    }
+
+    fn before_volumes(dservers: u16, copies: u8, copies_min: u8) -> Scene {
+        let rules = LifeRules {
+            copies_min,
+            place: PlaceRules {
+                copies,
+                volumes_per_dserver: 1,
+            },
+        };
+        let (table, _watch) = VolumeTable::new();
+        let seen = (1..=dservers)
+            .map(|number| DserverSeen {
+                server: id(number),
+                zone: number.to_string(),
+                connection: Some(1),
+                free_bytes: Some(100 << 30),
+            })
+            .collect();
+        Scene {
+            life: MemberLife::new(Duration::ZERO, rules, Arc::default()),
+            table,
+            keyspace: Store::memory().keyspace("root").unwrap(),
+            seen,
+            now: Duration::ZERO,
+            lost: Vec::new(),
+            dumb: Vec::new(),
+            failed: Vec::new(),
+            syncs: Vec::new(),
+            alarms: 0,
+        }
+    }
+
+    fn see(&mut self) {
+        self.happens(Event::Seen(self.seen.clone()));
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += TICK;
+            self.see();
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        let mut effects = self.life.step(self.now, event);
+        while let Some(effect) = effects.pop() {
+            if let Some(answer) = self.perform(effect) {
+                effects.extend(self.life.step(self.now, answer));
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Propose { volume, command } => {
+                let mut batch = self.keyspace.batch();
+                let answer = self.table.apply(&command, &mut batch).unwrap();
+                assert!(
+                    matches!(answer, VolumeAnswer::Done { .. }),
+                    "{command:?}: {answer:?}"
+                );
+                batch.commit().unwrap();
+                self.happens(Event::MapMoved(Arc::clone(self.table.map())));
+                Some(Event::Proposed {
+                    volume,
+                    answer: Some(answer),
+                })
+            }
+            Effect::Push {
+                server, connection, ..
+            } if self.dumb.contains(&server) => Some(Event::PushFailed { server, connection }),
+            Effect::Push {
+                server,
+                connection,
+                push,
+            } => Some(Event::PushAnswered {
+                server,
+                connection,
+                map_version: push.map_version,
+                lost: push
+                    .volumes
+                    .iter()
+                    .filter(|volume| volume.state_of(server) == Some(MemberState::InSync))
+                    .map(|volume| volume.id)
+                    .filter(|volume| self.lost.contains(&(server, *volume)))
+                    .collect(),
+            }),
+            Effect::Probe { server, connection } => Some(Event::Probed {
+                server,
+                connection,
+                has_answered: !self.dumb.contains(&server),
+            }),
+            Effect::StartSync { member, sync } => {
+                let (volume, epoch) = (sync.volume.id, sync.volume.epoch);
+                let answer = if self.failed.contains(&member) {
+                    SyncAnswer::Unable
+                } else {
+                    self.lost.retain(|lost| *lost != (member, volume));
+                    self.syncs.push((member, sync));
+                    SyncAnswer::Begun
+                };
+                Some(Event::SyncAnswered {
+                    volume,
+                    epoch,
+                    member,
+                    answer,
+                })
+            }
+            Effect::LastCopyLost { .. } => {
+                self.alarms += 1;
+                None
+            }
+        }
+    }
+
+    fn loses(&mut self, number: u16) {
+        self.seen[usize::from(number) - 1].connection = None;
+        self.happens(Event::Lost {
+            server: id(number),
+            is_surely_gone: true,
+        });
+        self.wait(TICK);
+    }
+
+    fn hears(&mut self, number: u16) {
+        let connection = u64::try_from(self.now.as_millis()).unwrap() + 2;
+        self.seen[usize::from(number) - 1].connection = Some(connection);
+        self.see();
+    }
+
+    fn reports(&mut self, number: u16, trouble: Trouble) {
+        let epoch = self.volume().epoch;
+        let report = ReportTrouble {
+            volume: V1,
+            epoch,
+            member: id(number),
+            trouble,
+        };
+        self.happens(Event::Troubled(report));
+    }
+
+    fn finishes_sync(&mut self, number: u16, epoch: Epoch) {
+        let (copied, copied_bytes, present) = (0, 0, 0);
+        self.happens(Event::Synced(ReportSync {
+            volume: V1,
+            epoch,
+            member: id(number),
+            copied,
+            copied_bytes,
+            present,
+        }));
+    }
+
+    fn volume(&self) -> &Volume {
+        &self.table.map().volumes[&V1]
+    }
+
+    /// The states of the members by number, and the status, in one line.
+    fn states(&self) -> String {
+        let mut members = self.volume().members.clone();
+        members.sort_by_key(|member| member.server);
+        let states: Vec<String> = members
+            .iter()
+            .map(|m| format!("{}:{:?}", m.server, m.state))
+            .collect();
+        format!("{} {:?}", states.join(" "), self.volume().status)
+    }
+}
+
+#[test]
+fn volumes_begin_once_registered() {
+    let scene = Scene::new(3, 3, 2);
+    assert_eq!(scene.table.map().volumes.len(), 1);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+    assert_eq!(scene.volume().epoch, Epoch(2));
+}
+
+#[test]
+fn missing_dservers_are_awaited_a_while() {
+    let mut scene = Scene::before_volumes(3, 3, 2);
+    scene.seen[2].connection = None;
+    scene.wait(FOUND_GRACE - TICK * 2);
+    assert!(scene.table.map().volumes.is_empty());
+    scene.wait(TICK * 3);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:Out Degraded");
+}
+
+#[test]
+fn too_few_dservers_found_nothing() {
+    let mut scene = Scene::before_volumes(3, 3, 2);
+    scene.seen[1].connection = None;
+    scene.seen[2].connection = None;
+    scene.wait(FOUND_GRACE * 3);
+    assert!(scene.table.map().volumes.is_empty());
+    scene.hears(2);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:Out Degraded");
+}
+
+#[test]
+fn an_unregistered_member_is_not_in_sync() {
+    let mut scene = Scene::before_volumes(3, 3, 2);
+    scene.dumb.push(id(3));
+    scene.see();
+    assert_eq!(scene.states(), "1:Syncing 2:Syncing 3:Syncing ReadOnly");
+    scene.wait(FOUND_GRACE + TICK);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:Out Degraded");
+}
+
+#[test]
+fn a_lost_member_is_fenced() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.loses(2);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+    assert_eq!(scene.volume().epoch, Epoch(3));
+}
+
+#[test]
+fn a_short_break_fences_nobody() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.seen[1].connection = None;
+    scene.see();
+    scene.wait(FENCE_GRACE - TICK);
+    scene.hears(2);
+    scene.wait(FENCE_GRACE * 2);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+}
+
+#[test]
+fn fencing_stops_where_writes_would() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.loses(2);
+    scene.loses(3);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+    scene.loses(1);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+}
+
+#[test]
+fn members_gone_together_stay() {
+    let mut scene = Scene::new(3, 3, 2);
+    for number in 1..=3 {
+        scene.seen[number - 1].connection = None;
+    }
+    scene.wait(FENCE_GRACE * 3);
+    for number in 1..=3 {
+        scene.hears(number);
+        scene.wait(TICK);
+    }
+    scene.wait(FENCE_GRACE * 2);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+    assert_eq!(scene.volume().epoch, Epoch(2));
+}
+
+#[test]
+fn a_returning_member_syncs_first() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.loses(2);
+    scene.hears(2);
+    assert_eq!(scene.states(), "1:InSync 2:Syncing 3:InSync Degraded");
+    let (member, mut sync) = scene.syncs.last().unwrap().clone();
+    sync.sources.sort_unstable();
+    assert_eq!((member, sync.volume.epoch), (id(2), scene.volume().epoch));
+    assert_eq!(sync.sources, [id(1), id(3)]);
+    scene.wait(SYNC_REMIND * 3);
+    assert_eq!(scene.states(), "1:InSync 2:Syncing 3:InSync Degraded");
+    scene.finishes_sync(2, scene.volume().epoch);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+}
+
+#[test]
+fn a_sync_of_another_epoch_counts_nothing() {
+    let mut scene = Scene::new(4, 4, 2);
+    scene.loses(2);
+    scene.hears(2);
+    let old = scene.volume().epoch;
+    scene.loses(3);
+    assert_ne!(scene.volume().epoch, old);
+    scene.finishes_sync(2, old);
+    assert_eq!(scene.volume().state_of(id(2)), Some(MemberState::Syncing));
+    let asked = scene.syncs.last().unwrap();
+    assert_eq!(asked.1.volume.epoch, scene.volume().epoch);
+    scene.finishes_sync(2, scene.volume().epoch);
+    assert_eq!(scene.volume().state_of(id(2)), Some(MemberState::InSync));
+}
+
+#[test]
+fn a_syncing_member_that_dies_is_out() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.loses(2);
+    scene.hears(2);
+    scene.loses(2);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+}
+
+#[test]
+fn a_lost_copy_is_synced_from_nothing() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.lost.push((id(2), V1));
+    scene.hears(2);
+    assert_eq!(scene.states(), "1:InSync 2:Syncing 3:InSync Degraded");
+    scene.finishes_sync(2, scene.volume().epoch);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+}
+
+#[test]
+fn the_last_copy_is_never_given_up() {
+    let mut scene = Scene::new(2, 2, 1);
+    scene.loses(2);
+    assert_eq!(scene.states(), "1:InSync 2:Out Degraded");
+    scene.lost.push((id(1), V1));
+    scene.hears(1);
+    assert_eq!(scene.states(), "1:InSync 2:Out ReadOnly");
+    assert_eq!(scene.alarms, 1);
+    scene.hears(2);
+    scene.wait(RETRY_MAX * 2);
+    assert_eq!(scene.states(), "1:InSync 2:Out ReadOnly");
+    assert!(
+        scene.syncs.is_empty(),
+        "an empty copy was taken for a source"
+    );
+}
+
+#[test]
+fn a_mute_member_is_fenced_when_reported() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.dumb.push(id(2));
+    scene.reports(2, Trouble::Silent);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+    scene.wait(RETRY_MAX * 2);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+    scene.dumb.clear();
+    scene.wait(RETRY_MAX * 2);
+    assert_eq!(scene.states(), "1:InSync 2:Syncing 3:InSync Degraded");
+}
+
+#[test]
+fn one_report_does_not_fence_who_answers() {
+    let mut scene = Scene::new(3, 3, 2);
+    for _ in 0..10 {
+        scene.reports(2, Trouble::Silent);
+    }
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+    for _ in 0..2 {
+        scene.wait(STRIKE_APART);
+        scene.reports(2, Trouble::Silent);
+    }
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+}
+
+#[test]
+fn a_report_of_an_old_epoch_is_ignored() {
+    let mut scene = Scene::new(3, 3, 2);
+    let old = scene.volume().epoch;
+    scene.loses(2);
+    let report = ReportTrouble {
+        volume: V1,
+        epoch: old,
+        member: id(1),
+        trouble: Trouble::DiskFailed,
+    };
+    scene.hears(2);
+    scene.finishes_sync(2, scene.volume().epoch);
+    scene.happens(Event::Troubled(report));
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+}
+
+#[test]
+fn a_failing_disk_is_tried_ever_more_rarely() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.failed.push(id(2));
+    scene.reports(2, Trouble::DiskFailed);
+    assert_eq!(scene.states(), "1:InSync 2:Out 3:InSync Degraded");
+    scene.wait(Duration::from_secs(300));
+    let epochs = scene.volume().epoch.0;
+    assert!(
+        (10..=30).contains(&epochs),
+        "{epochs} epochs in five minutes"
+    );
+    scene.failed.clear();
+    scene.wait(SYNC_AGAIN_MIN * 61);
+    assert_eq!(scene.states(), "1:InSync 2:Syncing 3:InSync Degraded");
+}
+
+#[test]
+fn a_full_member_closes_the_volume() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.reports(2, Trouble::Full);
+    assert_eq!(scene.volume().status, VolumeStatus::Full);
+    scene.wait(FULL_FOR + TICK);
+    assert_eq!(scene.volume().status, VolumeStatus::Writable);
+    scene.seen[0].free_bytes = Some(1);
+    scene.see();
+    assert_eq!(scene.volume().status, VolumeStatus::Full);
+}
+
+#[test]
+fn a_member_out_for_long_is_replaced() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.loses(2);
+    scene.seen.push(DserverSeen {
+        server: id(4),
+        zone: "2".to_owned(),
+        connection: Some(1),
+        free_bytes: None,
+    });
+    scene.wait(REPLACE_AFTER - TICK * 10);
+    assert_eq!(scene.volume().state_of(id(4)), None);
+    scene.wait(TICK * 20);
+    assert_eq!(scene.states(), "1:InSync 3:InSync 4:Syncing Degraded");
+    scene.finishes_sync(4, scene.volume().epoch);
+    assert_eq!(scene.states(), "1:InSync 3:InSync 4:InSync Writable");
+}
+
+#[test]
+fn a_new_leader_goes_on() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.loses(2);
+    scene.hears(2);
+    let (rules, map) = (scene.life.rules, Arc::clone(scene.table.map()));
+    scene.syncs.clear();
+    scene.life = MemberLife::new(scene.now, rules, map);
+    scene.see();
+    assert_eq!(scene.syncs.len(), 1);
+    scene.finishes_sync(2, scene.volume().epoch);
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+}
+
+#[test]
+fn an_answer_over_an_older_connection_is_ignored() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.dumb.push(id(2));
+    scene.hears(2);
+    let (connection, map_version, lost) = (1, scene.table.map().version, vec![V1]);
+    scene.happens(Event::PushAnswered {
+        server: id(2),
+        connection,
+        map_version,
+        lost,
+    });
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
+}
