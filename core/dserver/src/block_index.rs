@@ -86,6 +86,7 @@ impl BlockIndex {
                 if at <= middle {
                     leaf.insert(at, entry);
                 } else {
+                    right.reserve_exact(LEAF_GROWTH_ENTRIES);
                     right.insert(at - middle, entry);
                 }
                 leaf.shrink_to(leaf.len() + LEAF_GROWTH_ENTRIES);

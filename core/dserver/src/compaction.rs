@@ -23,6 +23,8 @@ pub(crate) enum CompactFault {
     NoRoom,
     /// The log has failed or is closed.
     Failed,
+    /// It is still written to.
+    Active,
     /// Something live in the segment cannot be read; it was put aside.
     Unreadable,
 }
@@ -55,11 +57,15 @@ impl Space {
     /// copies no more than `COMPACT_BYTES_PER_S`.
     pub(crate) fn compact(&self, segment: SegmentId) -> Result<(), CompactFault> {
         let begun = Instant::now();
-        let is_oldest = self
-            .log
-            .segments()
-            .first()
-            .is_some_and(|first| first.id == segment);
+        let segments = self.log.segments();
+        // Copies would go to the very segment that is to be given up.
+        if segments
+            .iter()
+            .any(|other| other.id == segment && other.is_active)
+        {
+            return Err(CompactFault::Active);
+        }
+        let is_oldest = segments.first().is_some_and(|first| first.id == segment);
         let mut fault = None;
         let mut copied = 0_u64;
         let scanned = self.log.scan_segment(segment, &mut |position, head, data| {
@@ -105,8 +111,9 @@ impl Space {
         if scanned.is_err() || left > 0 {
             return Err(CompactFault::Unreadable);
         }
-        self.log.remove_segment(segment);
-        locked(&self.table).forget_segment(segment.0);
+        if self.log.remove_segment(segment) {
+            locked(&self.table).forget_segment(segment.0);
+        }
         Ok(())
     }
 

@@ -278,7 +278,8 @@ impl Dserver {
                     space.log.close();
                 }
             }
-            drop(tell.send(()));
+            // Nobody waits when the server is dropped instead of stopped.
+            tell.send(()).unwrap_or(());
         });
         if closing.is_ok() {
             told.await.unwrap_or(());

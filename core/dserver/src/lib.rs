@@ -26,6 +26,8 @@ mod shared;
 mod space;
 mod space_file;
 mod space_read;
+#[cfg(test)]
+mod space_tests;
 mod space_walk;
 mod space_write;
 mod sync;

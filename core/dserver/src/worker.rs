@@ -164,7 +164,7 @@ impl Upkeep {
                 self.unreadable.insert(segment);
             }
             // Tried again at the next tick, or the space is closed.
-            Err(CompactFault::NoRoom | CompactFault::Failed) => {}
+            Err(CompactFault::NoRoom | CompactFault::Failed | CompactFault::Active) => {}
         }
     }
 

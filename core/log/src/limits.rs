@@ -57,5 +57,6 @@ pub const READ_QUEUE_MAX: usize = 4096;
 /// disk busy while the other is copying; more would only queue inside the kernel.
 pub const READER_THREADS: usize = 2;
 
-/// Free space is asked from the file system again after this much was appended.
+/// Free space is asked from the file system again after this much was appended, or after a quarter
+/// of the reserve if that is less.
 pub const SPACE_CHECK_BYTES: i64 = 8 << 20;

@@ -42,10 +42,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, active: Active) -> Self {
+        let until_space_check = check_after(shared.options.reserve_bytes);
         Self {
             shared,
             active,
-            until_space_check: SPACE_CHECK_BYTES,
+            until_space_check,
             buffer: Vec::new(),
         }
     }
@@ -253,7 +254,7 @@ impl Writer {
     }
 
     fn look_at_space(&mut self) {
-        self.until_space_check = SPACE_CHECK_BYTES;
+        self.until_space_check = check_after(self.shared.options.reserve_bytes);
         self.shared.look_at_space();
     }
 
@@ -276,6 +277,12 @@ impl Writer {
             done(Err(failure.clone()));
         }
     }
+}
+
+/// Bytes to append until free space is asked for again: what others may have taken of the disk
+/// meanwhile must fit into the reserve.
+fn check_after(reserve_bytes: u64) -> i64 {
+    i64::try_from(reserve_bytes / 4).unwrap_or(i64::MAX).min(SPACE_CHECK_BYTES)
 }
 
 /// The first of the queue, as many as make a batch.

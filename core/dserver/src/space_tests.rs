@@ -1,0 +1,497 @@
+//! A space against a model of it, through crashes, compaction and checkpoints.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
+use sdfs_types::{
+    BlockDescriptor, BlockIndex, BlockVersion, FileDescriptor, FileId, FileVersion, VolumeId,
+};
+
+use crate::block_table::position_of;
+use crate::locked::locked;
+use crate::space::{Space, SpaceFault, SpaceOptions};
+use crate::space_read::LoadFault;
+use crate::space_write::{BlockBody, StoreFault, Storing};
+
+const DIR: &str = "/space";
+const VOLUME: VolumeId = VolumeId(3);
+
+fn block(file: u32, index: u16, version: u16) -> BlockDescriptor {
+    BlockDescriptor {
+        file: FileDescriptor {
+            id: FileId(file),
+            version: FileVersion(1),
+        },
+        block: BlockIndex(index),
+        version: BlockVersion(version),
+    }
+}
+
+fn bytes_for(seed: u64, length: usize) -> Bytes {
+    Bytes::from(
+        (0..length)
+            .map(|i| (seed as usize * 131 + i * 7) as u8)
+            .collect::<Vec<u8>>(),
+    )
+}
+
+fn body(bytes: Bytes) -> BlockBody {
+    BlockBody::new(vec![bytes]).unwrap()
+}
+
+fn try_open(disk: &MemoryDisk) -> Result<Space, SpaceFault> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let options = SpaceOptions {
+        segment_bytes: 256 << 10,
+        reserve_bytes: 0,
+    };
+    Space::open(disk, Path::new(DIR), &options)
+}
+
+fn open(disk: &MemoryDisk) -> Space {
+    try_open(disk).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn store(space: &Space, at: BlockDescriptor, bytes: &Bytes) -> Result<(), StoreFault> {
+    runtime().block_on(async {
+        space
+            .store(VOLUME, at, &body(bytes.clone()))
+            .await?
+            .durable()
+            .await
+    })
+}
+
+fn free(space: &Space, blocks: &[BlockDescriptor]) -> Result<(), StoreFault> {
+    runtime().block_on(space.free(VOLUME, blocks))
+}
+
+fn load(space: &Space, at: BlockDescriptor) -> Result<Bytes, LoadFault> {
+    let loaded = runtime().block_on(space.load(VOLUME, at, (0, u32::MAX)));
+    loaded.map(|loaded| loaded.bytes)
+}
+
+#[test]
+fn last_block_of_last_version_is_kept() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    let at = block(u32::MAX, 65_535, 65_535);
+    store(&space, at, &bytes_for(1, 100)).unwrap();
+    drop(space);
+    assert_eq!(load(&open(&disk), at).unwrap(), bytes_for(1, 100));
+}
+
+#[test]
+fn descriptor_stands_for_one_content() {
+    let space = open(&MemoryDisk::new(1 << 30));
+    let at = block(1, 2, 3);
+    store(&space, at, &bytes_for(1, 5000)).unwrap();
+    store(&space, at, &bytes_for(1, 5000)).unwrap();
+    assert!(matches!(
+        store(&space, at, &bytes_for(2, 5000)),
+        Err(StoreFault::Exists)
+    ));
+    assert!(matches!(
+        store(&space, at, &bytes_for(1, 4999)),
+        Err(StoreFault::Exists)
+    ));
+    assert_eq!(space.log.stats().records, 1);
+    assert_eq!(load(&space, at).unwrap(), bytes_for(1, 5000));
+}
+
+#[test]
+fn second_writer_waits_for_the_first() {
+    let space = open(&MemoryDisk::new(1 << 30));
+    let (at, one) = (block(1, 2, 3), body(bytes_for(1, 5000)));
+    let first = space.begin_store(VOLUME, at, &one).unwrap();
+    let second = space.begin_store(VOLUME, at, &one).unwrap();
+    let other = space.begin_store(VOLUME, at, &body(bytes_for(2, 5000)));
+    assert!(matches!(first, Storing::Queued(_)));
+    assert!(matches!(other, Err(StoreFault::Exists)));
+    runtime().block_on(async {
+        second.durable().await.unwrap();
+        first.durable().await.unwrap();
+    });
+    assert_eq!(space.log.stats().records, 1);
+}
+
+#[test]
+fn ranges_are_read_with_their_sums() {
+    let space = open(&MemoryDisk::new(1 << 30));
+    let (at, bytes) = (block(1, 0, 1), bytes_for(9, 200_000));
+    store(&space, at, &bytes).unwrap();
+    let part = runtime()
+        .block_on(space.load(VOLUME, at, (70_000, 10)))
+        .unwrap();
+    assert_eq!((part.offset_bytes, part.block_bytes), (65_536, 200_000));
+    assert_eq!(part.bytes, bytes.slice(65_536..131_072));
+    assert_eq!(part.pieces, [sdfs_log::crc32c(&part.bytes)]);
+    let last = runtime()
+        .block_on(space.load(VOLUME, at, (199_999, 100)))
+        .unwrap();
+    assert_eq!(last.bytes, bytes.slice(196_608..));
+}
+
+fn flip(disk: &MemoryDisk, space: &Space, at: BlockDescriptor, byte: u32) {
+    let stored = space.look_up(VOLUME, &at).unwrap();
+    let path = Path::new(DIR)
+        .join("log")
+        .join(format!("{:010}.seg", stored.segment));
+    disk.flip_bit(&path, u64::from(stored.offset + byte) * 8 + 3)
+        .unwrap();
+}
+
+#[test]
+fn flipped_bit_is_found_by_a_read() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    for (n, byte) in [500, 70_000, 30, 50].into_iter().enumerate() {
+        let at = block(n as u32, 0, 1);
+        store(&space, at, &bytes_for(n as u64, 150_000)).unwrap();
+        flip(&disk, &space, at, byte);
+        assert_eq!(load(&space, at), Err(LoadFault::Damaged), "byte {byte}");
+        assert_eq!(load(&space, at), Err(LoadFault::Absent), "it was put aside");
+        assert_eq!(space.damaged(), [(VOLUME, at)]);
+        store(&space, at, &bytes_for(n as u64, 150_000)).unwrap();
+        assert_eq!(load(&space, at).unwrap(), bytes_for(n as u64, 150_000));
+        assert_eq!(space.damaged(), []);
+    }
+}
+
+#[test]
+fn flipped_bit_is_found_by_a_part_read() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    let at = block(1, 0, 1);
+    store(&space, at, &bytes_for(1, 300_000)).unwrap();
+    flip(&disk, &space, at, 140_000);
+    assert!(
+        runtime().block_on(space.load(VOLUME, at, (0, 10))).is_ok(),
+        "another piece is good"
+    );
+    let damaged = runtime().block_on(space.load(VOLUME, at, (131_100, 10)));
+    assert_eq!(damaged, Err(LoadFault::Damaged));
+}
+
+#[test]
+fn flipped_bits_are_found_by_scrub() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    for n in 0..20 {
+        store(&space, block(n, 0, 1), &bytes_for(u64::from(n), 3000)).unwrap();
+    }
+    assert_eq!(space.scrub(Duration::ZERO), []);
+    flip(&disk, &space, block(7, 0, 1), 200);
+    flip(&disk, &space, block(11, 0, 1), 90);
+    let expected = [(VOLUME, block(7, 0, 1)), (VOLUME, block(11, 0, 1))];
+    assert_eq!(space.scrub(Duration::ZERO), expected);
+    assert_eq!(space.scrub(Duration::ZERO), []);
+}
+
+#[test]
+fn compaction_keeps_what_is_live_and_frees_the_rest() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    for n in 0..200 {
+        store(&space, block(n, 0, 1), &bytes_for(u64::from(n), 10_000)).unwrap();
+    }
+    let most: Vec<_> = (0..200)
+        .filter(|n| n % 5 != 0)
+        .map(|n| block(n, 0, 1))
+        .collect();
+    free(&space, &most).unwrap();
+    let before = space.log.segments().len();
+    while let Some(segment) = space.compaction_due(&Default::default()) {
+        space.compact(segment).unwrap();
+        let gone = || space.log.segments().iter().all(|s| s.id != segment);
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !gone() {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    assert!(
+        space.log.segments().len() < before / 2,
+        "{before} {:?}",
+        space.log.segments()
+    );
+    let check = |space: &Space| {
+        for n in 0..200 {
+            let found = load(space, block(n, 0, 1));
+            match n % 5 {
+                0 => assert_eq!(found.unwrap(), bytes_for(u64::from(n), 10_000)),
+                _ => assert_eq!(found, Err(LoadFault::Absent)),
+            }
+        }
+    };
+    check(&space);
+    drop(space);
+    let space = open(&disk);
+    check(&space);
+    let live: u64 = space
+        .log
+        .segments()
+        .iter()
+        .map(|s| locked(&space.table).live_in(s.id.0))
+        .sum();
+    let blocks = 40 * crate::block_table::record_bytes(10_000);
+    assert_eq!(live, blocks);
+}
+
+#[test]
+fn checkpoint_spares_the_replay() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    for n in 0..100 {
+        store(&space, block(n, 0, 1), &bytes_for(u64::from(n), 5000)).unwrap();
+    }
+    space.checkpoint().unwrap();
+    free(&space, &[block(3, 0, 1)]).unwrap();
+    store(&space, block(500, 0, 1), &bytes_for(500, 5000)).unwrap();
+    drop(space);
+    let space = open(&disk);
+    assert_eq!(space.log.replay_report().records, 2);
+    assert_eq!(locked(&space.table).totals(), (100, 500_000));
+    assert_eq!(load(&space, block(3, 0, 1)), Err(LoadFault::Absent));
+    assert_eq!(load(&space, block(99, 0, 1)).unwrap(), bytes_for(99, 5000));
+    assert_eq!(
+        load(&space, block(500, 0, 1)).unwrap(),
+        bytes_for(500, 5000)
+    );
+}
+
+#[test]
+fn damaged_checkpoint_only_costs_a_replay() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    store(&space, block(1, 0, 1), &bytes_for(1, 5000)).unwrap();
+    space.checkpoint().unwrap();
+    drop(space);
+    disk.flip_bit(&Path::new(DIR).join("checkpoint"), 300)
+        .unwrap();
+    let space = open(&disk);
+    assert_eq!(space.log.replay_report().records, 1);
+    assert_eq!(load(&space, block(1, 0, 1)).unwrap(), bytes_for(1, 5000));
+}
+
+#[test]
+fn blocks_without_identity_are_refused() {
+    let disk = MemoryDisk::new(1 << 30);
+    store(&open(&disk), block(1, 0, 1), &bytes_for(1, 100)).unwrap();
+    disk.remove(&Path::new(DIR).join("space")).unwrap();
+    assert!(matches!(
+        try_open(&disk),
+        Err(SpaceFault::NoIdentity { .. })
+    ));
+}
+
+#[test]
+fn kept_volumes_are_remembered() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    assert!(!space.keeps(VOLUME));
+    space.keep(&[VOLUME]).unwrap();
+    drop(space);
+    let space = open(&disk.crash(CrashLoss::Everything));
+    assert!(space.keeps(VOLUME) && !space.keeps(VolumeId(4)));
+}
+
+#[test]
+fn failed_disk_refuses_for_good() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    disk.fail_change(disk.changes() + 1, Fault::Io);
+    let failed = store(&space, block(1, 0, 1), &bytes_for(1, 100));
+    assert!(matches!(failed, Err(StoreFault::Failed)));
+    assert!(!space.is_open());
+    let failed = store(&space, block(2, 0, 1), &bytes_for(2, 100));
+    assert!(matches!(failed, Err(StoreFault::Failed)));
+}
+
+#[test]
+fn listing_is_paged_in_order() {
+    let space = open(&MemoryDisk::new(1 << 30));
+    let table = &space.table;
+    for n in 0..3000_u32 {
+        let stored = crate::block_index::StoredBlock {
+            segment: 1,
+            offset: n * 64,
+            length_bytes: 1,
+            crc32c: n,
+        };
+        locked(table).set(VOLUME, block(n, 0, 1), stored);
+    }
+    let (page, more) = space.list(VOLUME, None, 2000);
+    assert!(more && page.len() == 2000);
+    let (rest, more) = space.list(VOLUME, page.last().map(|kept| kept.block), 2000);
+    assert!(!more && rest.len() == 1000);
+    assert!(page.iter().chain(&rest).is_sorted_by_key(|kept| kept.block));
+    assert_eq!(space.list(VolumeId(99), None, 10), (vec![], false));
+    assert_eq!(
+        position_of(&space.look_up(VOLUME, &block(5, 0, 1)).unwrap()).offset,
+        320
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Store(u32, usize),
+    Free(u32),
+    Compact,
+    Checkpoint,
+    Restart,
+    Crash(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => (0_u32..40, 0_usize..40_000).prop_map(|(file, length)| Step::Store(file, length)),
+        6 => (0_u32..40).prop_map(Step::Free),
+        3 => Just(Step::Compact),
+        1 => Just(Step::Checkpoint),
+        1 => Just(Step::Restart),
+        1 => any::<u64>().prop_map(Step::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 40, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn space_behaves_like_a_map(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut disk = MemoryDisk::new(1 << 30);
+        let mut space = open(&disk);
+        let mut model: BTreeMap<BlockDescriptor, Bytes> = BTreeMap::new();
+        for (n, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Store(file, length) => {
+                    let (at, bytes) = (block(file, 0, 1), bytes_for(n as u64, length));
+                    match model.get(&at) {
+                        Some(old) if *old != bytes => {
+                            prop_assert!(matches!(store(&space, at, &bytes), Err(StoreFault::Exists)));
+                        }
+                        _ => {
+                            store(&space, at, &bytes).unwrap();
+                            model.insert(at, bytes);
+                        }
+                    }
+                }
+                Step::Free(file) => {
+                    free(&space, &[block(file, 0, 1)]).unwrap();
+                    model.remove(&block(file, 0, 1));
+                }
+                Step::Compact => {
+                    let segments = space.log.segments();
+                    if segments.len() > 1 {
+                        space.compact(segments[n % (segments.len() - 1)].id).unwrap();
+                    }
+                }
+                Step::Checkpoint => space.checkpoint().unwrap(),
+                Step::Restart => {
+                    drop(space);
+                    space = open(&disk);
+                }
+                Step::Crash(seed) => {
+                    disk = disk.crash(CrashLoss::Some(seed));
+                    space = open(&disk);
+                }
+            }
+        }
+        let (blocks, bytes) = locked(&space.table).totals();
+        prop_assert_eq!(blocks as usize, model.len());
+        prop_assert_eq!(bytes, model.values().map(|bytes| bytes.len() as u64).sum::<u64>());
+        for (at, bytes) in &model {
+            prop_assert_eq!(load(&space, *at), Ok(bytes.clone()));
+        }
+        let live: u64 = {
+            let table = locked(&space.table);
+            space.log.segments().iter().map(|segment| table.live_in(segment.id.0)).sum()
+        };
+        let expected: u64 =
+            model.values().map(|b| crate::block_table::record_bytes(b.len() as u32)).sum();
+        prop_assert_eq!(live, expected);
+    }
+}
+
+/// Stores, frees, compacts and checkpoints until the disk fails; gives what was acknowledged and
+/// what was begun.
+fn work(space: &Space) -> (BTreeMap<u32, bool>, Option<u32>) {
+    let mut acknowledged = BTreeMap::new();
+    for n in 0..60 {
+        if store(space, block(n, 0, 1), &bytes_for(u64::from(n), 9000)).is_err() {
+            return (acknowledged, Some(n));
+        }
+        acknowledged.insert(n, true);
+        if n % 3 == 2 {
+            if free(space, &[block(n - 1, 0, 1)]).is_err() {
+                return (acknowledged, Some(n - 1));
+            }
+            acknowledged.insert(n - 1, false);
+        }
+        if n % 10 == 9 {
+            // What a failing disk makes of these shows in the next store.
+            space.checkpoint().unwrap_or(());
+            let first = space.log.segments()[0].id;
+            space.compact(first).unwrap_or(());
+        }
+    }
+    (acknowledged, None)
+}
+
+#[test]
+fn acknowledged_blocks_survive_every_crash() {
+    let disk = MemoryDisk::new(1 << 30);
+    work(&open(&disk));
+    let changes = disk.changes();
+    assert!(changes > 150, "{changes}");
+    for number in 0..changes {
+        let disk = MemoryDisk::new(1 << 30);
+        let fault = if number % 2 == 0 {
+            Fault::Crash
+        } else {
+            Fault::Torn
+        };
+        disk.fail_change(number, fault);
+        let (acknowledged, open_end) =
+            try_open(&disk).map_or_else(|_| Default::default(), |s| work(&s));
+        let loss = match number % 3 {
+            0 => CrashLoss::Everything,
+            1 => CrashLoss::Nothing,
+            _ => CrashLoss::Some(number),
+        };
+        let disk = disk.crash(loss);
+        let space = open(&disk);
+        for (n, is_there) in acknowledged
+            .into_iter()
+            .filter(|(n, _)| Some(*n) != open_end)
+        {
+            let found = load(&space, block(n, 0, 1));
+            let expected = if is_there {
+                Ok(bytes_for(u64::from(n), 9000))
+            } else {
+                Err(LoadFault::Absent)
+            };
+            assert!(
+                found == expected,
+                "block {n}, {fault:?} at {number}, {loss:?}: {:?}",
+                space.log.replay_report()
+            );
+        }
+        assert!(!space.has_lost_records, "{fault:?} at {number}, {loss:?}");
+    }
+}

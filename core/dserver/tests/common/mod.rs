@@ -1,0 +1,414 @@
+//! A cluster of data-servers in one process: calls go straight to the other's door, mservers only
+//! take reports.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use sdfs_dserver::{Dserver, DserverOptions, Peers};
+use sdfs_log::{Disk, MemoryDisk, crc32c};
+use sdfs_server_group::{
+    CallError, Caller, Deadline, Load, Payload, ReplyBody, Role, ServerId, UserName,
+};
+use sdfs_types::calls::blocks::{
+    BlockRange, BlockStored, Durability, ListVolume, PushVolumes, ReadBlock, SyncVolume,
+    VolumePage, VolumesKept, WriteBlock,
+};
+use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
+use sdfs_types::calls::{Call, CallKind};
+use sdfs_types::{
+    BlockDescriptor, BlockIndex, BlockVersion, Epoch, FileDescriptor, FileId, FileVersion, Grant,
+    GrantKey, MemberState, Refusal, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+};
+
+/// Longest a test waits for something that is to happen soon.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const MSERVER: ServerId = ServerId(100);
+pub(crate) const VOLUME: VolumeId = VolumeId(1);
+
+pub(crate) fn grants() -> GrantKey {
+    GrantKey::derive(b"a secret")
+}
+
+/// What passes between the servers.
+#[derive(Default)]
+pub(crate) struct Wires {
+    servers: Mutex<BTreeMap<ServerId, Dserver>>,
+    down: Mutex<BTreeSet<ServerId>>,
+    silent: Mutex<BTreeSet<ServerId>>,
+    pub(crate) troubles: Mutex<Vec<ReportTrouble>>,
+    pub(crate) syncs: Mutex<Vec<ReportSync>>,
+    loads: Mutex<BTreeMap<ServerId, Load>>,
+}
+
+struct Door {
+    me: ServerId,
+    wires: Arc<Wires>,
+}
+
+impl Peers for Door {
+    fn me(&self) -> ServerId {
+        self.me
+    }
+
+    fn call(
+        &self,
+        to: ServerId,
+        kind: u16,
+        sent: (Bytes, Payload),
+        deadline: Deadline,
+    ) -> BoxFuture<'static, Result<ReplyBody, CallError>> {
+        let (wires, me) = (Arc::clone(&self.wires), self.me);
+        Box::pin(async move {
+            let calling = wires.call(me, to, kind, sent, deadline);
+            let answer = tokio::time::timeout_at(deadline.instant(), calling).await;
+            answer.unwrap_or(Err(CallError::Deadline))
+        })
+    }
+
+    fn mservers(&self) -> Vec<ServerId> {
+        vec![MSERVER]
+    }
+
+    fn set_load(&self, load: Load) {
+        self.wires.loads.lock().unwrap().insert(self.me, load);
+    }
+}
+
+impl Wires {
+    async fn call(
+        &self,
+        from: ServerId,
+        to: ServerId,
+        kind: u16,
+        (head, payload): (Bytes, Payload),
+        deadline: Deadline,
+    ) -> Result<ReplyBody, CallError> {
+        if to == MSERVER {
+            return Ok(self.take_report(kind, &head));
+        }
+        if self.down.lock().unwrap().contains(&to) {
+            return Err(CallError::NotConnected);
+        }
+        if self.silent.lock().unwrap().contains(&to) {
+            std::future::pending::<()>().await;
+        }
+        let server = self.servers.lock().unwrap().get(&to).cloned();
+        let server = server.ok_or(CallError::NotConnected)?;
+        let caller = caller(Role::Dserver, Some(from));
+        let (head, payload) = server
+            .answer(&caller, kind, (&head, payload), deadline)
+            .await;
+        Ok(ReplyBody { head, payload })
+    }
+
+    fn take_report(&self, kind: u16, head: &[u8]) -> ReplyBody {
+        match CallKind::from_wire(kind) {
+            Some(CallKind::ReportTrouble) => {
+                self.troubles
+                    .lock()
+                    .unwrap()
+                    .push(wire::decode(head).unwrap());
+            }
+            Some(CallKind::ReportSync) => {
+                self.syncs.lock().unwrap().push(wire::decode(head).unwrap());
+            }
+            other => panic!("a mserver got {other:?}"),
+        }
+        ReplyBody {
+            head: wire::encode_answer(&Ok(())),
+            payload: Payload::new(),
+        }
+    }
+
+    pub(crate) fn load(&self, id: ServerId) -> Load {
+        self.loads.lock().unwrap()[&id]
+    }
+}
+
+pub(crate) fn caller(role: Role, server: Option<ServerId>) -> Caller {
+    let user = (role == Role::Client).then(|| UserName::from("somebody"));
+    Caller {
+        role,
+        server,
+        user,
+        address: ([127, 0, 0, 1], 1).into(),
+    }
+}
+
+/// The servers and their disks.
+pub(crate) struct Cluster {
+    pub(crate) wires: Arc<Wires>,
+    pub(crate) disks: BTreeMap<ServerId, MemoryDisk>,
+    spaces: usize,
+}
+
+impl Cluster {
+    /// Servers 1 to `servers`, with so many spaces each.
+    pub(crate) async fn start(servers: u16, spaces: usize) -> Self {
+        let mut cluster = Self {
+            wires: Arc::default(),
+            disks: BTreeMap::new(),
+            spaces,
+        };
+        for id in (1..=servers).map(ServerId) {
+            cluster.start_server(id, MemoryDisk::new(1 << 30)).await;
+        }
+        cluster
+    }
+
+    pub(crate) async fn start_server(&mut self, id: ServerId, disk: MemoryDisk) {
+        let wires = Arc::clone(&self.wires);
+        let space = |n: usize| PathBuf::from(format!("/space-{n}"));
+        let server = sdfs_dserver::start(DserverOptions {
+            peers: Arc::new(Door { me: id, wires }),
+            grants: grants(),
+            disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
+            spaces: (0..self.spaces).map(space).collect(),
+            segment_bytes: 1 << 20,
+            reserve_bytes: 1 << 20,
+        })
+        .await
+        .unwrap();
+        self.disks.insert(id, disk);
+        self.wires.servers.lock().unwrap().insert(id, server);
+    }
+
+    pub(crate) async fn stop_server(&self, id: ServerId) {
+        let server = self.wires.servers.lock().unwrap().remove(&id).unwrap();
+        server.stop().await;
+    }
+
+    pub(crate) fn server(&self, id: u16) -> Dserver {
+        self.wires.servers.lock().unwrap()[&ServerId(id)].clone()
+    }
+
+    pub(crate) fn set_down(&self, id: u16, is_down: bool) {
+        let mut down = self.wires.down.lock().unwrap();
+        if is_down {
+            down.insert(ServerId(id))
+        } else {
+            down.remove(&ServerId(id))
+        };
+    }
+
+    pub(crate) fn set_silent(&self, id: u16) {
+        self.wires.silent.lock().unwrap().insert(ServerId(id));
+    }
+
+    /// Sends a call as a server of that role would.
+    pub(crate) async fn ask_as<C: Call>(
+        &self,
+        from: Role,
+        to: u16,
+        call: &C,
+        payload: Bytes,
+    ) -> Result<(C::Reply, Payload), Refusal> {
+        let deadline = Deadline::after(PATIENCE);
+        self.ask_until(from, to, (call, payload), deadline).await
+    }
+
+    pub(crate) async fn ask_until<C: Call>(
+        &self,
+        from: Role,
+        to: u16,
+        (call, payload): (&C, Bytes),
+        deadline: Deadline,
+    ) -> Result<(C::Reply, Payload), Refusal> {
+        let (head, kind) = (wire::encode(call), C::KIND.to_wire());
+        let server = (from != Role::Client).then_some(MSERVER);
+        let sent = (&head[..], Payload::from(payload));
+        let door = self.server(to);
+        let (head, payload) = door
+            .answer(&caller(from, server), kind, sent, deadline)
+            .await;
+        wire::decode_answer(&head)
+            .unwrap()
+            .map(|reply| (reply, payload))
+    }
+
+    pub(crate) async fn ask<C: Call>(&self, to: u16, call: &C) -> Result<C::Reply, Refusal> {
+        self.ask_as(Role::Mserver, to, call, Bytes::new())
+            .await
+            .map(|(reply, _)| reply)
+    }
+
+    /// Pushes a volume to every server that runs.
+    pub(crate) async fn push(&self, map_version: u64, volume: &Volume) -> Vec<VolumesKept> {
+        let ids: Vec<ServerId> = self.wires.servers.lock().unwrap().keys().copied().collect();
+        let mut kept = Vec::new();
+        for id in ids {
+            kept.push(self.push_to(id.0, map_version, volume).await);
+        }
+        kept
+    }
+
+    pub(crate) async fn push_to(&self, id: u16, map_version: u64, volume: &Volume) -> VolumesKept {
+        let volumes = vec![volume.clone()];
+        self.ask(
+            id,
+            &PushVolumes {
+                map_version,
+                volumes,
+                copies_min: 2,
+            },
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Makes the volume everywhere and brings it in sync, as the root leader does.
+    pub(crate) async fn found(&self) -> Volume {
+        let states = [MemberState::Syncing; 3];
+        let kept = self
+            .push(1, &volume(1, &states, VolumeStatus::ReadOnly))
+            .await;
+        assert!(kept.iter().all(|kept| kept.lost.is_empty()));
+        let volume = volume(2, &[MemberState::InSync; 3], VolumeStatus::Writable);
+        let kept = self.push(2, &volume).await;
+        assert!(kept.iter().all(|kept| kept.lost.is_empty()));
+        volume
+    }
+
+    pub(crate) async fn write(
+        &self,
+        to: u16,
+        epoch: u32,
+        block: BlockDescriptor,
+        bytes: &Bytes,
+    ) -> Result<BlockStored, Refusal> {
+        let call = write_call(epoch, block, bytes);
+        let stored = self.ask_as(Role::Mserver, to, &call, bytes.clone()).await;
+        stored.map(|(stored, _)| stored)
+    }
+
+    pub(crate) async fn read(&self, from: u16, block: BlockDescriptor) -> Result<Bytes, Refusal> {
+        let call = read_call(block, None);
+        let (range, payload): (BlockRange, _) = self
+            .ask_as(Role::Mserver, from, &call, Bytes::new())
+            .await?;
+        let bytes = payload.to_bytes();
+        assert_eq!(range.crc32c, crc32c(&bytes));
+        Ok(bytes)
+    }
+
+    /// All blocks a server lists of the volume.
+    pub(crate) async fn list(&self, from: u16, epoch: u32) -> Vec<BlockDescriptor> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let call = ListVolume {
+                volume: VOLUME,
+                epoch: Epoch(epoch),
+                after,
+                limit: 10,
+            };
+            let page: VolumePage = self
+                .ask_as(Role::Dserver, from, &call, Bytes::new())
+                .await
+                .unwrap()
+                .0;
+            all.extend(page.blocks.iter().map(|kept| kept.block));
+            after = all.last().copied();
+            if !page.more {
+                return all;
+            }
+        }
+    }
+
+    pub(crate) async fn sync(&self, to: u16, volume: &Volume) {
+        let sources = volume.readable().collect();
+        self.ask(
+            to,
+            &SyncVolume {
+                volume: volume.clone(),
+                sources,
+            },
+        )
+        .await
+        .unwrap();
+    }
+
+    pub(crate) async fn synced(&self, epoch: u32) -> ReportSync {
+        let found = || {
+            let syncs = self.wires.syncs.lock().unwrap();
+            syncs
+                .iter()
+                .find(|sync| sync.epoch == Epoch(epoch))
+                .copied()
+        };
+        wait_for("the sync is reported", found).await
+    }
+}
+
+pub(crate) fn write_call(epoch: u32, block: BlockDescriptor, bytes: &Bytes) -> WriteBlock {
+    WriteBlock {
+        volume: VOLUME,
+        epoch: Epoch(epoch),
+        block,
+        crc32c: crc32c(bytes),
+        durability: Durability::Synced,
+        grant: None,
+    }
+}
+
+pub(crate) fn read_call(block: BlockDescriptor, grant: Option<Grant>) -> ReadBlock {
+    ReadBlock {
+        volume: VOLUME,
+        block,
+        offset_bytes: 0,
+        length_bytes: u32::MAX,
+        grant,
+    }
+}
+
+pub(crate) fn block(file: u32, index: u16) -> BlockDescriptor {
+    BlockDescriptor {
+        file: FileDescriptor {
+            id: FileId(file),
+            version: FileVersion(1),
+        },
+        block: BlockIndex(index),
+        version: BlockVersion(1),
+    }
+}
+
+pub(crate) fn bytes_for(seed: u32, length: usize) -> Bytes {
+    Bytes::from(
+        (0..length)
+            .map(|i| (seed as usize * 131 + i * 7) as u8)
+            .collect::<Vec<u8>>(),
+    )
+}
+
+/// The volume at an epoch; server `i + 1` is in state `states[i]`.
+pub(crate) fn volume(epoch: u32, states: &[MemberState], status: VolumeStatus) -> Volume {
+    let member = |(i, state): (usize, &MemberState)| VolumeMember {
+        server: ServerId(i as u16 + 1),
+        state: *state,
+    };
+    let members = states.iter().enumerate().map(member).collect();
+    Volume {
+        id: VOLUME,
+        epoch: Epoch(epoch),
+        members,
+        status,
+    }
+}
+
+pub(crate) async fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited in vain until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

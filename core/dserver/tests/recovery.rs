@@ -1,0 +1,318 @@
+//! Restarts, lost and failing disks, rot, and bringing members up to date.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{Cluster, VOLUME, block, bytes_for, volume, wait_for};
+use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
+use sdfs_server_group::ServerId;
+use sdfs_types::calls::blocks::FreeBlocks;
+use sdfs_types::calls::negotiation::Trouble;
+use sdfs_types::{MemberState, Refusal, VolumeStatus};
+
+use MemberState::{InSync, Out, Syncing};
+
+const THREE: ServerId = ServerId(3);
+
+#[actix::test]
+async fn restart_reads_everything_before_any_push() {
+    let mut cluster = Cluster::start(3, 1).await;
+    let current = cluster.found().await;
+    for n in 0..50 {
+        cluster
+            .write(1, 2, block(n, 0), &bytes_for(n, 5000))
+            .await
+            .unwrap();
+    }
+    let disk = cluster.disks[&THREE].crash(CrashLoss::Everything);
+    cluster.stop_server(THREE).await;
+    cluster.start_server(THREE, disk).await;
+    for n in 0..50 {
+        assert_eq!(cluster.read(3, block(n, 0)).await, Ok(bytes_for(n, 5000)));
+    }
+    let refused = cluster.write(3, 2, block(99, 0), &bytes_for(9, 10)).await;
+    assert_eq!(
+        refused,
+        Err(Refusal::NoSuchVolume { volume: VOLUME }),
+        "nobody told it yet"
+    );
+    assert_eq!(cluster.push_to(3, 2, &current).await.lost, []);
+    cluster
+        .write(3, 2, block(99, 0), &bytes_for(9, 10))
+        .await
+        .unwrap();
+}
+
+#[actix::test]
+async fn lost_disk_is_noticed() {
+    let mut cluster = Cluster::start(3, 1).await;
+    let current = cluster.found().await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 5000))
+        .await
+        .unwrap();
+    cluster.stop_server(THREE).await;
+    cluster.start_server(THREE, MemoryDisk::new(1 << 30)).await;
+    assert_eq!(cluster.push_to(3, 2, &current).await.lost, [VOLUME]);
+    let refused = cluster.write(1, 2, block(2, 0), &bytes_for(1, 5000)).await;
+    assert!(
+        refused.is_err(),
+        "no copy is stored where the others are lost"
+    );
+}
+
+#[actix::test]
+async fn returning_member_gets_what_it_missed() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    for n in 0..40 {
+        cluster
+            .write(1, 2, block(n, 0), &bytes_for(n, 3000))
+            .await
+            .unwrap();
+    }
+    cluster.set_down(3, true);
+    let degraded = volume(3, &[InSync, InSync, Out], VolumeStatus::Degraded);
+    cluster.push_to(1, 3, &degraded).await;
+    cluster.push_to(2, 3, &degraded).await;
+    for n in 40..70 {
+        cluster
+            .write(1, 3, block(n, 0), &bytes_for(n, 100_000))
+            .await
+            .unwrap();
+    }
+    let freed: Vec<_> = (0..10).map(|n| block(n, 0)).collect();
+    for id in 1..=2 {
+        cluster
+            .ask(
+                id,
+                &FreeBlocks {
+                    volume: VOLUME,
+                    blocks: freed.clone(),
+                },
+            )
+            .await
+            .unwrap();
+    }
+    cluster.set_down(3, false);
+    let syncing = volume(4, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(4, &syncing).await;
+    // Writes go to the syncing member from now on.
+    cluster
+        .write(2, 4, block(200, 0), &bytes_for(200, 10))
+        .await
+        .unwrap();
+    cluster.sync(3, &syncing).await;
+    let report = cluster.synced(4).await;
+    assert_eq!(
+        (report.member, report.copied, report.present),
+        (THREE, 30, 31)
+    );
+    assert_eq!(report.copied_bytes, 30 * 100_000);
+    assert_eq!(cluster.list(3, 4).await, cluster.list(1, 4).await);
+    for n in (10..70).chain([200]) {
+        assert_eq!(
+            cluster.read(3, block(n, 0)).await,
+            cluster.read(1, block(n, 0)).await
+        );
+    }
+    assert_eq!(
+        cluster.read(3, block(0, 0)).await,
+        Err(Refusal::NoSuchBlock)
+    );
+}
+
+#[actix::test]
+async fn sync_replaces_rotten_copies() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    for n in 0..10 {
+        cluster
+            .write(1, 2, block(n, 0), &bytes_for(n, 3000))
+            .await
+            .unwrap();
+    }
+    rot(&cluster.disks[&THREE], 0);
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &syncing).await;
+    cluster.sync(3, &syncing).await;
+    let report = cluster.synced(3).await;
+    assert_eq!((report.copied, report.present), (1, 9));
+    for n in 0..10 {
+        assert_eq!(cluster.read(3, block(n, 0)).await, Ok(bytes_for(n, 3000)));
+    }
+}
+
+#[actix::test]
+async fn sync_asked_for_again_is_reported_again() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 3000))
+        .await
+        .unwrap();
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &syncing).await;
+    cluster.sync(3, &syncing).await;
+    cluster.synced(3).await;
+    cluster.wires.syncs.lock().unwrap().clear();
+    // The actor may not have noticed the end of the first yet; the leader asks until it hears.
+    wait_for("it is reported again", || Some(())).await;
+    let again = async {
+        loop {
+            cluster.sync(3, &syncing).await;
+            if !cluster.wires.syncs.lock().unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, again).await.unwrap();
+}
+
+#[actix::test]
+async fn source_that_is_down_is_done_without() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 3000))
+        .await
+        .unwrap();
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &syncing).await;
+    cluster.set_down(1, true);
+    cluster.sync(3, &syncing).await;
+    assert_eq!(cluster.synced(3).await.present, 1);
+}
+
+/// Flips a bit in the data of the first record of a space's log.
+fn rot(disk: &MemoryDisk, space: usize) {
+    let log = PathBuf::from(format!("/space-{space}/log"));
+    let mut names = disk.list(&log).unwrap();
+    names.sort();
+    disk.flip_bit(&log.join(&names[0]), (4096 + 500) * 8)
+        .unwrap();
+}
+
+#[actix::test]
+async fn rotten_block_is_repaired_from_another_member() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let at = block(1, 0);
+    cluster.write(1, 2, at, &bytes_for(1, 3000)).await.unwrap();
+    rot(&cluster.disks[&THREE], 0);
+    assert_eq!(cluster.read(3, at).await, Err(Refusal::Corrupt));
+    let deadline = tokio::time::Instant::now() + common::PATIENCE;
+    while cluster.read(3, at).await != Ok(bytes_for(1, 3000)) {
+        assert!(tokio::time::Instant::now() < deadline, "it is not repaired");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[actix::test]
+async fn failed_space_is_closed_and_reported() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 3000))
+        .await
+        .unwrap();
+    let disk = &cluster.disks[&THREE];
+    disk.fail_change(disk.changes() + 1, Fault::Io);
+    let refused = cluster.write(1, 2, block(2, 0), &bytes_for(2, 3000)).await;
+    assert!(matches!(
+        refused,
+        Err(Refusal::CopyFailed { server: THREE, .. })
+    ));
+    let report = wait_for("it is reported", || {
+        let troubles = cluster.wires.troubles.lock().unwrap();
+        troubles
+            .iter()
+            .find(|report| report.trouble == Trouble::DiskFailed)
+            .copied()
+    });
+    assert_eq!(report.await.member, THREE);
+    assert!(cluster.server(3).spaces()[0].failed.is_some());
+    let again = cluster.write(3, 2, block(3, 0), &bytes_for(2, 3000)).await;
+    assert_eq!(again, Err(Refusal::DiskFailed { server: THREE }));
+}
+
+#[actix::test]
+async fn other_space_goes_on_after_one_failed() {
+    let mut cluster = Cluster::start(1, 2).await;
+    let one = volume(1, &[Syncing], VolumeStatus::ReadOnly);
+    cluster.push(1, &one).await;
+    let one = volume(2, &[InSync], VolumeStatus::Writable);
+    cluster.push(2, &one).await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 3000))
+        .await
+        .unwrap();
+    let kept: Vec<usize> = cluster
+        .server(1)
+        .spaces()
+        .iter()
+        .map(|s| s.volumes.len())
+        .collect();
+    assert_eq!(kept.iter().sum::<usize>(), 1, "a volume lives on one space");
+    let damaged = kept.iter().position(|n| *n == 1).unwrap();
+    // The space's own file is damaged: it cannot be opened at the next start.
+    let disk = cluster.disks[&ServerId(1)].clone();
+    cluster.stop_server(ServerId(1)).await;
+    let file = format!("/space-{damaged}/space");
+    disk.flip_bit(Path::new(&file), 100).unwrap();
+    cluster.start_server(ServerId(1), disk).await;
+    assert_eq!(cluster.push_to(1, 2, &one).await.lost, [VOLUME]);
+    // Made anew as a copy to be brought up to date, it finds its place on the other space.
+    let syncing = volume(3, &[Syncing], VolumeStatus::ReadOnly);
+    assert_eq!(cluster.push_to(1, 3, &syncing).await.lost, []);
+    let spaces = cluster.server(1).spaces();
+    assert!(spaces.iter().any(|space| space.failed.is_some()));
+    assert!(spaces.iter().any(|space| space.volumes == [VOLUME]));
+}
+
+#[actix::test]
+async fn full_disk_refuses_and_is_reported() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let disk = &cluster.disks[&THREE];
+    disk.set_capacity(6 << 20);
+    let mut refused = None;
+    for n in 0..40 {
+        if let Err(refusal) = cluster
+            .write(1, 2, block(n, 0), &bytes_for(n, 300_000))
+            .await
+        {
+            refused = Some(refusal);
+            break;
+        }
+    }
+    assert!(
+        matches!(refused, Some(Refusal::CopyFailed { server: THREE, .. })),
+        "{refused:?}"
+    );
+    wait_for("it is reported", || {
+        let troubles = cluster.wires.troubles.lock().unwrap();
+        troubles
+            .iter()
+            .find(|report| report.trouble == Trouble::Full)
+            .copied()
+    })
+    .await;
+    assert!(
+        cluster.server(3).spaces()[0].failed.is_none(),
+        "a full disk is not a failed one"
+    );
+    // What is there can still be read and freed.
+    assert_eq!(
+        cluster.read(3, block(0, 0)).await,
+        Ok(bytes_for(0, 300_000))
+    );
+    let free = FreeBlocks {
+        volume: VOLUME,
+        blocks: vec![block(0, 0)],
+    };
+    cluster.ask(3, &free).await.unwrap();
+}
