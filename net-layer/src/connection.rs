@@ -14,7 +14,7 @@ use crate::lane::Lane;
 use crate::lazy_timer::LazyTimer;
 use crate::limits::{PACKET_MS_MAX, QUEUE_BYTES_MAX, WRITE_MS_MAX};
 use crate::out_queue::{OutQueue, Pressure};
-use crate::packet::{Flags, Packet, PacketLimits};
+use crate::packet::{Flags, Packet, PacketKind, PacketLimits};
 use crate::receiver::PacketReceiver;
 use crate::transport::Stream;
 use crate::writer;
@@ -171,9 +171,10 @@ impl PacketSender {
         self.queue.has_room()
     }
 
-    /// Takes back what is queued in bulk for a request and not written yet.
-    pub fn withdraw(&self, request_id: u64) {
-        self.queue.withdraw(request_id);
+    /// Takes back what is queued in bulk for a request (or a reply) and not written yet. The other
+    /// end must be told when a part of it may be.
+    pub fn withdraw(&self, kind: PacketKind, request_id: u64) {
+        self.queue.withdraw(kind, request_id);
     }
 
     /// Bytes queued or being written.

@@ -12,7 +12,9 @@ use crate::packet::{Flags, Header, PacketKind, crc32c};
 /// no more.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    request_id: u64,
+    /// The kind and request id of the first packet: ids of requests and of replies are chosen by
+    /// different ends and may be equal.
+    call: (PacketKind, u64),
     /// Header and head of the first packet, until written.
     front: Option<Bytes>,
     pieces: VecDeque<Bytes>,
@@ -32,7 +34,7 @@ impl Lane {
     /// One packet with its payload.
     pub(crate) fn whole(header: &[u8; HEADER_BYTES], parts: &PacketParts<'_>) -> Self {
         Self {
-            request_id: parts.request_id,
+            call: (parts.kind, parts.request_id),
             front: Some(front(header, parts)),
             pieces: parts.payload.iter().cloned().collect(),
             left: parts.payload_bytes(),
@@ -48,7 +50,7 @@ impl Lane {
         chunk_flags: Flags,
     ) -> Self {
         Self {
-            request_id: parts.request_id,
+            call: (parts.kind, parts.request_id),
             front: Some(front(header, parts)),
             left: pieces.iter().map(Bytes::len).sum(),
             pieces: pieces.into(),
@@ -56,8 +58,8 @@ impl Lane {
         }
     }
 
-    pub(crate) fn request_id(&self) -> u64 {
-        self.request_id
+    pub(crate) fn is_of(&self, kind: PacketKind, request_id: u64) -> bool {
+        self.call == (kind, request_id)
     }
 
     /// Bytes still to be written, headers of chunks included.
@@ -110,7 +112,7 @@ impl Lane {
             } else {
                 flags
             },
-            request_id: self.request_id,
+            request_id: self.call.1,
             head_bytes: 0,
             payload_bytes: u32::try_from(chunk_bytes).expect("a chunk is far below 4 GiB"),
             head_crc32c: crc32c(&[]),

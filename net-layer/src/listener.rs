@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::counters::Counters;
 use crate::limits::{ACCEPT_PAUSE_MS, UNPROVEN_MAX};
@@ -30,7 +30,7 @@ pub struct UnprovenPlace {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Stops listening; what was handed on lives on.
+/// Stops listening; what was handed on lives on. Answered when the address is free again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StopListening;
@@ -40,6 +40,8 @@ pub struct Listener {
     acceptor: Option<Box<dyn Acceptor>>,
     to: Recipient<Accepted>,
     counters: Arc<Counters>,
+    /// Ends when the acceptor is dropped.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Listener {
@@ -54,6 +56,7 @@ impl Listener {
             acceptor: Some(acceptor),
             to,
             counters,
+            ended: None,
         })
     }
 }
@@ -65,7 +68,13 @@ impl Actor for Listener {
         let Some(acceptor) = self.acceptor.take() else {
             return;
         };
-        let accepting = accept_all(acceptor, self.to.clone(), Arc::clone(&self.counters));
+        let (running, ended) = oneshot::channel();
+        self.ended = Some(ended);
+        let (to, counters) = (self.to.clone(), Arc::clone(&self.counters));
+        let accepting = async move {
+            accept_all(acceptor, to, counters).await;
+            drop(running);
+        };
         context.spawn(
             accepting
                 .into_actor(self)
@@ -75,10 +84,17 @@ impl Actor for Listener {
 }
 
 impl Handler<StopListening> for Listener {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: StopListening, context: &mut Self::Context) {
+    fn handle(&mut self, _: StopListening, context: &mut Self::Context) -> Self::Result {
         context.stop();
+        let ended = self.ended.take();
+        Box::pin(async move {
+            if let Some(ended) = ended {
+                // Nothing is ever sent: the end of the sender is the word.
+                ended.await.unwrap_or_default();
+            }
+        })
     }
 }
 

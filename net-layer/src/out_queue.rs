@@ -19,7 +19,7 @@ use crate::lane::Lane;
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_SLICES_MAX, FLAT_BYTES_KEPT, INLINE_BYTES_MAX, QUEUE_BYTES_HARD_MAX,
 };
-use crate::packet::PacketLimits;
+use crate::packet::{PacketKind, PacketLimits};
 
 /// How sending treats a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,16 +180,14 @@ impl OutQueue {
         }
     }
 
-    /// Takes back the bulk of a request that is not written yet.
-    pub(crate) fn withdraw(&self, request_id: u64) {
+    /// Takes back the bulk of a request or reply that is not written yet.
+    pub(crate) fn withdraw(&self, kind: PacketKind, request_id: u64) {
         let mut inner = self.lock();
-        let Some(place) = inner
+        let place = inner
             .lanes
             .iter()
-            .position(|lane| lane.request_id() == request_id)
-        else {
-            return;
-        };
+            .position(|lane| lane.is_of(kind, request_id));
+        let Some(place) = place else { return };
         if let Some(lane) = inner.lanes.remove(place) {
             inner.packets -= lane.packets();
             self.queued_bytes.fetch_sub(lane.bytes(), Ordering::Relaxed);

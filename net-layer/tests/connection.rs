@@ -233,7 +233,8 @@ async fn withdrawn_transfer_is_not_sent() {
             .try_send(bulk(id, Bytes::from(vec![1; 100_000])))
             .unwrap();
     }
-    sender.withdraw(2);
+    sender.withdraw(PacketKind::Reply, 1);
+    sender.withdraw(PacketKind::Chunk, 2);
     for id in [0, 1, 3] {
         assert_eq!(receiver.next().await.unwrap().request_id, id);
     }

@@ -13,7 +13,7 @@ use crate::config::ServerConfig;
 use crate::ids::ServerId;
 use crate::limits::EVENTS_KEPT;
 use crate::link::Link;
-use crate::mesh::{GroupEvent, PeerState};
+use crate::observed::{GroupEvent, PeerState};
 
 /// Hashes a server's number by itself: the same at every run, and there are few.
 #[derive(Debug, Default, Clone, Copy)]

@@ -11,6 +11,7 @@ use sdfs_net_layer::{CloseReason, Packet, PacketKind, PacketLimits, PacketReceiv
 use tokio::time::Instant;
 
 use crate::caller::UserName;
+use crate::clock;
 use crate::errors::RefusalReason;
 use crate::hello::{
     Credential, Hello, Proof, Side, TicketBody, TicketGrant, Transcript, fresh, ticket_key,
@@ -18,7 +19,6 @@ use crate::hello::{
 use crate::ids::{Role, ServerId};
 use crate::key::{ClusterSecret, KeyBytes, UserKey, UserKeys};
 use crate::limits::{TICKET_MS, USER_BYTES_MAX};
-use crate::wall_clock;
 
 /// Why a handshake failed.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl Acceptance<'_> {
                 (&theirs.nonce, &mine.nonce),
                 &TicketBody {
                     user: user.clone(),
-                    expires_ms: wall_clock::now_ms() + TICKET_MS,
+                    expires_ms: clock::now_ms() + TICKET_MS,
                     salt: fresh().map_err(HandshakeFault::Randomness)?,
                 },
             )),
@@ -233,7 +233,7 @@ impl Acceptance<'_> {
             Credential::Ticket(body) => {
                 let ticket: TicketBody =
                     postcard::from_bytes(body).map_err(|_| RefusalReason::Malformed)?;
-                if ticket.expires_ms <= wall_clock::now_ms() {
+                if ticket.expires_ms <= clock::now_ms() {
                     return Err(RefusalReason::TicketExpired.into());
                 }
                 let user = Some(UserName(Arc::from(ticket.user)));

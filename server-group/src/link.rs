@@ -2,33 +2,28 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
-use sdfs_net_layer::{
-    CloseReason, Flags, PacketKind, PacketParts, PacketReceiver, PacketSender, SendFault,
-};
+use sdfs_net_layer::{CloseReason, PacketReceiver, PacketSender, SendFault};
 use tokio::time::Instant;
 
 use crate::caller::Caller;
-use crate::cancelled::Cancelled;
 use crate::deadline::Deadline;
 use crate::errors::{CallError, LostReason};
 use crate::keep_alive::KeepAlive;
-use crate::limits::{PAYLOAD_BYTES_MAX, WHOLE_PAYLOAD_BYTES_MAX};
+use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::link_keeper;
 use crate::link_reader::LinkReader;
-use crate::mesh::Load;
+use crate::link_state::LinkState;
+use crate::observed::Load;
 use crate::payload::Payload;
-use crate::pending::{CallId, Pending};
+use crate::pending::CallId;
 use crate::rtt::Rtt;
 use crate::service::Service;
 use crate::shared::{Shared, note};
-use crate::wire::RequestPrefix;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,31 +49,6 @@ impl Drop for Handle {
     }
 }
 
-/// What the callers and the tasks of one connection share.
-#[derive(Debug)]
-pub(crate) struct LinkState {
-    pub(crate) sender: PacketSender,
-    pub(crate) pending: Pending,
-    pub(crate) remote: Caller,
-    pub(crate) shared: Arc<Shared>,
-    /// Calls of the other end being served.
-    pub(crate) served: AtomicUsize,
-    pub(crate) cancelled: Cancelled,
-    /// The other end said that it closes in order.
-    pub(crate) has_goodbye: AtomicBool,
-    opened: Instant,
-    /// When the other end was last heard, in microseconds since `opened`.
-    heard_us: AtomicU64,
-    /// Two records between the reading task and whoever observes; a leaf.
-    vitals: Mutex<Vitals>,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Vitals {
-    rtt: Option<Rtt>,
-    load: Option<Load>,
-}
-
 /// What a link is made of.
 pub(crate) struct LinkParts {
     pub(crate) sender: PacketSender,
@@ -100,18 +70,7 @@ impl Link {
     /// Starts the tasks of a proven connection on the current runtime. Without `keep`, somebody
     /// else pings and judges the silence.
     pub(crate) fn start(parts: LinkParts, keep: Option<KeepTimes>) -> Self {
-        let state = Arc::new(LinkState {
-            sender: parts.sender,
-            pending: Pending::default(),
-            remote: parts.remote,
-            shared: parts.shared,
-            served: AtomicUsize::new(0),
-            cancelled: Cancelled::default(),
-            has_goodbye: AtomicBool::new(false),
-            opened: Instant::now(),
-            heard_us: AtomicU64::new(0),
-            vitals: Mutex::default(),
-        });
+        let state = Arc::new(LinkState::new(parts.sender, parts.remote, parts.shared));
         let reader = LinkReader::new(Arc::clone(&state), parts.receiver, parts.service);
         tokio::spawn(reader.run());
         tokio::spawn(link_keeper::watch_deadlines(Arc::clone(&state)));
@@ -143,6 +102,9 @@ impl Link {
         let state = &self.0.0;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(CallError::TooLarge);
+        }
+        if deadline.is_over() {
+            return Err(CallError::Deadline);
         }
         let id = state.pending.begin(deadline.instant())?;
         let mut waiting = Waiting {
@@ -254,124 +216,6 @@ impl Link {
     }
 }
 
-impl LinkState {
-    fn send_request(
-        &self,
-        id: CallId,
-        kind: u16,
-        head: &[u8],
-        payload: &Payload,
-        deadline: Deadline,
-    ) -> Result<(), SendFault> {
-        let prefix = RequestPrefix {
-            kind,
-            remaining_ms: deadline.remaining_ms(),
-            payload_bytes: u32::try_from(payload.len()).map_err(|_| SendFault::TooLarge)?,
-        }
-        .to_wire();
-        let mut parts = PacketParts {
-            kind: PacketKind::Request,
-            flags: Flags::NONE,
-            request_id: id.0,
-            prefix: &prefix,
-            head,
-            payload: payload.pieces(),
-        };
-        if payload.len() <= WHOLE_PAYLOAD_BYTES_MAX {
-            return self.sender.try_send_parts(&parts);
-        }
-        parts.flags = Flags::MORE;
-        parts.payload = &[];
-        self.sender
-            .try_send_chunked(&parts, payload.pieces().to_vec(), Flags::NONE)
-    }
-
-    /// Sends a packet without payload that must not wait.
-    pub(crate) fn send_control(&self, kind: PacketKind, request_id: u64, head: &[u8]) {
-        let parts = PacketParts {
-            kind,
-            flags: Flags::NONE,
-            request_id,
-            prefix: &[],
-            head,
-            payload: &[],
-        };
-        // Refused only when the connection has ended, which its reader tells everybody.
-        self.sender.force_send_parts(&parts).unwrap_or_else(|_| ());
-    }
-
-    /// Asks for a sign of life. The request id is the moment, so the pong needs no memory here.
-    pub(crate) fn ping(&self) {
-        let sent_us = self.since_opened(Instant::now());
-        self.send_control(PacketKind::Ping, sent_us, &[]);
-    }
-
-    /// Takes a pong for the ping sent at `sent_us`.
-    pub(crate) fn note_pong(&self, sent_us: u64, load: Option<Load>) {
-        let now_us = self.since_opened(Instant::now());
-        let Some(round_us) = now_us.checked_sub(sent_us) else {
-            return;
-        };
-        let measured = Duration::from_micros(round_us);
-        let mut vitals = self.lock_vitals();
-        vitals.rtt = Some(
-            vitals
-                .rtt
-                .map_or(Rtt::first(measured), |rtt| rtt.then(measured)),
-        );
-        vitals.load = load.or(vitals.load);
-    }
-
-    pub(crate) fn note_heard(&self, now: Instant) {
-        self.heard_us
-            .store(self.since_opened(now), Ordering::Relaxed);
-    }
-
-    pub(crate) fn heard(&self) -> Instant {
-        self.opened + Duration::from_micros(self.heard_us.load(Ordering::Relaxed))
-    }
-
-    fn since_opened(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.opened);
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-    }
-
-    fn lock_vitals(&self) -> MutexGuard<'_, Vitals> {
-        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn vitals(&self) -> Vitals {
-        *self.lock_vitals()
-    }
-
-    /// Closes, saying goodbye unless the other end is at fault, and ends the calls in flight.
-    pub(crate) fn close(&self, reason: CloseReason) {
-        if matches!(reason, CloseReason::Ours) && !self.sender.is_closed() {
-            self.send_control(PacketKind::Goodbye, 0, &[]);
-        }
-        self.sender.close(reason);
-        self.end_calls();
-    }
-
-    /// Ends the calls in flight: their answers cannot come any more.
-    pub(crate) fn end_calls(&self) {
-        self.pending.end(CallError::Lost { maybe_done: true });
-    }
-
-    fn lost_reason(&self, reason: CloseReason) -> LostReason {
-        match reason {
-            _ if self.has_goodbye.load(Ordering::Relaxed) => LostReason::Goodbye,
-            CloseReason::Silent => LostReason::Silent,
-            CloseReason::Replaced => LostReason::Replaced,
-            CloseReason::BadPacket(_) | CloseReason::Unexpected | CloseReason::PacketTooSlow => {
-                LostReason::BadPacket
-            }
-            CloseReason::WriteStalled | CloseReason::Overflow => LostReason::SlowReader,
-            _ => LostReason::Closed,
-        }
-    }
-}
-
 /// The wait for one answer; dropped early, the other end is told.
 struct Waiting<'a> {
     state: &'a LinkState,
@@ -399,25 +243,4 @@ impl Drop for Waiting<'_> {
         note(&self.state.shared.calls.cancelled);
         self.state.cancel(self.id);
     }
-}
-
-impl LinkState {
-    /// Tells the other end that nobody waits for this call any more.
-    pub(crate) fn cancel(&self, id: CallId) {
-        self.sender.withdraw(id.0);
-        self.send_control(PacketKind::Cancel, id.0, &[]);
-    }
-}
-
-/// Ready once, at the next poll after this one: lets other tasks of the thread run.
-pub(crate) async fn take_turn() {
-    let mut is_next = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut is_next, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -9,7 +9,7 @@ use sdfs_net_layer::CloseReason;
 use tokio::time::{Instant, timeout_at};
 
 use crate::keep_alive::{Health, KeepAlive};
-use crate::link::LinkState;
+use crate::link_state::LinkState;
 use crate::pending::{CallId, Pending};
 use crate::shared::note;
 

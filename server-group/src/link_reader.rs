@@ -1,8 +1,11 @@
 //! The task that reads one link: answers go to their calls and requests to the service without
 //! another hop.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sdfs_net_layer::{CloseReason, Flags, Packet, PacketKind, PacketReceiver};
@@ -13,7 +16,8 @@ use crate::deadline::Deadline;
 use crate::errors::CallError;
 use crate::ids::Role;
 use crate::limits::{PACKETS_PER_TURN, SERVED_MAX};
-use crate::link::{LinkState, ReplyBody, take_turn};
+use crate::link::ReplyBody;
+use crate::link_state::LinkState;
 use crate::load_wire;
 use crate::payload::Payload;
 use crate::pending::CallId;
@@ -139,8 +143,7 @@ impl LinkReader {
         let Some(prefix) = RequestPrefix::take(&mut head) else {
             return Err(self.broken());
         };
-        let deadline =
-            Deadline::at(now + std::time::Duration::from_millis(prefix.remaining_ms.into()));
+        let deadline = Deadline::at(now + Duration::from_millis(prefix.remaining_ms.into()));
         let kind = prefix.kind;
         if let Some(refusal) = self.refusal(kind) {
             self.state.refuse(id, refusal);
@@ -263,4 +266,17 @@ impl LinkReader {
             note(&self.state.shared.calls.late_answers);
         }
     }
+}
+
+/// Ready once, at the next poll after this one: lets other tasks of the thread run.
+async fn take_turn() {
+    let mut is_next = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut is_next, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

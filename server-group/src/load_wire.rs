@@ -2,7 +2,7 @@
 
 use bytes::Buf;
 
-use crate::mesh::Load;
+use crate::observed::Load;
 
 const BYTES: usize = 28;
 

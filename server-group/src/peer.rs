@@ -14,7 +14,8 @@ use crate::errors::{LostReason, RefusalReason};
 use crate::handshake::{self, Connection, HandshakeFault};
 use crate::hello::{Hello, Proof, fresh};
 use crate::link::{Link, LinkParts};
-use crate::mesh::{GroupEvent, Mesh};
+use crate::mesh::Mesh;
+use crate::observed::GroupEvent;
 use crate::peer_life::{Attempt, Effect, Epoch, Event, LifeRules, PeerLife};
 
 /// One peer.

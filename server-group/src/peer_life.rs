@@ -12,7 +12,7 @@ use crate::errors::{LostReason, RefusalReason};
 use crate::ids::ServerId;
 use crate::keep_alive::{Health, KeepAlive};
 use crate::limits::{REDIAL_MAX, REDIAL_MIN};
-use crate::mesh::PeerState;
+use crate::observed::PeerState;
 
 /// What a life is lived by.
 #[derive(Debug, Clone, Copy)]

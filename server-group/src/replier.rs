@@ -8,7 +8,8 @@ use sdfs_net_layer::{Flags, PacketKind, PacketParts, SendFault};
 
 use crate::errors::CallError;
 use crate::limits::{PAYLOAD_BYTES_MAX, WHOLE_PAYLOAD_BYTES_MAX};
-use crate::link::{LinkState, ReplyBody};
+use crate::link::ReplyBody;
+use crate::link_state::LinkState;
 use crate::payload::Payload;
 use crate::pending::{CallId, Pending};
 use crate::shared::note;

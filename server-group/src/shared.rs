@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sdfs_net_layer::{Buffers, Counters};
 
 use crate::errors::RefusalReason;
-use crate::mesh::Load;
+use crate::observed::Load;
 
 /// Counts of the calls and handshakes of one end, since it started.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use kit::*;
 use sdfs_net_layer::{Flags, Packet, PacketKind, TcpTransport};
 use sdfs_server_group::{
     ClientCredentials, ConnectError, Payload, RefusalReason, Role, ServerId, UserKey, UserName,
-    connect_client, wall_clock,
+    clock, connect_client,
 };
 use tokio::time::Instant;
 
@@ -263,8 +263,8 @@ fn only_true_tickets_open() {
             postcard::to_stdvec(&body).unwrap()
         };
         let key = |body: &[u8]| mac(&key_of(SECRET), &[b"sdfs ticket", body]);
-        let good = body(wall_clock::now_ms() + 60_000);
-        let over = body(wall_clock::now_ms() - 1);
+        let good = body(clock::now_ms() + 60_000);
+        let over = body(clock::now_ms() - 1);
         let ticket = |body: &Vec<u8>| Hello::of_client(Credential::Ticket(body.clone()));
         assert!(shake(&plan, ticket(&good), key(&good)).await.is_ok());
         let forged = shake(&plan, ticket(&good), key_of("guessed")).await;

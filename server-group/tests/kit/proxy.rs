@@ -90,7 +90,11 @@ async fn pass_one_way(
     };
     let writing = async {
         while let Some((due, bytes)) = queued.recv().await {
-            sleep_until(due).await;
+            // The runtime's timers are as coarse as a millisecond.
+            sleep_until(due - Duration::from_millis(1).min(due - Instant::now())).await;
+            while Instant::now() < due {
+                tokio::task::yield_now().await;
+            }
             while control.is_frozen[way].load(Ordering::Relaxed) {
                 sleep(Duration::from_millis(5)).await;
             }
