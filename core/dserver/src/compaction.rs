@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sdfs_log::{AppendRefused, LogFailure, Position, Record, SegmentId};
+use sdfs_log::{AppendRefused, LogFailure, Position, Record, SegmentId, SegmentStatus};
 use sdfs_types::{BlockDescriptor, VolumeId};
 
 use crate::block_record::{Head, decode, encode_freed};
@@ -42,10 +42,18 @@ impl Space {
     pub(crate) fn compaction_due(&self, except: &BTreeSet<SegmentId>) -> Option<SegmentId> {
         let mut segments = self.log.segments();
         segments.retain(|segment| !except.contains(&segment.id));
+        self.pick_of(&segments)?;
+        // A record counts as live when it is durable, so a segment that is still being written
+        // out looks empty: look again when all that was placed in these segments is.
+        self.wait_durable().ok()?;
+        self.pick_of(&segments)
+    }
+
+    fn pick_of(&self, segments: &[SegmentStatus]) -> Option<SegmentId> {
         let stats = self.log.stats();
         let is_tight = stats.free_bytes < stats.total_bytes / 10;
         let table = locked(&self.table);
-        let candidate = |segment: &sdfs_log::SegmentStatus| Candidate {
+        let candidate = |segment: &SegmentStatus| Candidate {
             segment: *segment,
             live_bytes: table.live_in(segment.id.0),
         };

@@ -12,7 +12,7 @@ use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
 use sdfs_types::calls::blocks::ReadBlock;
 use sdfs_types::calls::status::SpaceStatus;
 use sdfs_types::calls::{Call, CallKind};
-use sdfs_types::{GrantKey, Refusal, Volume, wire};
+use sdfs_types::{BlockDescriptor, GrantKey, Refusal, Volume, VolumeId, wire};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StartError;
@@ -260,6 +260,24 @@ impl Dserver {
         let mut volumes: Vec<Volume> = volumes.collect();
         volumes.sort_by_key(|volume| volume.id);
         volumes
+    }
+
+    /// Reads and verifies every block of every space; gives the damaged ones, which are fetched
+    /// anew from other members.
+    ///
+    /// # Errors
+    /// [`StartError::Thread`] when no thread can be started for it.
+    pub async fn scrub(&self) -> Result<Vec<(VolumeId, BlockDescriptor)>, StartError> {
+        let shared = Arc::clone(&self.shared);
+        let (tell, told) = oneshot::channel();
+        let scrubbing = std::thread::Builder::new().name("scrub".to_owned());
+        let scrub = move || {
+            let working = shared.spaces.iter().filter_map(SpaceSlot::working);
+            let damaged = working.flat_map(|(space, _)| space.scrub()).collect();
+            drop(tell.send(damaged));
+        };
+        scrubbing.spawn(scrub).map_err(StartError::Thread)?;
+        told.await.map_err(|_| StartError::Panicked)
     }
 
     /// Writes what is queued and a checkpoint of each space, and closes them. Later calls are

@@ -141,7 +141,7 @@ impl Keeper {
                     continue;
                 };
                 if let Err(fault) = worker.keep(ids.clone()).await {
-                    tracing::error!(space = ?space.path, ?fault, "volumes are not taken");
+                    tracing::error!(space = ?space.path, %fault, "volumes are not taken");
                     failed.extend(ids);
                 }
             }

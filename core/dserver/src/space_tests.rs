@@ -193,12 +193,12 @@ fn flipped_bits_are_found_by_scrub() {
     for n in 0..20 {
         store(&space, block(n, 0, 1), &bytes_for(u64::from(n), 3000)).unwrap();
     }
-    assert_eq!(space.scrub(Duration::ZERO), []);
+    assert_eq!(space.scrub(), []);
     flip(&disk, &space, block(7, 0, 1), 200);
     flip(&disk, &space, block(11, 0, 1), 90);
     let expected = [(VOLUME, block(7, 0, 1)), (VOLUME, block(11, 0, 1))];
-    assert_eq!(space.scrub(Duration::ZERO), expected);
-    assert_eq!(space.scrub(Duration::ZERO), []);
+    assert_eq!(space.scrub(), expected);
+    assert_eq!(space.scrub(), []);
 }
 
 #[test]

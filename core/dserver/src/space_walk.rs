@@ -1,7 +1,5 @@
 //! Walking through the blocks of a space: inventories and scrubbing.
 
-use std::time::Duration;
-
 use sdfs_types::calls::blocks::BlockKept;
 use sdfs_types::{BlockDescriptor, VolumeId};
 
@@ -12,8 +10,8 @@ use crate::space_read::LoadFault;
 
 impl Space {
     /// Reads and verifies every block; damaged ones are put aside and given back. Blocks for as
-    /// long as that takes, which `pause` after each block can prolong.
-    pub(crate) fn scrub(&self, pause: Duration) -> Vec<(VolumeId, BlockDescriptor)> {
+    /// long as that takes.
+    pub(crate) fn scrub(&self) -> Vec<(VolumeId, BlockDescriptor)> {
         let mut at = None;
         let mut damaged = Vec::new();
         while let Some((volume, block, _)) = self.block_after(at) {
@@ -21,7 +19,6 @@ impl Space {
             if self.verify(volume, block) == Err(LoadFault::Damaged) {
                 damaged.push((volume, block));
             }
-            std::thread::sleep(pause);
         }
         damaged
     }

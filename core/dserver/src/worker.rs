@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use sdfs_log::SegmentId;
 use sdfs_types::{BlockDescriptor, VolumeId};
+use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::compaction::CompactFault;
@@ -75,11 +76,13 @@ impl Worker {
 }
 
 /// Why a space could not note a volume.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub(crate) enum KeepFault {
     /// Too much to do, or about to end.
+    #[error("the space has too much to do or is about to end")]
     Busy,
     /// The disk gave an error.
+    #[error(transparent)]
     Space(SpaceFault),
 }
 

@@ -273,6 +273,9 @@ mod tests {
         );
     }
 
+    /// What a member's fault is, what the writer is told, and what is reported.
+    type Row = (AskFault, fn(&Refusal) -> bool, Option<Trouble>);
+
     #[test]
     fn faults_of_members_have_their_answers() {
         let newer = Volume {
@@ -291,7 +294,7 @@ mod tests {
             server: s,
             free_bytes: 0,
         };
-        let table: Vec<(AskFault, fn(&Refusal) -> bool, Option<Trouble>)> = vec![
+        let table: Vec<Row> = vec![
             (
                 AskFault::Refused(stale(&newer)),
                 |r| matches!(r, Refusal::StaleEpoch { .. }),

@@ -1,5 +1,9 @@
 //! Writing, reading and freeing blocks at a cluster of three data-servers.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! Restarts, lost and failing disks, rot, and bringing members up to date.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -12,6 +12,7 @@ mod format;
 mod layout;
 pub mod limits;
 mod log;
+mod memory_contents;
 mod memory_disk;
 mod options;
 mod position;
@@ -29,7 +30,8 @@ pub use crc::{crc32c, crc32c_combine};
 pub use disk::{DirLock, Disk, DiskFile, DiskSpace};
 pub use error::{AppendError, AppendRefused, LogFailure, OpenError, ReadError};
 pub use log::SegmentLog;
-pub use memory_disk::{CrashLoss, Fault, MemoryDisk};
+pub use memory_contents::CrashLoss;
+pub use memory_disk::{Fault, MemoryDisk};
 
 pub use options::LogOptions;
 pub use position::{Position, SegmentId};

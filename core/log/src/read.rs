@@ -131,10 +131,16 @@ pub(crate) fn scan_segment(
         io::ErrorKind::NotFound => ReadError::NoSegment(segment),
         _ => disk_error(error),
     })?;
-    let header = file.read_at(0, SEGMENT_HEADER_BYTES as usize).map_err(disk_error)?;
+    let header = file
+        .read_at(0, SEGMENT_HEADER_BYTES as usize)
+        .map_err(disk_error)?;
     // A damaged header hides every record; the caller sees that none of his is found.
-    let Ok(home) = SegmentHeader::decode(&header, segment) else { return Ok(()) };
-    scan(&file, home, SEGMENT_HEADER_BYTES, on_record).map(drop).map_err(disk_error)
+    let Ok(home) = SegmentHeader::decode(&header, segment) else {
+        return Ok(());
+    };
+    scan(&file, home, SEGMENT_HEADER_BYTES, on_record)
+        .map(drop)
+        .map_err(disk_error)
 }
 
 type Job = Box<dyn FnOnce(&Files) + Send>;

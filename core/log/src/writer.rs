@@ -282,7 +282,9 @@ impl Writer {
 /// Bytes to append until free space is asked for again: what others may have taken of the disk
 /// meanwhile must fit into the reserve.
 fn check_after(reserve_bytes: u64) -> i64 {
-    i64::try_from(reserve_bytes / 4).unwrap_or(i64::MAX).min(SPACE_CHECK_BYTES)
+    i64::try_from(reserve_bytes / 4)
+        .unwrap_or(i64::MAX)
+        .min(SPACE_CHECK_BYTES)
 }
 
 /// The first of the queue, as many as make a batch.

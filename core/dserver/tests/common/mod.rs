@@ -64,7 +64,7 @@ impl Peers for Door {
     ) -> BoxFuture<'static, Result<ReplyBody, CallError>> {
         let (wires, me) = (Arc::clone(&self.wires), self.me);
         Box::pin(async move {
-            let calling = wires.call(me, to, kind, sent, deadline);
+            let calling = wires.call((me, to), kind, sent, deadline);
             let answer = tokio::time::timeout_at(deadline.instant(), calling).await;
             answer.unwrap_or(Err(CallError::Deadline))
         })
@@ -82,8 +82,7 @@ impl Peers for Door {
 impl Wires {
     async fn call(
         &self,
-        from: ServerId,
-        to: ServerId,
+        (from, to): (ServerId, ServerId),
         kind: u16,
         (head, payload): (Bytes, Payload),
         deadline: Deadline,
