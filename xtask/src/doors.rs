@@ -27,7 +27,7 @@ const DOORS: &[Door] = &[
             "core/store/src/",
             "core/raft/src/identity.rs",
             "core/raft/src/disk.rs",
-            "core/dserver/src/disk.rs",
+            "core/dserver/src/memory.rs",
             "core/server/src/",
             "server-group/src/config",
             "server-group/src/key.rs",
