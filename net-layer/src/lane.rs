@@ -68,11 +68,6 @@ impl Lane {
         front + self.left + self.chunks() * HEADER_BYTES
     }
 
-    /// Packets still to be written.
-    pub(crate) fn packets(&self) -> u64 {
-        (usize::from(self.front.is_some()) + self.chunks()) as u64
-    }
-
     fn chunks(&self) -> usize {
         match self.cut {
             Cut::Whole => 0,

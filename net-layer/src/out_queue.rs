@@ -51,8 +51,8 @@ pub(crate) struct OutQueue {
 #[derive(Debug, Default)]
 struct Inner {
     flat: Vec<u8>,
+    flat_packets: u64,
     lanes: VecDeque<Lane>,
-    packets: u64,
     writer: Option<Waker>,
     closed: Option<CloseReason>,
 }
@@ -131,6 +131,7 @@ impl OutQueue {
             }
             if bytes <= INLINE_BYTES_MAX {
                 inner.flat.reserve(bytes);
+                inner.flat_packets += 1;
                 inner.flat.extend_from_slice(&header);
                 inner.flat.extend_from_slice(parts.prefix);
                 inner.flat.extend_from_slice(parts.head);
@@ -140,7 +141,6 @@ impl OutQueue {
             } else {
                 inner.lanes.push_back(Lane::whole(&header, parts));
             }
-            inner.packets += 1;
             self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
             inner.writer.take()
         };
@@ -159,7 +159,6 @@ impl OutQueue {
                 return Err(SendFault::Closed);
             }
             self.queued_bytes.fetch_add(lane.bytes(), Ordering::Relaxed);
-            inner.packets += lane.packets();
             inner.lanes.push_back(lane);
             inner.writer.take()
         };
@@ -189,7 +188,6 @@ impl OutQueue {
             .position(|lane| lane.is_of(kind, request_id));
         let Some(place) = place else { return };
         if let Some(lane) = inner.lanes.remove(place) {
-            inner.packets -= lane.packets();
             self.queued_bytes.fetch_sub(lane.bytes(), Ordering::Relaxed);
         }
         drop(inner);
@@ -281,12 +279,13 @@ impl OutQueue {
         let mut inner = self.lock();
         std::mem::swap(&mut inner.flat, &mut batch.flat);
         batch.bytes = batch.flat.len();
-        batch.packets = std::mem::take(&mut inner.packets);
+        batch.packets = std::mem::take(&mut inner.flat_packets);
         while batch.bytes < BATCH_BYTES_MAX && batch.pieces.len() < BATCH_SLICES_MAX {
             let Some(mut lane) = inner.lanes.pop_front() else {
                 break;
             };
             batch.bytes += lane.take_packet(&mut batch.pieces);
+            batch.packets += 1;
             if !lane.is_done() {
                 inner.lanes.push_back(lane);
             }
