@@ -104,10 +104,12 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         | Refusal::Path(_)
         | Refusal::OutOfRange { .. }
         | Refusal::Conflict { .. }
+        // The mserver has waited for a volume as long as a loss takes to be noticed.
+        | Refusal::NoVolume { .. }
         | Refusal::Malformed { .. }
         | Refusal::NoSuchUser { .. } => surely_not(Next::GiveUp),
         Refusal::NoQuorum { .. } | Refusal::NotServed => surely_not(Next::Elsewhere),
-        Refusal::Busy { .. } | Refusal::NoVolume { .. } => surely_not(Next::Pause),
+        Refusal::Busy { .. } => surely_not(Next::Pause),
         Refusal::Unknown { .. } => Verdict {
             next: Next::Pause,
             maybe_done: true,
@@ -153,6 +155,9 @@ mod tests {
             Refusal::NoSuchUser {
                 name: "a".to_owned(),
             },
+            Refusal::NoVolume {
+                why: "no dservers".to_owned(),
+            },
         ] {
             assert_eq!(refused(refusal), Next::GiveUp);
         }
@@ -172,7 +177,6 @@ mod tests {
                 Next::Elsewhere,
             ),
             (Refusal::Busy { why: why() }, Next::Pause),
-            (Refusal::NoVolume { why: why() }, Next::Pause),
             (Refusal::NoSuchVolume { volume }, Next::OtherVolume),
             (
                 Refusal::NoSpace {
