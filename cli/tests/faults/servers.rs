@@ -247,7 +247,7 @@ impl Drop for Servers {
         for child in self.running.values_mut() {
             // Gone already: that is what is wanted.
             child.kill().unwrap_or(());
-            child.wait().map_or((), |_| ());
+            child.wait().map(drop).unwrap_or(());
         }
     }
 }
