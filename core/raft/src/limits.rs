@@ -40,9 +40,9 @@ pub(crate) const KEEP_ENTRIES: u64 = 5_000;
 /// Entries purged together: each purge is a record in the log.
 pub(crate) const PURGE_ENTRIES: u64 = 1_024;
 
-/// Size of a full-grown segment of the log. All groups share it; a few of them hold what
-/// `KEEP_ENTRIES` of busy groups need.
-pub(crate) const SEGMENT_BYTES: u32 = 32 << 20;
+/// Size of a full-grown segment of the log. All groups share it; a few of them hold what busy
+/// groups need between two snapshots, and all of them are read at a start.
+pub(crate) const SEGMENT_BYTES: u32 = 16 << 20;
 
 /// Segments the log may have before the oldest is emptied by writing what is still needed again.
 pub(crate) const SEGMENTS_MAX: usize = 4;

@@ -1,15 +1,15 @@
 //! A cluster in one process: members on one runtime, joined by a wire that can be cut.
 
-use crate::StartError;
 use crate::groups::RaftGroups;
 use crate::ids::GroupId;
 use crate::machine::StateMachine;
 use crate::options::{GroupSpec, RaftTimers};
 use crate::start::Parts;
 use crate::wire::{Request, Wire};
+use crate::{MemberError, StartError};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use sdfs_log::RealDisk;
+use sdfs_log::{Disk, RealDisk};
 use sdfs_server_group::{CallError, Deadline, ReplyBody, ServerId};
 use sdfs_store::{Batch, Keyspace, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,7 +112,7 @@ pub(crate) fn server(number: u16) -> ServerId {
 }
 
 pub(crate) fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
+    Deadline::after(Duration::from_secs(30))
 }
 
 impl Cluster {
@@ -141,14 +141,8 @@ impl Cluster {
 
     pub(crate) async fn start(&self, id: ServerId) -> Result<RaftGroups, StartError> {
         let is_member = self.voters.contains(&id) || self.learners.contains(&id);
-        let machine: Box<dyn StateMachine> = Box::new(Register);
-        let spec = GroupSpec {
-            id: GROUP,
-            voters: self.voters.clone(),
-            learners: self.learners.clone(),
-            preferred: self.preferred,
-            machine: Some(machine).filter(|_| is_member),
-        };
+        let mut spec = self.spec();
+        spec.machine = spec.machine.filter(|_| is_member);
         self.start_with(id, spec).await
     }
 
@@ -159,13 +153,25 @@ impl Cluster {
     ) -> Result<RaftGroups, StartError> {
         let dir = self.dir_of(id);
         std::fs::create_dir_all(&dir).unwrap();
+        let store = open_store(&dir.join("store")).await;
+        self.start_from(id, spec, Arc::new(RealDisk), store).await
+    }
+
+    /// Starts a member whose disk and store are the test's.
+    pub(crate) async fn start_from(
+        &self,
+        id: ServerId,
+        spec: GroupSpec,
+        disk: Arc<dyn Disk>,
+        store: Store,
+    ) -> Result<RaftGroups, StartError> {
         let parts = Parts {
-            disk: Arc::new(RealDisk),
-            dir: dir.join("raft"),
-            store: open_store(&dir.join("store")).await,
+            disk,
+            dir: self.dir_of(id).join("raft"),
+            store,
             timers: RaftTimers {
-                heartbeat_ms: 50,
-                election_ms: 300,
+                heartbeat_ms: 100,
+                election_ms: 600,
             },
             groups: vec![spec],
         };
@@ -176,6 +182,17 @@ impl Cluster {
         let groups = RaftGroups::start_on(Arc::new(wire), parts).await?;
         self.net.lock().unwrap().running.insert(id, groups.clone());
         Ok(groups)
+    }
+
+    /// The group as every member of the cluster starts it.
+    pub(crate) fn spec(&self) -> GroupSpec {
+        GroupSpec {
+            id: GROUP,
+            voters: self.voters.clone(),
+            learners: self.learners.clone(),
+            preferred: self.preferred,
+            machine: Some(Box::new(Register)),
+        }
     }
 
     pub(crate) fn get(&self, id: ServerId) -> RaftGroups {
@@ -222,13 +239,34 @@ impl Cluster {
         agreed.unwrap()
     }
 
+    /// Does at the leader what only the leader does, wherever leadership moves meanwhile.
+    pub(crate) async fn at_leader(
+        &self,
+        what: impl AsyncFn(&RaftGroups) -> Result<(), MemberError>,
+    ) {
+        loop {
+            let running = self.running();
+            let leader = running.iter().find(|(_, groups)| groups.is_leader(GROUP));
+            let done = match leader {
+                Some((_, groups)) => what(groups).await,
+                None => Err(MemberError::NotLeader(None)),
+            };
+            match done {
+                Err(MemberError::NotLeader(_) | MemberError::Busy) => {
+                    sleep(Duration::from_millis(20)).await;
+                }
+                done => return done.unwrap(),
+            }
+        }
+    }
+
     fn get_if(&self, id: ServerId) -> Option<RaftGroups> {
         self.net.lock().unwrap().running.get(&id).cloned()
     }
 
     /// Waits until the condition holds.
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(40);
         while !holds() {
             assert!(
                 Instant::now() < deadline,

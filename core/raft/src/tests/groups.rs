@@ -1,10 +1,12 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
-use crate::options::GroupSpec;
 use crate::tests::cluster::{Cluster, GROUP, read, server, set, soon};
 use crate::{GroupState, ProposeError, ReadError, StartError, StopReason};
 use bytes::Bytes;
+use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::Deadline;
+use sdfs_store::Store;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test]
@@ -177,6 +179,52 @@ impl AtLeast for openraft::metrics::Wait<crate::types::Types> {
 }
 
 #[tokio::test]
+async fn power_loss_keeps_what_was_answered() {
+    let cluster = Cluster::new(1);
+    let mut disk = MemoryDisk::new(1 << 30);
+    let mut store = Store::memory();
+    for round in 0..4 {
+        let door = Arc::new(disk.clone());
+        let started = cluster
+            .start_from(server(1), cluster.spec(), door, store.clone())
+            .await;
+        let groups = started.unwrap();
+        for earlier in 0..round * 20 {
+            assert!(read(&groups, &format!("k{earlier}")).await.is_some());
+        }
+        for number in round * 20..(round + 1) * 20 {
+            set(&groups, &format!("k{number}"), "v").await;
+            if number == 25 {
+                // Entries now lie in the log, in the purged part of it and in the store.
+                snapshot_and_purge(&cluster, server(1)).await;
+            }
+        }
+        disk = disk.crash(CrashLoss::Everything);
+        store = store.after_power_loss();
+        drop(groups);
+        cluster.stop(server(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn lost_store_refuses_to_start() {
+    let cluster = Cluster::new(1);
+    let disk = MemoryDisk::new(1 << 30);
+    let door = Arc::new(disk.clone());
+    let started = cluster
+        .start_from(server(1), cluster.spec(), door, Store::memory())
+        .await;
+    set(&started.unwrap(), "a", "1").await;
+    snapshot_and_purge(&cluster, server(1)).await;
+    cluster.stop(server(1)).await;
+    let door = Arc::new(disk.crash(CrashLoss::Nothing));
+    let started = cluster
+        .start_from(server(1), cluster.spec(), door, Store::memory())
+        .await;
+    assert!(matches!(started.err(), Some(StartError::StoreLost { .. })));
+}
+
+#[tokio::test]
 async fn leadership_returns_to_the_preferred() {
     let mut cluster = Cluster::new(3);
     cluster.preferred = Some(server(2));
@@ -202,14 +250,7 @@ async fn leadership_returns_to_the_preferred() {
 #[tokio::test]
 async fn outsider_proposes_through_members() {
     let cluster = Cluster::of_three().await;
-    let spec = || GroupSpec {
-        id: GROUP,
-        voters: cluster.voters.clone(),
-        learners: Vec::new(),
-        preferred: None,
-        machine: None,
-    };
-    let outsider = cluster.start_with(server(9), spec()).await.unwrap();
+    let outsider = cluster.start(server(9)).await.unwrap();
     set(&outsider, "a", "1").await;
     assert_eq!(set(&outsider, "a", "2").await, "1");
     assert_eq!(
@@ -228,23 +269,14 @@ async fn learner_reads_and_is_promoted() {
     }
     set(&cluster.get(server(4)), "a", "1").await;
     assert_eq!(read(&cluster.get(server(4)), "a").await.unwrap(), "1");
-    let leader = cluster.leader().await;
-    cluster
-        .get(leader)
-        .add_member(GROUP, server(4), true, soon())
-        .await
-        .unwrap();
-    let gone = cluster
-        .voters
-        .iter()
-        .copied()
-        .find(|id| *id != leader)
-        .unwrap();
-    cluster
-        .get(leader)
-        .remove_member(GROUP, gone, soon())
-        .await
-        .unwrap();
+    let promoted =
+        cluster.at_leader(async |groups| groups.add_member(GROUP, server(4), true, soon()).await);
+    promoted.await;
+    let gone = server(2);
+    let removed = cluster.at_leader(async |groups| groups.remove_member(GROUP, gone, soon()).await);
+    removed.await;
+    let leader = server(1);
+    read(&cluster.get(leader), "a").await;
     let members = cluster.get(leader).status().groups[0].members.clone();
     assert_eq!(members.iter().filter(|member| member.is_voter).count(), 3);
     assert!(members.iter().all(|member| member.server != gone));
@@ -276,21 +308,15 @@ async fn emptied_server_never_votes() {
     drop(emptied);
     cluster.stop(server(3)).await;
     std::fs::remove_dir_all(cluster.dir_of(server(3))).unwrap();
-    let leader = cluster.leader().await;
-    let groups = cluster.get(leader);
-    groups
-        .remove_member(GROUP, server(3), soon())
-        .await
-        .unwrap();
-    assert_eq!(
-        groups.forget_server(server(3), soon()).await.unwrap().len(),
-        2
-    );
+    let removed =
+        cluster.at_leader(async |groups| groups.remove_member(GROUP, server(3), soon()).await);
+    removed.await;
+    let one = cluster.get(server(1));
+    assert_eq!(one.forget_server(server(3), soon()).await.unwrap().len(), 2);
     let anew = cluster.start(server(3)).await.unwrap();
-    groups
-        .add_member(GROUP, server(3), true, soon())
-        .await
-        .unwrap();
+    let added =
+        cluster.at_leader(async |groups| groups.add_member(GROUP, server(3), true, soon()).await);
+    added.await;
     assert_eq!(read(&anew, "a").await.unwrap(), "1");
 }
 

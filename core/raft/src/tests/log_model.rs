@@ -14,6 +14,8 @@ use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::ServerId;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 const ME: ServerId = ServerId(1);
 const LIFE: Life = Life([1; 16]);
@@ -210,10 +212,10 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn crashes_lose_nothing_acknowledged(steps in prop::collection::vec(step(), 1..80)) {
+    fn crashes_lose_nothing_acknowledged(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let blank = || vec![Model::default()];
@@ -262,11 +264,13 @@ fn idle_groups_move_out_of_old_segments() {
             run = run.step(0, Step::Purge(16)).await;
             run = run.step(0, Step::Release).await;
         }
-        let (_, segments) = run.log.stats();
-        assert!(
-            segments <= crate::limits::SEGMENTS_MAX + 1,
-            "{segments} segments"
-        );
+        // A segment is gone once another thread has made its removal durable.
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while run.log.stats().1 > crate::limits::SEGMENTS_MAX + 1 {
+            assert!(Instant::now() < deadline, "{} segments", run.log.stats().1);
+            run = run.step(0, Step::Release).await;
+            sleep(Duration::from_millis(2)).await;
+        }
         run = run.step(0, Step::Crash(CrashLoss::Everything)).await;
         assert_eq!(run.found(1).await.entries.len(), 3);
     });
