@@ -85,6 +85,7 @@ impl Acceptor {
         // Mservers that start together deal differently from the first file on.
         let seed = getrandom::u64().unwrap_or_else(|_| std::process::id().into());
         Acceptor {
+            servers,
             lanes,
             map,
             shares,

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use sdfs_server_group::Deadline;
 use sdfs_types::calls::blocks::AcceptFiles;
-use sdfs_types::{BlockSize, FileDescriptor, FileId, FileVersion, Refusal, TraceWhat, VolumeId};
+use sdfs_types::{
+    BlockSize, Epoch, FileDescriptor, FileId, FileVersion, Refusal, TraceWhat, VolumeId,
+};
 
 use super::accept::{Accepted, Acceptor, FileWanted};
 use super::command::{MemberChange, VolumeCommand};
