@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(crate) enum CompactFault {
     Failed,
     /// It is still written to.
     Active,
+    /// The server is about to stop; what was copied so far is merely there twice.
+    Ending,
     /// Something live in the segment cannot be read; it was put aside.
     Unreadable,
 }
@@ -78,6 +81,10 @@ impl Space {
         let mut copied = 0_u64;
         let scanned = self.log.scan_segment(segment, &mut |position, head, data| {
             if fault.is_some() {
+                return;
+            }
+            if self.is_ending.load(Ordering::Acquire) {
+                fault = Some(CompactFault::Ending);
                 return;
             }
             let moved = match decode(head) {

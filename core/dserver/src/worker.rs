@@ -23,8 +23,9 @@ const JOBS_MAX: usize = 64;
 
 type Job = Box<dyn FnOnce(&Space) + Send>;
 
-/// The way to the thread. Dropped, the thread ends when its present work is done.
+/// The way to the thread.
 pub(crate) struct Worker {
+    space: Arc<Space>,
     jobs: SyncSender<Job>,
     /// Taken by whoever ends it.
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -39,8 +40,10 @@ impl Worker {
             .and_then(|name| name.to_str())
             .unwrap_or("space");
         let thread = std::thread::Builder::new().name(format!("{name}-work"));
-        let thread = thread.spawn(move || Upkeep::new(space).run(&queue))?;
+        let upkeep = Upkeep::new(Arc::clone(&space));
+        let thread = thread.spawn(move || upkeep.run(&queue))?;
         Ok(Self {
+            space,
             jobs,
             thread: Mutex::new(Some(thread)),
         })
@@ -61,17 +64,19 @@ impl Worker {
     pub(crate) fn end(&self) {
         let thread = locked(&self.thread).take();
         let Some(thread) = thread else { return };
-        // A full queue is worked off first.
-        if self
-            .jobs
-            .send(Box::new(|space| {
-                space.is_ending.store(true, Ordering::Release)
-            }))
-            .is_ok()
-            && thread.join().is_err()
-        {
+        self.space.is_ending.store(true, Ordering::Release);
+        // Wakes it, unless it has more to do already.
+        self.jobs.try_send(Box::new(|_| {})).unwrap_or(());
+        if thread.join().is_err() {
             tracing::error!("the work thread of a space ended by a panic");
         }
+    }
+}
+
+/// When nobody ended it, as when a server is dropped: the space must be free for the next opener.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -121,6 +126,7 @@ impl Upkeep {
             match jobs.recv_timeout(TICK) {
                 Ok(job) => job(&self.space),
                 Err(RecvTimeoutError::Timeout) if self.space.is_open() => {
+                    self.space.log.look_at_space();
                     self.checkpoint_if_due();
                     self.compact_if_due();
                     self.scrub_some();
@@ -167,7 +173,12 @@ impl Upkeep {
                 self.unreadable.insert(segment);
             }
             // Tried again at the next tick, or the space is closed.
-            Err(CompactFault::NoRoom | CompactFault::Failed | CompactFault::Active) => {}
+            Err(
+                CompactFault::NoRoom
+                | CompactFault::Failed
+                | CompactFault::Active
+                | CompactFault::Ending,
+            ) => {}
         }
     }
 

@@ -298,6 +298,12 @@ impl SegmentLog {
         self.inner.shared.failure.get().cloned()
     }
 
+    /// Asks the file system how much is free, which the log itself does only after it has written
+    /// much: others may fill the disk too. What it says is in [`SegmentLog::stats`].
+    pub fn look_at_space(&self) {
+        self.inner.shared.look_at_space();
+    }
+
     /// Counters and queue.
     #[must_use]
     pub fn stats(&self) -> LogStats {
