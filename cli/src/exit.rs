@@ -33,7 +33,7 @@ pub(crate) enum Code {
     ServerDied = 11,
     /// `sdfs` itself is wrong.
     Fault = 70,
-    /// Stopped by Ctrl-C.
+    /// Told to stop before it was done.
     Interrupted = 130,
 }
 
@@ -73,7 +73,7 @@ const TABLE: &[(Code, &str)] = &[
     ),
     (Code::ServerDied, "a server ended that should run"),
     (Code::Fault, "a fault in sdfs itself; please report it"),
-    (Code::Interrupted, "interrupted by Ctrl-C"),
+    (Code::Interrupted, "interrupted by Ctrl-C or SIGTERM"),
 ];
 
 impl Code {

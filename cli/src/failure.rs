@@ -227,6 +227,14 @@ impl From<ServerError> for Failure {
                 .advise("Is the server running already? Else change its `address` in config.conf"),
             ServerError::Group(StartError::Secret(_)) => Failure::new(Code::Config, what)
                 .advise("Check `secret_file` in config.conf; `sdfs up` makes it when absent"),
+            ServerError::Mserver(sdfs_server::MserverStartError::Secret(_)) => {
+                Failure::new(Code::Config, what).advise(
+                    "Check `admin.secret_file` in config.conf; `sdfs up` makes it when absent",
+                )
+            }
+            ServerError::Mserver(_) | ServerError::Store(_) | ServerError::Raft(_) => {
+                Failure::new(Code::Damaged, what)
+            }
             ServerError::Failed => Failure::new(Code::Fault, what),
             _ => Failure::new(Code::Local, what),
         }

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
+use crate::commands::serve::Stops;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -69,7 +70,7 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::CheckConfig => commands::check_config::run(global, out),
         Command::Put(args) => or_interrupt(commands::put::run(global, args, out)).await,
         Command::Get(args) => or_interrupt(commands::get::run(global, args, out)).await,
-        Command::Bench(args) => or_interrupt(bench::run(global, args, out)).await,
+        Command::Bench(args) => bench::run(global, args, out).await,
         Command::Ls(args) => commands::ls::run(global, args, out).await,
         Command::Rm(args) => commands::names::rm(global, args, out).await,
         Command::Mv(args) => commands::names::mv(global, args, out).await,
@@ -82,13 +83,12 @@ async fn command(cli: Cli, out: Output) -> Outcome {
     }
 }
 
-/// Drops a long command at Ctrl-C, so that what it has half done locally is taken away.
+/// Drops a long command when the process is told to stop, so that what it has half done locally
+/// is taken away.
 async fn or_interrupt(work: impl Future<Output = Outcome>) -> Outcome {
+    let mut stops = Stops::listen()?;
     tokio::select! {
         done = work => done,
-        pressed = tokio::signal::ctrl_c() => {
-            pressed.map_err(|error| Failure::system("listen to signals", &error))?;
-            Err(Failure::new(Code::Interrupted, "interrupted"))
-        }
+        () = stops.next() => Err(Failure::new(Code::Interrupted, "interrupted")),
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::args::DurabilityArg;
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
 use crate::units::{parse_duration, parse_size};
 
 #[derive(Clone, Debug, Args)]
@@ -15,8 +17,8 @@ pub(crate) struct BenchArgs {
     /// Size of each file
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) size: Option<u64>,
-    /// How many operations; for ls, names in the directory
-    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    /// How many operations, instead of how long; for ls, names in the directory
+    #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// How long
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -83,11 +85,15 @@ const NAMES_USUAL: u64 = 10_000;
 
 impl BenchArgs {
     /// How long it goes on.
-    pub(crate) fn extent(&self) -> Extent {
+    pub(crate) fn extent(&self) -> Outcome<Extent> {
         match (self.count, self.seconds) {
-            (Some(count), _) if self.work != Work::Ls => Extent::Count(count),
-            (_, Some(time)) => Extent::Time(time),
-            _ => Extent::Time(TIME_USUAL),
+            (_, time) if self.work == Work::Ls => Ok(Extent::Time(time.unwrap_or(TIME_USUAL))),
+            (Some(_), Some(_)) => Err(Failure::new(
+                Code::Usage,
+                "--count says how many, --seconds how long: give one of them",
+            )),
+            (Some(count), None) => Ok(Extent::Count(count)),
+            (None, time) => Ok(Extent::Time(time.unwrap_or(TIME_USUAL))),
         }
     }
 

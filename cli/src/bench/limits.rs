@@ -17,10 +17,11 @@ const MEASURED_FOR: Duration = Duration::from_millis(500);
 const APPEND_BYTES: usize = 4 * 1024;
 /// One write of the sequential measurement.
 const CHUNK_BYTES: usize = 1024 * 1024;
-/// Sequential bytes between two looks at the clock; each stretch ends with a sync.
-const STRETCH_BYTES: usize = 64 * CHUNK_BYTES;
+/// Sequential bytes between two looks at the clock; each stretch ends with a sync. A disk that is
+/// busy with others is not kept so for long.
+const STRETCH_BYTES: usize = 16 * CHUNK_BYTES;
 /// The file of the sequential measurement begins anew here, so that no disk is filled.
-const FILE_BYTES_MAX: usize = 8 * STRETCH_BYTES;
+const FILE_BYTES_MAX: usize = 32 * STRETCH_BYTES;
 /// One write of the loopback measurement.
 const LOOPBACK_CHUNK_BYTES: usize = 256 * 1024;
 /// One ping.
@@ -31,7 +32,7 @@ const PING_BYTES: usize = 64;
 pub(crate) struct Limits {
     /// Appends of 4 KiB, each synced, one after the other.
     pub(crate) fdatasync_per_s: f64,
-    /// Sequential write, synced every 64 MiB, 10^6 bytes.
+    /// Sequential write, synced every 16 MiB, 10^6 bytes.
     pub(crate) write_mb_per_s: f64,
     /// One round trip of 64 bytes.
     pub(crate) loopback_rtt_us: f64,

@@ -20,14 +20,18 @@ pub(crate) use limits::{Limits, measure};
 pub(crate) use report::Report;
 
 use crate::args::Global;
-use crate::failure::Outcome;
+use crate::commands::serve::Stops;
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, warn};
 use crate::session;
 use args::{BenchArgs, Extent, Work};
 
 /// Measures the machine, then the cluster.
 pub(crate) async fn run(global: &Global, args: &BenchArgs, out: Output) -> Outcome {
+    let extent = args.extent()?;
     let config = session::config(global)?;
+    let mut stops = Stops::listen()?;
     let clients = clients(global, &config, args).await?;
     let limits = if args.no_limits {
         None
@@ -48,7 +52,10 @@ pub(crate) async fn run(global: &Global, args: &BenchArgs, out: Output) -> Outco
         concurrency: usize::from(args.concurrency),
         servers: cpu::local_servers(&config),
     };
-    let measured = measure_work(&bench, args).await;
+    let measured = tokio::select! {
+        measured = measure_work(&bench, args.work, args.names(), extent) => measured,
+        () = stops.next() => Err(Failure::new(Code::Interrupted, "interrupted")),
+    };
     if args.directory.is_none() {
         bench.clean().await;
     }
@@ -58,10 +65,14 @@ pub(crate) async fn run(global: &Global, args: &BenchArgs, out: Output) -> Outco
     Ok(())
 }
 
-async fn measure_work(bench: &Bench, args: &BenchArgs) -> Outcome<recorder::Measured> {
-    bench.prepare(args.work, args.names()).await?;
-    let extent = args.extent();
-    Ok(bench.run(args.work, extent).await)
+async fn measure_work(
+    bench: &Bench,
+    work: Work,
+    names: u64,
+    extent: Extent,
+) -> Outcome<recorder::Measured> {
+    bench.prepare(work, names).await?;
+    Ok(bench.run(work, extent).await)
 }
 
 /// A client for each mserver, so that all have work; one when the command line names a server.
@@ -112,6 +123,5 @@ fn data_folder(config: &Config) -> PathBuf {
 
 /// Creates for a while, for `demo`.
 pub(crate) async fn creates(bench: &Bench, extent: Extent) -> Outcome<recorder::Measured> {
-    bench.prepare(Work::Create, 0).await?;
-    Ok(bench.run(Work::Create, extent).await)
+    measure_work(bench, Work::Create, 0, extent).await
 }

@@ -46,11 +46,11 @@ struct Row {
     what: String,
 }
 
-/// The timeline as a table.
+/// The timeline as a table; what one server says of several volumes at a time is one line.
 pub(crate) fn timeline(client: &Client, trace: &Trace) -> Table {
     let mut table = Table::new(&[">step", ">at us", ">+us", "server", "what"]);
     let mut before = 0;
-    for row in rows(client, trace) {
+    for row in rows(client, &together(trace)) {
         let after = row.at_us.saturating_sub(before);
         before = row.at_us;
         table.row([
@@ -62,6 +62,25 @@ pub(crate) fn timeline(client: &Client, trace: &Trace) -> Table {
         ]);
     }
     table
+}
+
+/// The steps without those that repeat an earlier one for another volume.
+fn together(trace: &Trace) -> Trace {
+    let mut steps: Vec<TraceStep> = Vec::with_capacity(trace.steps.len());
+    for step in &trace.steps {
+        let is_repeated = steps.iter().any(|seen| {
+            let same = std::mem::discriminant(&seen.what) == std::mem::discriminant(&step.what);
+            let of_volume = matches!(
+                step.what,
+                TraceWhat::Offered { .. } | TraceWhat::Accepted { .. }
+            );
+            same && of_volume && seen.server == step.server
+        });
+        if !is_repeated {
+            steps.push(step.clone());
+        }
+    }
+    Trace { steps }
 }
 
 fn rows(client: &Client, trace: &Trace) -> Vec<Row> {
@@ -108,8 +127,8 @@ fn words(what: &TraceWhat, name_of: &impl Fn(ServerId) -> String) -> (u8, String
         }
         TraceWhat::Decided => (6, "the name is committed on a majority".to_owned()),
         TraceWhat::MetaDataCreated => (7, "file-meta-data is committed by the main".to_owned()),
-        TraceWhat::Offered { volume } => (7, format!("is offered blocks in volume {volume}")),
-        TraceWhat::Accepted { volume } => (7, format!("accepts blocks in volume {volume}")),
+        TraceWhat::Offered { .. } => (7, "is offered the file's blocks".to_owned()),
+        TraceWhat::Accepted { .. } => (7, "reserves room and accepts them".to_owned()),
         TraceWhat::NotAccepted { volume, reason } => {
             (7, format!("does not accept volume {volume}: {reason}"))
         }
@@ -121,6 +140,34 @@ fn words(what: &TraceWhat, name_of: &impl Fn(ServerId) -> String) -> (u8, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_of_one_server_are_one_line() {
+        let step = |at_us, server, what| TraceStep {
+            at_us,
+            server: ServerId(server),
+            what,
+        };
+        let offered = |volume| TraceWhat::Offered {
+            volume: sdfs_types::VolumeId(volume),
+        };
+        let accepted = |volume| TraceWhat::Accepted {
+            volume: sdfs_types::VolumeId(volume),
+        };
+        let steps = vec![
+            step(1, 4, offered(1)),
+            step(2, 4, offered(2)),
+            step(2, 5, offered(1)),
+            step(3, 4, accepted(1)),
+            step(4, 4, accepted(2)),
+        ];
+        let kept: Vec<_> = together(&Trace { steps })
+            .steps
+            .iter()
+            .map(|step| step.at_us)
+            .collect();
+        assert_eq!(kept, [1, 2, 3]);
+    }
 
     #[test]
     fn steps_are_numbered_as_designed() {

@@ -21,7 +21,7 @@ use crate::output::{Ink, Output};
 use crate::supervise::{ChildLog, Children, wait_ready};
 
 /// How long the cluster may take to stand.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long one operation may take: longer than it takes to notice a killed server.
 const OPERATION_WITHIN: Duration = Duration::from_secs(20);
 

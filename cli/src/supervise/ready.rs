@@ -15,14 +15,16 @@ use crate::view::told_by_all;
 
 /// Often enough that nobody waits for it, seldom enough to cost nothing.
 const ASKED_EVERY: Duration = Duration::from_millis(50);
-/// How long one look at the cluster may take.
+/// How long one look at the servers may take.
 const LOOK_WITHIN: Duration = Duration::from_secs(3);
+/// How long the first write may take: a disk busy with other things syncs a few times a second.
+const WRITE_WITHIN: Duration = Duration::from_secs(15);
 
 /// Waits until the cluster takes writes, for `within` at most. Connects as its administrator.
 pub(crate) async fn wait_ready(config: &Arc<Config>, within: Duration) -> Outcome<Client> {
     let begin = Instant::now();
     let mut options = ClientOptions::of_admin(Arc::clone(config))?;
-    options.timeout = LOOK_WITHIN;
+    options.timeout = WRITE_WITHIN;
     loop {
         let why = match look(&options, config).await {
             Ok(client) => return Ok(client),
@@ -50,7 +52,7 @@ async fn look(options: &ClientOptions, config: &Arc<Config>) -> Result<Client, S
     if let Some(missing) = missing_of(&told) {
         return Err(missing);
     }
-    match timeout(LOOK_WITHIN, write_once(&client)).await {
+    match timeout(WRITE_WITHIN, write_once(&client)).await {
         Ok(written) => written.map_err(|error| error.to_string()).map(|()| client),
         Err(_) => Err("a first write takes too long".to_owned()),
     }

@@ -9,8 +9,8 @@
 //! cluster.restart("dserver-1");
 //! ```
 
-// Every test file takes of this what it needs.
-#![allow(dead_code)]
+// Every test file takes of this what it needs, and fails where it does not get it.
+#![allow(dead_code, unreachable_pub, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -23,3 +23,5 @@ pub use ports::free_ports;
 pub use secrets::make_missing_secrets;
 pub use server::Server;
 pub use space::LOCK_FILE;
+
+pub use sdfs_mserver::StartError as MserverStartError;
