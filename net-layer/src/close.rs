@@ -78,6 +78,14 @@ impl CloseReason {
         Self::NAMES[self.index()]
     }
 
+    /// Whether the other end should get all that was sent before the end.
+    pub(crate) fn is_in_order(self) -> bool {
+        matches!(
+            self,
+            Self::Ours | Self::Refused | Self::NotProven | Self::Replaced
+        )
+    }
+
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Ours => 0,

@@ -4,12 +4,14 @@
 //! never held across a wait, and nothing is decided under it but the order of packets.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures::task::AtomicWaker;
+use tokio::io::ReadHalf;
 use tokio::sync::Notify;
 
 use crate::close::{CloseReason, SendFault};
@@ -20,6 +22,7 @@ use crate::limits::{
     BATCH_BYTES_MAX, BATCH_SLICES_MAX, FLAT_BYTES_KEPT, INLINE_BYTES_MAX, QUEUE_BYTES_HARD_MAX,
 };
 use crate::packet::{PacketKind, PacketLimits};
+use crate::transport::Stream;
 
 /// How sending treats a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +34,6 @@ pub(crate) enum Pressure {
 }
 
 /// The queue of one connection.
-#[derive(Debug)]
 pub(crate) struct OutQueue {
     inner: Mutex<Inner>,
     /// Queued or being written.
@@ -48,13 +50,15 @@ pub(crate) struct OutQueue {
     counters: Arc<Counters>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     flat: Vec<u8>,
     flat_packets: u64,
     lanes: VecDeque<Lane>,
     writer: Option<Waker>,
     closed: Option<CloseReason>,
+    /// The reading half, once nobody reads packets from it any more.
+    unread: Option<ReadHalf<Stream>>,
 }
 
 /// What one vectored write takes: the flat part, then the pieces.
@@ -64,6 +68,15 @@ pub(crate) struct Batch {
     pub(crate) pieces: VecDeque<Bytes>,
     pub(crate) bytes: usize,
     pub(crate) packets: u64,
+}
+
+impl fmt::Debug for OutQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutQueue")
+            .field("queued_bytes", &self.queued_bytes())
+            .field("closed", &self.closed())
+            .finish_non_exhaustive()
+    }
 }
 
 impl OutQueue {
@@ -306,11 +319,31 @@ impl OutQueue {
         }
     }
 
+    /// Leaves the reading half to the task that ends the connection.
+    pub(crate) fn leave_unread(&self, unread: ReadHalf<Stream>) {
+        if !self.is_drained.load(Ordering::Acquire) {
+            self.lock().unread = Some(unread);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// The reading half, once its reader is gone.
+    pub(crate) async fn unread(&self) -> ReadHalf<Stream> {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(unread) = self.lock().unread.take() {
+                return unread;
+            }
+            changed.await;
+        }
+    }
+
     /// Drops all that is queued, when nobody will write it any more.
     pub(crate) fn abandon(&self) {
         let mut inner = self.lock();
         inner.flat = Vec::new();
         inner.lanes.clear();
+        inner.unread = None;
         drop(inner);
         self.queued_bytes.store(0, Ordering::Relaxed);
         self.is_drained.store(true, Ordering::Release);

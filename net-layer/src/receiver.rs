@@ -23,7 +23,8 @@ use crate::transport::Stream;
 
 /// Yields the packets of one connection. Dropping it closes the connection.
 pub struct PacketReceiver {
-    stream: ReadHalf<Stream>,
+    /// There until dropped.
+    stream: Option<ReadHalf<Stream>>,
     queue: Arc<OutQueue>,
     codec: PacketCodec,
     buffer: BytesMut,
@@ -54,7 +55,7 @@ impl PacketReceiver {
         unfinished: LazyTimer,
     ) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             queue,
             codec: PacketCodec::new(limits),
             buffer: BytesMut::new(),
@@ -168,11 +169,14 @@ impl PacketReceiver {
                 .counters()
                 .note_packets_in(std::mem::take(&mut self.packets));
         }
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(CloseReason::Ours));
+        };
         let read = match &mut self.bulk {
             Some(bulk) => {
                 let target = &mut bulk.payload.bytes()[bulk.filled..bulk.payload_bytes];
                 let mut target = ReadBuf::new(target);
-                Pin::new(&mut self.stream)
+                Pin::new(stream)
                     .poll_read(context, &mut target)
                     .map_ok(|()| {
                         let read = target.filled().len();
@@ -211,8 +215,11 @@ impl PacketReceiver {
         } else {
             asked
         };
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(0));
+        };
         let mut target = (&mut self.buffer).limit(asked);
-        let read = pin!(self.stream.read_buf(&mut target)).poll(context);
+        let read = pin!(stream.read_buf(&mut target)).poll(context);
         if let Poll::Ready(Ok(read)) = read {
             self.adapt(read, asked);
         }
@@ -255,5 +262,8 @@ impl fmt::Debug for PacketReceiver {
 impl Drop for PacketReceiver {
     fn drop(&mut self) {
         self.queue.close(CloseReason::Ours);
+        if let Some(stream) = self.stream.take() {
+            self.queue.leave_unread(stream);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Buf;
-use tokio::io::{AsyncWrite, AsyncWriteExt, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, WriteHalf};
 
 use crate::close::CloseReason;
 use crate::lazy_timer::LazyTimer;
@@ -41,9 +41,24 @@ pub(crate) async fn write_all(
             break;
         }
     }
-    // The stream is closed either way; an error here has nobody left to interest.
-    drop(tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), stream.shutdown()).await);
+    let end = end_in_order(stream, &queue);
+    // The stream is closed either way; whoever is too slow for it misses the rest.
+    tokio::time::timeout(Duration::from_millis(DRAIN_MS_MAX), end)
+        .await
+        .unwrap_or_default();
     queue.abandon();
+}
+
+/// Says that nothing more comes and reads what the other end still sends until it says the same:
+/// a stream closed over unread bytes is reset, and takes with it what the other end did not read.
+async fn end_in_order(mut stream: WriteHalf<Stream>, queue: &OutQueue) {
+    let is_over = stream.shutdown().await.is_err();
+    if is_over || !queue.closed().is_some_and(CloseReason::is_in_order) {
+        return;
+    }
+    let mut unread = queue.unread().await;
+    let mut scratch = [0; 4096];
+    while unread.read(&mut scratch).await.is_ok_and(|read| read > 0) {}
 }
 
 async fn write_batch(
