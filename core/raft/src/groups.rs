@@ -280,7 +280,8 @@ impl RaftGroups {
             .unwrap_or(Err(MemberError::Deadline))
     }
 
-    /// Removes a member altogether. Works at the leader only.
+    /// Removes a member altogether. Works at the leader only. A server that a leader's
+    /// [`crate::GroupSpec`] lists as a learner is added again as such when it is up.
     ///
     /// # Errors
     /// See [`MemberError`].

@@ -6,7 +6,7 @@ pub(crate) const BLOCK_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Bytes a keyspace's memtable may hold before it is flushed. Sixteen groups at most share a
 /// process; small tables bound memory, and the raft log absorbs bursts anyhow.
-pub(crate) const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+pub(crate) const MEMTABLE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Background threads. Two, so that one flush never waits behind a long compaction.
 pub(crate) const WORKER_THREADS: usize = 2;
