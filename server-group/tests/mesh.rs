@@ -116,6 +116,7 @@ fn events_come_once_an_epoch() {
         for epoch in 1..4 {
             assert_eq!(first.mesh.epoch(ServerId(2)), epoch);
             if epoch == 1 {
+                second.until_all_up().await;
                 second.group.send(Stop).await.unwrap();
             }
             let lost = GroupEvent::Lost(ServerId(2), LostReason::Goodbye);
@@ -132,6 +133,8 @@ fn events_come_once_an_epoch() {
                 GroupEvent::Established(ServerId(2))
             );
             assert_eq!(event(&mut events).await, GroupEvent::AllEstablished);
+            // One end knows before the other does.
+            again.until_all_up().await;
             again.group.send(Stop).await.unwrap();
         }
         assert_eq!(

@@ -49,8 +49,9 @@ pub(super) fn missing_in(text: &str, line: usize, column: usize, name: &str) -> 
     let before = text_before(text, line, column);
     let mut scanner = Scanner::new(before);
     while scanner.step().is_some() {}
-    // The record that lacks the key was just closed, or is still open when the place is inside.
-    let record = scanner.closed.take().unwrap_or_else(|| scanner.path());
+    // The record that lacks the key was just closed, or is about to be.
+    let open = scanner.levels.last().map(|level| level.path.clone());
+    let record = scanner.closed.take().or(open).unwrap_or_else(String::new);
     if record.is_empty() {
         name.to_owned()
     } else {
