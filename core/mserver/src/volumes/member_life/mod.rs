@@ -11,107 +11,30 @@
 //! of its volumes, and goes on.
 
 mod dserver;
+mod event;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod tests;
 mod volume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdfs_types::calls::blocks::{PushVolumes, SyncVolume};
+use sdfs_types::calls::blocks::PushVolumes;
 use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble, Trouble};
 use sdfs_types::{Epoch, MemberState, ServerId, Volume, VolumeId, VolumeMap};
 
 pub(crate) use dserver::DserverSeen;
 use dserver::{Asking, Dserver};
+pub(crate) use event::{Effect, Event, SyncAnswer};
 use volume::{Dservers, Sight, VolumeLife};
 
 use super::command::{VolumeAnswer, VolumeCommand};
 use super::limits::{FENCE_GRACE, FOUND_GRACE, FULL_FOR, LEADER_GRACE, SYNC_REMIND, TICK};
 use super::machine::next_volume_id;
 use super::placement::{self, Place, PlaceRules};
-
-/// What the leader is told.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// Every dserver, as the mesh shows it now. Comes with each change and every [`TICK`].
-    Seen(Vec<DserverSeen>),
-    /// A connection ended. `is_surely_gone` when it had been silent or said goodbye: then nobody
-    /// waits for it to be back at once.
-    Lost {
-        server: ServerId,
-        is_surely_gone: bool,
-    },
-    /// The volume map has changed.
-    MapMoved(Arc<VolumeMap>),
-    /// A server saw trouble with a member.
-    Troubled(ReportTrouble),
-    /// A syncing member has verified that it has everything.
-    Synced(ReportSync),
-    /// A dserver answered a push over that connection.
-    PushAnswered {
-        server: ServerId,
-        connection: u64,
-        map_version: u64,
-        lost: Vec<VolumeId>,
-    },
-    /// It did not.
-    PushFailed { server: ServerId, connection: u64 },
-    /// A dserver that was doubted answered, or not.
-    Probed {
-        server: ServerId,
-        connection: u64,
-        has_answered: bool,
-    },
-    /// A syncing member answered the asking of that epoch, or not.
-    SyncAnswered {
-        volume: VolumeId,
-        epoch: Epoch,
-        member: ServerId,
-        answer: SyncAnswer,
-    },
-    /// A proposal about one volume, or about new ones, has ended.
-    Proposed {
-        volume: Option<VolumeId>,
-        answer: Option<VolumeAnswer>,
-    },
-}
-
-/// How a syncing member answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SyncAnswer {
-    /// It is at work.
-    Begun,
-    /// It cannot: its disk has failed or has no room.
-    Unable,
-    /// No answer, or not now.
-    Failed,
-}
-
-/// What the leader has done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Propose to the root group; ends in [`Event::Proposed`].
-    Propose {
-        volume: Option<VolumeId>,
-        command: VolumeCommand,
-    },
-    /// Tell a dserver of its volumes; ends in [`Event::PushAnswered`] or [`Event::PushFailed`].
-    Push {
-        server: ServerId,
-        connection: u64,
-        push: PushVolumes,
-    },
-    /// See whether a dserver answers; ends in [`Event::Probed`].
-    Probe { server: ServerId, connection: u64 },
-    /// Tell a member to sync; ends in [`Event::SyncAnswered`].
-    StartSync { member: ServerId, sync: SyncVolume },
-    /// Tell people: the last copy in sync of a volume is gone.
-    LastCopyLost { volume: VolumeId, member: ServerId },
-}
 
 /// What the leader goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +91,7 @@ impl MemberLife {
                 map_version,
                 lost,
             } => {
-                self.push_answered((server, connection), map_version, &lost);
+                self.push_answered(now, (server, connection), map_version, &lost);
             }
             Event::PushFailed { server, connection } => {
                 if let Some(dserver) = self.at(server, connection) {
@@ -235,12 +158,13 @@ impl MemberLife {
 
     fn map_moved(&mut self, now: Duration, map: Arc<VolumeMap>) {
         self.volumes.retain(|id, _| map.volumes.contains_key(id));
+        let dservers = &self.dservers;
+        let connection = |server| dservers.get(&server).and_then(|dserver| dserver.connection);
         for (id, volume) in &map.volumes {
-            let life = self
-                .volumes
-                .entry(*id)
-                .or_insert_with(|| VolumeLife::new(now, map.version));
-            life.follow(now, volume);
+            let is_known = self.volumes.contains_key(id);
+            let new = || VolumeLife::new(now, map.version);
+            let life = self.volumes.entry(*id).or_insert_with(new);
+            life.follow(now, volume, is_known, connection);
             if life.shown_by != 0 && map.version >= life.shown_by {
                 life.shown_by = 0;
                 life.proposal.done();
@@ -302,7 +226,13 @@ impl MemberLife {
             .filter(|d| d.connection == Some(connection))
     }
 
-    fn push_answered(&mut self, from: (ServerId, u64), map_version: u64, lost: &[VolumeId]) {
+    fn push_answered(
+        &mut self,
+        now: Duration,
+        from: (ServerId, u64),
+        map_version: u64,
+        lost: &[VolumeId],
+    ) {
         let Some(dserver) = self.at(from.0, from.1) else {
             return;
         };
@@ -316,8 +246,12 @@ impl MemberLife {
                 .get(id)
                 .and_then(|volume| volume.state_of(from.0));
             let life = self.volumes.get_mut(id);
-            if let (Some(MemberState::InSync), Some(life)) = (state, life) {
-                life.note(from.0).is_lost = true;
+            let Some(life) = life else { continue };
+            match state {
+                Some(MemberState::InSync) => life.note(from.0).is_lost = true,
+                // It has no disk left to sync to.
+                Some(MemberState::Syncing) => life.note(from.0).condemn(now),
+                Some(MemberState::Out) | None => {}
             }
         }
     }
@@ -393,11 +327,14 @@ impl MemberLife {
             let Some(life) = self.volumes.get_mut(id) else {
                 continue;
             };
+            let map_version = self.map.version;
+            let dservers = &self.dservers;
             let sight = Sight {
                 now,
                 copies_min,
                 volume,
-                dservers: &self.dservers,
+                map_version,
+                dservers,
             };
             if let Some(member) = life.lost_for_good(volume)
                 && self.alarmed.insert(*id, member) != Some(member)
@@ -457,13 +394,31 @@ impl MemberLife {
         }
     }
 
+    /// Dservers with a sync that was begun over another connection. Told that they sync, they might
+    /// begin anew from nothing, while a change that admits them is still on its way; so they are
+    /// fenced first, which makes that change stale, and told afterwards.
+    fn interrupted(&self) -> BTreeSet<ServerId> {
+        let of_volume = |(id, volume): (&VolumeId, &Volume)| {
+            let life = self.volumes.get(id)?;
+            let connection = |s| self.dservers.get(&s).and_then(|dserver| dserver.connection);
+            Some(life.interrupted(volume, connection))
+        };
+        self.map
+            .volumes
+            .iter()
+            .filter_map(of_volume)
+            .flatten()
+            .collect()
+    }
+
     fn decide_dservers(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let withheld = self.interrupted();
         for (id, dserver) in &mut self.dservers {
             let Some(connection) = dserver.connection else {
                 continue;
             };
             let is_behind = dserver.kept.is_none_or(|kept| kept < self.map.version);
-            if is_behind && dserver.push.may_begin(now) {
+            if is_behind && !withheld.contains(id) && dserver.push.may_begin(now) {
                 dserver.push.begin();
                 let push = push_for(&self.map, *id, self.rules.copies_min);
                 effects.push(Effect::Push {

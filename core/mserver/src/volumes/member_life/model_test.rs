@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::volumes::machine::VolumeTable;
 use sdfs_store::{Keyspace, Store};
+use sdfs_types::calls::blocks::SyncVolume;
 
 /// What happens next. Numbers choose among what there is to choose from.
 #[derive(Clone, Debug)]

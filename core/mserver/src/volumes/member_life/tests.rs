@@ -8,6 +8,7 @@ use super::*;
 use crate::volumes::limits::{REPLACE_AFTER, RETRY_MAX, STRIKE_APART, SYNC_AGAIN_MIN};
 use crate::volumes::machine::VolumeTable;
 use sdfs_store::{Keyspace, Store};
+use sdfs_types::calls::blocks::SyncVolume;
 
 const V1: VolumeId = VolumeId(1);
 

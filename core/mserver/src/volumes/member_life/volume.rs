@@ -38,6 +38,9 @@ pub(crate) struct MemberNote {
     pub(crate) sync: Asking,
     sync_epoch: Epoch,
     out_since: Option<Duration>,
+    /// The connection over which it was when it began to sync, while it does.
+    syncs_over: Option<u64>,
+    state: Option<MemberState>,
 }
 
 impl MemberNote {
@@ -76,7 +79,11 @@ impl MemberNote {
         self.synced = Some(epoch);
     }
 
-    fn follow(&mut self, now: Duration, state: MemberState) {
+    fn follow(&mut self, now: Duration, state: MemberState, began_over: Option<u64>) {
+        if state == MemberState::Syncing && self.state != Some(MemberState::Syncing) {
+            self.syncs_over = began_over;
+        }
+        self.state = Some(state);
         match state {
             MemberState::Out => {
                 self.is_condemned = false;
@@ -109,6 +116,7 @@ pub(crate) struct Sight<'a> {
     pub(crate) now: Duration,
     pub(crate) copies_min: u8,
     pub(crate) volume: &'a Volume,
+    pub(crate) map_version: u64,
     pub(crate) dservers: &'a Dservers,
 }
 
@@ -169,13 +177,40 @@ impl VolumeLife {
         self.full_until = until;
     }
 
-    /// Takes in the volume as the map shows it.
-    pub(crate) fn follow(&mut self, now: Duration, volume: &Volume) {
+    /// Takes in the volume as the map shows it. Whether a sync began over the present connection
+    /// is known only of one that began while this leader was looking.
+    pub(crate) fn follow(
+        &mut self,
+        now: Duration,
+        volume: &Volume,
+        is_known: bool,
+        connection: impl Fn(ServerId) -> Option<u64>,
+    ) {
         self.members
             .retain(|server, _| volume.state_of(*server).is_some());
         for member in &volume.members {
-            self.note(member.server).follow(now, member.state);
+            let began_over = connection(member.server).filter(|_| is_known);
+            self.note(member.server)
+                .follow(now, member.state, began_over);
         }
+    }
+
+    /// Syncing members whose connection is another one than when they began.
+    pub(crate) fn interrupted(
+        &self,
+        volume: &Volume,
+        connection: impl Fn(ServerId) -> Option<u64>,
+    ) -> Vec<ServerId> {
+        // In a new volume there is nothing yet that could be missed.
+        if volume.readable().next().is_none() {
+            return Vec::new();
+        }
+        let is_interrupted = |server: &ServerId| {
+            let over = self.members.get(server).and_then(|note| note.syncs_over);
+            volume.state_of(*server) == Some(MemberState::Syncing)
+                && (over.is_none() || over != connection(*server))
+        };
+        volume.acknowledging().filter(is_interrupted).collect()
     }
 
     /// Whether the member's copy is the last one in sync and gone.
@@ -216,7 +251,14 @@ impl VolumeLife {
         if all.iter().any(is_awaited) && !is_late {
             return None;
         }
-        let members: Vec<ServerId> = all.into_iter().filter(has_registered).collect();
+        let is_able = |server: &ServerId| {
+            let note = self.members.get(server);
+            note.is_none_or(|note| !note.is_condemned || sight.now >= note.sync_after)
+        };
+        let members: Vec<ServerId> = all
+            .into_iter()
+            .filter(|s| has_registered(s) && is_able(s))
+            .collect();
         let is_enough = members.len() >= copies_needed(sight.volume, sight.copies_min);
         is_enough.then(|| sight.change(MemberChange::Found { members }))
     }
@@ -246,7 +288,10 @@ impl VolumeLife {
                     .get(server)
                     .is_none_or(|d| d.must_go(sight.now))
         };
-        if let Some(member) = sight.members_in(MemberState::Syncing).find(must_go) {
+        let connection = |server| sight.dservers.get(&server).and_then(|d| d.connection);
+        let interrupted = self.interrupted(sight.volume, connection);
+        let mut syncing = sight.members_in(MemberState::Syncing);
+        if let Some(member) = syncing.find(|s| must_go(s) || interrupted.contains(s)) {
             return Some(sight.change(MemberChange::Fence { member }));
         }
         let has_settled = |server: &ServerId| {
@@ -340,13 +385,17 @@ impl VolumeLife {
         let epoch = sight.volume.epoch;
         let mut due = Vec::new();
         for member in sight.members_in(MemberState::Syncing) {
-            let is_up = sight.dservers.get(&member).is_some_and(Dserver::is_up);
+            // It refuses to sync in an epoch it was not told of.
+            let is_told = sight
+                .dservers
+                .get(&member)
+                .is_some_and(|d| d.is_up() && d.kept == Some(sight.map_version));
             let note = self.note(member);
             if note.sync_epoch != epoch {
                 note.sync_epoch = epoch;
                 note.sync = Asking::default();
             }
-            if is_up && note.synced != Some(epoch) && note.sync.may_begin(sight.now) {
+            if is_told && note.synced != Some(epoch) && note.sync.may_begin(sight.now) {
                 note.sync.begin();
                 let (volume, sources) = (sight.volume.clone(), sources.clone());
                 due.push((member, SyncVolume { volume, sources }));
