@@ -62,16 +62,34 @@ async fn write_on(client: Client, writer: u64, stop: Arc<AtomicBool>) -> u64 {
     number
 }
 
+async fn names(client: &Client, writer: usize) -> Vec<String> {
+    client
+        .list(&format!("/w{writer}"))
+        .map_ok(|entry| entry.name.to_string())
+        .try_collect()
+        .await
+        .expect("the folder can be listed")
+}
+
 async fn check(client: &Client, stored: &[u64]) {
     for (writer, count) in stored.iter().enumerate() {
-        let listed: Vec<String> = client
-            .list(&format!("/w{writer}"))
-            .map_ok(|entry| entry.name.to_string())
-            .try_collect()
-            .await
-            .expect("the folder can be listed");
+        let listed = names(client, writer).await;
         let expected: Vec<String> = (0..*count).map(|number| format!("{number:06}")).collect();
-        assert_eq!(listed, expected, "writer {writer}: names lost or doubled");
+        if listed != expected {
+            let lost: Vec<_> = expected
+                .iter()
+                .filter(|name| !listed.contains(name))
+                .collect();
+            let more: Vec<_> = listed
+                .iter()
+                .filter(|name| !expected.contains(name))
+                .collect();
+            let again = names(client, writer).await == expected;
+            panic!(
+                "writer {writer}, {count} files: not listed {lost:?}, never stored {more:?}; \
+                 right when listed again: {again}"
+            );
+        }
         for number in 0..*count {
             let path = format!("/w{writer}/{number:06}");
             let read = client
