@@ -3,5 +3,6 @@
 
 mod cluster;
 mod groups;
+mod install;
 mod log_model;
 mod suite;
