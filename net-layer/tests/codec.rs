@@ -1,5 +1,7 @@
 //! The codec: its bytes, its limits, and what it makes of damaged ones.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use sdfs_net_layer::limits::{HEAD_BYTES_MAX, HEADER_BYTES, PAYLOAD_BYTES_MAX};

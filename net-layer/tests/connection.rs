@@ -1,5 +1,7 @@
 //! Connections over real sockets: order, back-pressure, ends, and hostile other ends.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The same connections over TLS.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

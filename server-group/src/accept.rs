@@ -72,10 +72,7 @@ impl Reception {
             proof: Some(claim.proof),
         };
         // A group that is gone stops; the message closes the connection.
-        self.group
-            .send(OfferTo(id, candidate))
-            .await
-            .unwrap_or_else(|_| ());
+        self.group.send(OfferTo(id, candidate)).await.unwrap_or(());
     }
 
     async fn prove(&self, connection: &mut Connection) -> Result<Claim, HandshakeFault> {

@@ -127,7 +127,7 @@ pub async fn start(options: GroupOptions) -> Result<(Addr<Group>, Mesh), StartEr
     let group = group.start();
     let listener = Listener::start(acceptor, group.clone().recipient(), counters);
     // The actor was started a line ago and ends only when told to.
-    group.send(Listening(listener)).await.unwrap_or_else(|_| ());
+    group.send(Listening(listener)).await.unwrap_or(());
     Ok((group, mesh))
 }
 
@@ -150,9 +150,7 @@ impl Group {
         async move {
             if let Some(peer) = peer {
                 // An actor that is gone has left already.
-                peer.send(Leave(LostReason::Removed))
-                    .await
-                    .unwrap_or_else(|_| ());
+                peer.send(Leave(LostReason::Removed)).await.unwrap_or(());
                 mesh.state().board.remove(id);
             }
         }
@@ -250,7 +248,7 @@ impl Handler<Stop> for Group {
         let stop = async move {
             if let Some(listener) = listener {
                 // An actor that is gone listens no more.
-                listener.send(StopListening).await.unwrap_or_else(|_| ());
+                listener.send(StopListening).await.unwrap_or(());
             }
             let leaving = peers
                 .values()

@@ -73,8 +73,7 @@ impl Connection {
     pub(crate) fn refuse(&self, reason: &RefusalReason) {
         let head = postcard::to_stdvec(reason).expect("a reason is plain data");
         // Closed already: then there is nobody to tell.
-        self.send(PacketKind::Refusal, head.into())
-            .unwrap_or_else(|_| ());
+        self.send(PacketKind::Refusal, head.into()).unwrap_or(());
         self.sender.close(CloseReason::Refused);
     }
 

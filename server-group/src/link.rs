@@ -17,7 +17,7 @@ use crate::keep_alive::KeepAlive;
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::link_keeper;
 use crate::link_reader::LinkReader;
-use crate::link_state::LinkState;
+use crate::link_state::{Call, LinkState};
 use crate::observed::Load;
 use crate::payload::Payload;
 use crate::pending::CallId;
@@ -113,8 +113,14 @@ impl Link {
             is_over: false,
             is_sent: false,
         };
+        let asked = Call {
+            kind,
+            head: &head,
+            payload: &payload,
+            deadline,
+        };
         loop {
-            match state.send_request(id, kind, &head, &payload, deadline) {
+            match state.send_request(id, &asked) {
                 Ok(()) => break,
                 Err(SendFault::Full) => {
                     let ended =

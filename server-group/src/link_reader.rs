@@ -75,7 +75,7 @@ impl LinkReader {
         // heard always, for both ends answer each other.
         if self.is_choked() {
             // At the end of the connection the receiver says why.
-            self.state.sender.room().await.unwrap_or_else(|_| ());
+            self.state.sender.room().await.unwrap_or(());
         }
         let first = self.receiver.next().await?;
         let now = Instant::now();

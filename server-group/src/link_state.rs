@@ -19,6 +19,14 @@ use crate::rtt::Rtt;
 use crate::shared::Shared;
 use crate::wire::RequestPrefix;
 
+/// What is asked of the other end.
+pub(crate) struct Call<'a> {
+    pub(crate) kind: u16,
+    pub(crate) head: &'a [u8],
+    pub(crate) payload: &'a Payload,
+    pub(crate) deadline: Deadline,
+}
+
 /// What the callers and the tasks of one connection share.
 #[derive(Debug)]
 pub(crate) struct LinkState {
@@ -60,14 +68,13 @@ impl LinkState {
         }
     }
 
-    pub(crate) fn send_request(
-        &self,
-        id: CallId,
-        kind: u16,
-        head: &[u8],
-        payload: &Payload,
-        deadline: Deadline,
-    ) -> Result<(), SendFault> {
+    pub(crate) fn send_request(&self, id: CallId, call: &Call<'_>) -> Result<(), SendFault> {
+        let Call {
+            kind,
+            head,
+            payload,
+            deadline,
+        } = *call;
         let prefix = RequestPrefix {
             kind,
             remaining_ms: deadline.remaining_ms(),
@@ -102,7 +109,7 @@ impl LinkState {
             payload: &[],
         };
         // Refused only when the connection has ended, which its reader tells everybody.
-        self.sender.force_send_parts(&parts).unwrap_or_else(|_| ());
+        self.sender.force_send_parts(&parts).unwrap_or(());
     }
 
     /// Asks for a sign of life. The request id is the moment, so the pong needs no memory here.

@@ -101,6 +101,10 @@ impl Mesh {
     ///
     /// # Errors
     /// `NotConnected` at once when that server is not up; else as [`Link::call`](crate::Link).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a call is these five and the mesh"
+    )]
     pub async fn call(
         &self,
         to: ServerId,

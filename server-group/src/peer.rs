@@ -162,7 +162,7 @@ impl Peer {
     fn establish(&mut self, candidate: Candidate, epoch: Epoch, context: &mut Context<Self>) {
         if let Some(proof) = &candidate.proof {
             // A connection that ended meanwhile is reported by the link made of it.
-            candidate.connection.admit(proof).unwrap_or_else(|_| ());
+            candidate.connection.admit(proof).unwrap_or(());
         }
         let state = self.mesh.state();
         let remote = Caller {
@@ -292,7 +292,7 @@ impl DialTask {
             outcome,
         };
         // An actor that is gone wants no connection; the message closes it.
-        self.peer.send(done).await.unwrap_or_else(|_| ());
+        self.peer.send(done).await.unwrap_or(());
     }
 
     /// `Err` with the reason when one end refused, without when there was nobody.

@@ -60,7 +60,7 @@ impl Replier {
     /// reading of its own answers and nothing else. Returns at once when the link has ended.
     pub async fn room(&self) {
         if let Some(To::Remote { state, .. }) = &self.0 {
-            state.sender.room().await.unwrap_or_else(|_| ());
+            state.sender.room().await.unwrap_or(());
         }
     }
 
@@ -134,6 +134,6 @@ impl LinkState {
             payload: &[],
         };
         // Refused only when the link has ended, which the caller learns anyway.
-        self.sender.force_send_parts(&parts).unwrap_or_else(|_| ());
+        self.sender.force_send_parts(&parts).unwrap_or(());
     }
 }

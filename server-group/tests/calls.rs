@@ -1,5 +1,7 @@
 //! Calls between servers and from clients.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 mod kit;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! `config.conf`: what is accepted, and what each mistake is told.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 use std::path::{Path, PathBuf};
 
 use sdfs_server_group::{Config, ConfigError, Role, ServerId};

@@ -1,5 +1,7 @@
 //! Killer packets at a live server, before and after authentication; then a normal call.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 mod kit;
 
 use bytes::Bytes;

@@ -1,5 +1,7 @@
 //! The full mesh: formation, events, membership, distance.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the test's")]
+
 mod kit;
 
 use std::io;

@@ -33,7 +33,7 @@ pub(super) fn key_at(text: &str, line: usize, column: usize) -> String {
         .take_while(|key| (key.line, key.column) <= (line, column))
         .last()
         .map(|key| key.path)
-        .unwrap_or_else(String::new)
+        .unwrap_or_default()
 }
 
 /// The path of `name` beside the key `path`.
@@ -51,7 +51,7 @@ pub(super) fn missing_in(text: &str, line: usize, column: usize, name: &str) -> 
     while scanner.step().is_some() {}
     // The record that lacks the key was just closed, or is about to be.
     let open = scanner.levels.last().map(|level| level.path.clone());
-    let record = scanner.closed.take().or(open).unwrap_or_else(String::new);
+    let record = scanner.closed.take().or(open).unwrap_or_default();
     if record.is_empty() {
         name.to_owned()
     } else {
