@@ -137,9 +137,8 @@ impl Plan {
             } else {
                 "Dserver"
             };
-            servers += &format!(
-                "(name: \"s{place}\", role: {role}, address: \"{address}\", space: [\"d{place}\"]),\n"
-            );
+            servers += &format!("(name: \"s{place}\", role: {role}, address: \"{address}\", ");
+            servers += &format!("space: [\"d{place}\"]),\n");
         }
         let text = format!(
             "(cluster: \"test\", secret_file: \"secret\",\n\
