@@ -166,9 +166,8 @@ impl From<Refusal> for Failure {
             Refusal::NotFound { .. } | Refusal::Gone { .. } | Refusal::NoSuchUser { .. } => {
                 (Code::NotFound, "")
             }
-            Refusal::Exists { .. } => (Code::Refused, "Take another name, or --replace a file"),
+            Refusal::Exists { .. } => (Code::Refused, "Take another name, or delete it first"),
             Refusal::NotEmpty { .. } => (Code::Refused, "`rm -r` takes its entries along"),
-            Refusal::IsDirectory { .. } => (Code::Refused, "-r does the same for directories"),
             Refusal::Denied { .. } => (
                 Code::Refused,
                 "An administrator can change that with `sdfs user add`",

@@ -1,5 +1,7 @@
-//! What all servers of a configuration tell of themselves.
+//! What all servers of a configuration tell of themselves, and which of them run here.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -23,4 +25,10 @@ pub(crate) async fn told_by_all<'a>(
         async move { (server, client.status(server.name.as_str()).await) }
     });
     join_all(asks).await
+}
+
+/// The server that uses a space, when one does on this machine.
+pub(crate) fn pid_in(space: &Path) -> Option<u32> {
+    let text = fs::read_to_string(space.join(sdfs_server::LOCK_FILE)).ok()?;
+    text.trim().parse().ok()
 }

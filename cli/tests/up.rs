@@ -112,8 +112,10 @@ fn a_space_that_is_a_file_is_named() {
 #[test]
 fn a_second_cluster_in_one_folder_is_refused() {
     let cluster = TestCluster::start();
-    let err = cluster.fails(10, &["up"]);
-    assert!(err.contains("mserver") || err.contains("dserver"), "{err}");
+    let ran = cluster.run(&["up"]);
+    assert_eq!(ran.code, 10, "{}", ran.err);
+    assert!(ran.err.contains("in use by another process"), "{}", ran.err);
+    assert!(!ran.out.contains("ready"), "{}", ran.out);
     cluster.ok(&["create", "/still-works"]);
 }
 

@@ -1,9 +1,10 @@
 //! Processor time of this process and of local servers, from `/proc`.
 
 use std::fs;
-use std::path::Path;
 
 use sdfs_server_group::Config;
+
+use crate::view::pid_in;
 
 /// Processor time used until now, seconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,12 +49,6 @@ pub(crate) fn local_servers(config: &Config) -> Vec<u32> {
         .iter()
         .filter_map(|server| server.space.first());
     spaces.filter_map(|space| pid_in(space)).collect()
-}
-
-/// The server that uses a space, when one does on this machine.
-pub(crate) fn pid_in(space: &Path) -> Option<u32> {
-    let text = fs::read_to_string(space.join(sdfs_server::LOCK_FILE)).ok()?;
-    text.trim().parse().ok()
 }
 
 /// User and system time of a process; `None` when it is gone.

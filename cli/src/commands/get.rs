@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use sdfs_client::Client;
+use sdfs_client::{Client, Error, Refusal};
 use sdfs_types::{EntryKind, FilePath};
 use serde::Serialize;
 
@@ -49,7 +49,15 @@ pub(crate) async fn run(global: &Global, args: &GetArgs, out: Output) -> Outcome
     let client = session::connect(global).await?;
     let begin = Instant::now();
     // Opened first: a name that does not exist leaves no trace on this machine.
-    let bytes = client.get_stream(path.as_str()).await?;
+    let bytes = client
+        .get_stream(path.as_str())
+        .await
+        .map_err(|error| match error {
+            Error::Refused(Refusal::IsDirectory { .. }) => {
+                Failure::from(error).advise("-r reads directories")
+            }
+            error => error.into(),
+        })?;
     let local = local_file(args, &path)?;
     let target = if is_stdout {
         Target::stdout()?

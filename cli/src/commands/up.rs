@@ -28,15 +28,17 @@ pub(crate) async fn run(global: &Global, args: &UpArgs, out: Output) -> Outcome 
         LogTo::Stderr => ChildLog::Stderr,
     };
     let mut children = Children::start(Arc::clone(&config), config_file, log)?;
+    let holds = children.holds();
     tokio::select! {
-        ready = wait_ready(&config, args.ready_within) => {
+        ready = wait_ready(&config, &holds, args.ready_within) => {
             if let Err(failure) = ready {
-                stop(&mut children).await?;
+                // How the others end is not what went wrong.
+                drop(children.stop().await?);
                 return Err(failure);
             }
         }
         ended = children.next_ended() => {
-            stop(&mut children).await?;
+            drop(children.stop().await?);
             return Err(ended.failure());
         }
         () = stops.next() => return stop(&mut children).await,

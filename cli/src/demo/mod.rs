@@ -88,8 +88,9 @@ impl Stage {
         let begin = Instant::now();
         self.head("A cluster on this machine");
         let config = Arc::clone(&self.config);
+        let holds = self.children.holds();
         tokio::select! {
-            ready = wait_ready(&config, READY_WITHIN) => drop(ready?),
+            ready = wait_ready(&config, &holds, READY_WITHIN) => drop(ready?),
             ended = self.children.next_ended() => return Err(ended.failure()),
         }
         self.line(&format!(

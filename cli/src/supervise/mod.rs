@@ -8,7 +8,7 @@ mod ready;
 pub(crate) use child::{Child, ChildLog, Ended, MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
 pub(crate) use ready::wait_ready;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,26 @@ use sdfs_server_group::{Config, ServerConfig};
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
+use crate::view::pid_in;
 
 /// How long a server may take to stop before it is killed: it drains calls and syncs its logs.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Spaces and the processes that have to hold them: another cluster of the same configuration
+/// would answer for ours as well.
+#[derive(Debug)]
+pub(crate) struct Holds(Vec<(PathBuf, u32)>);
+
+impl Holds {
+    /// The first space that is not held by its process yet.
+    fn missing(&self) -> Option<&Path> {
+        let missing = self
+            .0
+            .iter()
+            .find(|(space, pid)| pid_in(space) != Some(*pid));
+        missing.map(|(space, _)| space.as_path())
+    }
+}
 
 /// All servers of a configuration as children of this process. Dropped, they are killed.
 #[derive(Debug)]
@@ -53,6 +70,16 @@ impl Children {
     /// The configuration they run on.
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Who has to hold which space once all of them run.
+    pub(crate) fn holds(&self) -> Holds {
+        let hold = |child: &Child| {
+            let server = self.config.server_named(child.name())?;
+            let pid = u32::try_from(child.pid()?).ok()?;
+            Some((server.space.first()?.clone(), pid))
+        };
+        Holds(self.running.iter().filter_map(hold).collect())
     }
 
     /// Those that run.

@@ -9,6 +9,7 @@ use sdfs_server::missing_of;
 use sdfs_server_group::Config;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Holds;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::view::told_by_all;
@@ -20,13 +21,18 @@ const LOOK_WITHIN: Duration = Duration::from_secs(3);
 /// How long the first write may take: a disk busy with other things syncs a few times a second.
 const WRITE_WITHIN: Duration = Duration::from_secs(15);
 
-/// Waits until the cluster takes writes, for `within` at most. Connects as its administrator.
-pub(crate) async fn wait_ready(config: &Arc<Config>, within: Duration) -> Outcome<Client> {
+/// Waits until the servers of `holds` run and the cluster takes writes, for `within` at most.
+/// Connects as its administrator.
+pub(crate) async fn wait_ready(
+    config: &Arc<Config>,
+    holds: &Holds,
+    within: Duration,
+) -> Outcome<Client> {
     let begin = Instant::now();
     let mut options = ClientOptions::of_admin(Arc::clone(config))?;
     options.timeout = WRITE_WITHIN;
     loop {
-        let why = match look(&options, config).await {
+        let why = match look(&options, config, holds).await {
             Ok(client) => return Ok(client),
             Err(why) => why,
         };
@@ -41,7 +47,14 @@ pub(crate) async fn wait_ready(config: &Arc<Config>, within: Duration) -> Outcom
 }
 
 /// A client of the cluster, or the sentence of what is missing.
-async fn look(options: &ClientOptions, config: &Arc<Config>) -> Result<Client, String> {
+async fn look(
+    options: &ClientOptions,
+    config: &Arc<Config>,
+    holds: &Holds,
+) -> Result<Client, String> {
+    if let Some(space) = holds.missing() {
+        return Err(format!("nobody uses {} yet", space.display()));
+    }
     let client = Client::connect(options.clone())
         .await
         .map_err(|error| error.to_string())?;
