@@ -2,6 +2,7 @@
 //! as a cluster.
 
 mod cluster;
+mod faults;
 mod groups;
 mod install;
 mod log_model;
