@@ -1,0 +1,56 @@
+//! A whole cluster inside the test's process.
+
+use std::time::Duration;
+
+use sdfs_server::{Cluster, ClusterError, ClusterOptions, ServerError};
+use sdfs_server_group::Role;
+
+fn options() -> ClusterOptions {
+    ClusterOptions {
+        ready_within: Duration::from_secs(120),
+        ..ClusterOptions::default()
+    }
+}
+
+#[tokio::test]
+async fn servers_stop_and_come_back() {
+    let mut cluster = Cluster::embedded(options()).await.expect("it stands");
+    assert_eq!(cluster.addresses(Role::Mserver).len(), 3);
+    cluster.stop("dserver-1").await.expect("stopped");
+    cluster.kill("mserver-3").expect("killed");
+    assert!(matches!(
+        cluster.kill("mserver-3"),
+        Err(ClusterError::Server(ServerError::Ended))
+    ));
+    cluster.restart("dserver-1").await.expect("started");
+    cluster.restart("mserver-3").await.expect("started");
+    cluster.ready().await.expect("it takes writes again");
+    let status = cluster
+        .server("mserver-3")
+        .expect("it runs")
+        .status()
+        .await
+        .expect("told");
+    assert_eq!(status.name, "mserver-3");
+    assert!(status.hears_majority && !status.volumes.is_empty());
+    let folder = cluster.folder().to_owned();
+    drop(cluster);
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn unknown_servers_are_named() {
+    let small = ClusterOptions {
+        mservers: 1,
+        dservers: 1,
+        storage: Some("storage: (copies: 1, copies_min: 1, segment_bytes: 16777216)".to_owned()),
+        ..options()
+    };
+    let mut cluster = Cluster::embedded(small).await.expect("it stands");
+    let error = cluster.restart("mserver-9").await.expect_err("unknown");
+    assert!(
+        error.to_string().contains("mserver-1, dserver-1"),
+        "{error}"
+    );
+    assert!(cluster.admin().is_ok());
+}
