@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::channel::mpsc as votes;
 use tokio::sync::{Semaphore, mpsc};
 
 use sdfs_server_group::{Deadline, Mesh, ServerId};
@@ -23,7 +24,7 @@ enum Item {
     Ask {
         ask: CanCreateAsk,
         deadline: Deadline,
-        votes: mpsc::Sender<Event>,
+        voted: votes::Sender<Event>,
     },
     GiveBack {
         path: FilePath,
@@ -40,16 +41,16 @@ impl Asker {
     }
 
     /// Asks; the answer comes as an event.
-    pub(crate) fn ask(&self, ask: CanCreateAsk, deadline: Deadline, votes: &mpsc::Sender<Event>) {
+    pub(crate) fn ask(&self, ask: CanCreateAsk, deadline: Deadline, voted: &votes::Sender<Event>) {
         let ballot = ask.ballot;
         let item = Item::Ask {
             ask,
             deadline,
-            votes: votes.clone(),
+            voted: voted.clone(),
         };
         if self.items.try_send(item).is_err() {
             // One event per voter and round fits into the channel of a negotiation.
-            drop(votes.try_send(Event::Lost {
+            drop(voted.clone().try_send(Event::Lost {
                 from: self.to,
                 ballot,
             }));
@@ -92,9 +93,9 @@ async fn perform(mesh: &Mesh, to: ServerId, items: Vec<Item>) {
             Item::Ask {
                 ask,
                 deadline,
-                votes,
+                voted,
             } => {
-                askers.push((ask.ballot, votes));
+                askers.push((ask.ballot, voted));
                 asks.push((ask, deadline));
             }
             Item::GiveBack { path, ballot } => reservations.push((path, ballot)),
@@ -106,8 +107,8 @@ async fn perform(mesh: &Mesh, to: ServerId, items: Vec<Item>) {
             return;
         }
         let (asks, deadline) = together(asks);
-        let votes = ask(mesh, to, &CanCreate { asks }, deadline).await.ok();
-        deliver(to, votes, askers);
+        let said = ask(mesh, to, &CanCreate { asks }, deadline).await.ok();
+        deliver(to, said, askers);
     };
     let giving_back = async {
         if !reservations.is_empty() {
@@ -119,10 +120,10 @@ async fn perform(mesh: &Mesh, to: ServerId, items: Vec<Item>) {
     futures::join!(asking, giving_back);
 }
 
-fn deliver(from: ServerId, votes: Option<Vec<Vote>>, askers: Vec<(Ballot, mpsc::Sender<Event>)>) {
-    let mut votes = votes.unwrap_or_default().into_iter();
-    for (ballot, asker) in askers {
-        let event = match votes.next() {
+fn deliver(from: ServerId, said: Option<Vec<Vote>>, askers: Vec<(Ballot, votes::Sender<Event>)>) {
+    let mut said = said.unwrap_or_default().into_iter();
+    for (ballot, mut asker) in askers {
+        let event = match said.next() {
             Some(vote) => Event::Answered { from, ballot, vote },
             None => Event::Lost { from, ballot },
         };

@@ -25,9 +25,13 @@ const FOUND_EVERY: Duration = Duration::from_millis(100);
 /// leads it.
 pub(crate) async fn remove_files(core: Arc<Core>, group: MetaGroup) {
     let mut changes = core.root.removals.subscribe();
+    let mut done = None;
     loop {
         if core.groups.is_leader(raft_group(group)) {
-            while matches!(remove_some(&core, group).await, Ok(true)) {}
+            while matches!(remove_some(&core, group, &mut done).await, Ok(true)) {}
+        } else {
+            // Another leader may have stopped before what was done here.
+            done = None;
         }
         if !wait(&mut changes).await {
             return;
@@ -35,28 +39,31 @@ pub(crate) async fn remove_files(core: Arc<Core>, group: MetaGroup) {
     }
 }
 
-/// Whether there may be more.
-async fn remove_some(core: &Core, group: MetaGroup) -> Result<bool, Refusal> {
-    let descriptors = core
+/// Whether there may be more. `done` is the place in the list up to which all is removed.
+async fn remove_some(
+    core: &Core,
+    group: MetaGroup,
+    done: &mut Option<u64>,
+) -> Result<bool, Refusal> {
+    let listed = core
         .root
-        .removals(group, REMOVE_STEP_FILES)
+        .removals(group, *done, REMOVE_STEP_FILES)
         .map_err(unreadable)?;
-    if descriptors.is_empty() {
+    let Some((last, _)) = listed.last().copied() else {
         return Ok(false);
-    }
-    let is_full = descriptors.len() == REMOVE_STEP_FILES;
+    };
+    let is_full = listed.len() == REMOVE_STEP_FILES;
+    let (sequences, descriptors) = listed.into_iter().unzip();
     let deadline = Deadline::after(DUTY_STEP_MAX);
-    let now_ms = clock::now_ms();
     let command = MetaCommand::Remove {
-        descriptors: descriptors.clone(),
-        now_ms,
+        descriptors,
+        now_ms: clock::now_ms(),
     };
     core.propose_meta(group, command, deadline).await?;
     // Only now: a record that is still there must stay on the list.
-    core.propose_root(RootCommand::Removed { group, descriptors }, deadline)
+    core.propose_root(RootCommand::Removed { group, sequences }, deadline)
         .await?;
-    // The list here may not show it yet.
-    core.root_barrier(deadline).await?;
+    *done = Some(last);
     Ok(is_full)
 }
 

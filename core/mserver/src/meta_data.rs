@@ -64,10 +64,11 @@ async fn ask_member(
                 .iter()
                 .map(|(k, v)| k.len() + v.len())
                 .sum::<usize>();
-        match batches.submit((wanted, deadline), bytes).await {
-            Ok(answer) => answer,
-            Err(BatchFault::Failed(AskFailed::Refused(refusal))) => Err(refusal),
-            Err(_) => return Err(None),
+        let asked = batches.submit((wanted, deadline), bytes);
+        match tokio::time::timeout_at(deadline.instant(), asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(BatchFault::Failed(AskFailed::Refused(refusal)))) => Err(refusal),
+            Ok(Err(_)) | Err(_) => return Err(None),
         }
     };
     match answer {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::mpsc;
+use futures::StreamExt;
+use futures::channel::mpsc;
 
 use sdfs_server_group::{Deadline, Role, ServerId};
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, Vote};
@@ -59,8 +60,8 @@ pub(crate) async fn negotiate(
     let dice = wanted.request.client ^ wanted.request.sequence.rotate_left(32) ^ ballot.sequence;
     let path = wanted.path.clone();
     let mut machine = Negotiation::new(path, ballot, voters, Moment(until), dice);
-    // A voter answers once a round, and rounds are milliseconds apart: more never wait here.
-    let (votes, mut voted) = mpsc::channel(4 * voters.len().max(4));
+    // Room for one answer a round and voter; each clone of the sender brings a place of its own.
+    let (votes, mut voted) = mpsc::channel(voters.len());
     let mut wake = at(Moment(until));
     let mut event = Event::Begin {
         up: core.mesh.up(Role::Mserver),
@@ -97,7 +98,7 @@ pub(crate) async fn negotiate(
             Some(ask) => own_vote(core, ask).await,
             None => tokio::select! {
                 biased;
-                event = voted.recv() => event.unwrap_or(Event::Due),
+                event = voted.next() => event.unwrap_or(Event::Due),
                 () = tokio::time::sleep_until(wake) => Event::Due,
             },
         };

@@ -11,7 +11,7 @@ use sdfs_types::{Access, EntryKind, FilePath, PathFault, Refusal};
 
 use crate::negotiation::Moment;
 use crate::reservations::{Reservations, Reserved};
-use crate::root::{RootView, ViewFault, Walk};
+use crate::root::{RootView, ViewFault, Walk, prefix};
 
 /// Votes of a mailbox that is full are not given: the asker treats them as lost.
 const MAILBOX_MAX: usize = 4_096;
@@ -104,7 +104,7 @@ pub(crate) fn check_name(root: &RootView, ask: &CanCreateAsk) -> Result<(), Refu
         Walk::Found { above, entry } => (above, Some(entry)),
         Walk::Missing { above } => (above, None),
     };
-    for directory in above {
+    for (names, directory) in above.into_iter().enumerate() {
         let Some(quota) = root.quota(directory) else {
             continue;
         };
@@ -120,7 +120,7 @@ pub(crate) fn check_name(root: &RootView, ask: &CanCreateAsk) -> Result<(), Refu
                 && more > 0
                 && used.saturating_add(more) > limit
             {
-                let (path, unit) = (ask.path.clone(), unit.to_owned());
+                let (path, unit) = (prefix(&ask.path, names), unit.to_owned());
                 return Err(Refusal::Quota {
                     path,
                     used,

@@ -1,6 +1,7 @@
 //! Applies a meta group's committed commands.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub(crate) struct Counters {
     pub(crate) next_free: u64,
     pub(crate) outcomes: u64,
     pub(crate) removed: u64,
+    /// No file with a higher id has a record.
+    pub(crate) highest_id: u32,
 }
 
 /// A meta group's state machine.
@@ -55,6 +58,9 @@ impl MetaMachine {
         let view = Arc::new(MetaView {
             keyspace: opened,
             records: Cache::new(FILES_CACHED),
+            highest_id: AtomicU32::new(u32::MAX),
+            free_from: AtomicU64::new(0),
+            freed_to: AtomicU64::new(0),
         });
         let machine = MetaMachine {
             view: Arc::clone(&view),
@@ -75,7 +81,13 @@ impl StateMachine for MetaMachine {
         };
         self.outcomes.load(keyspace, self.counters.outcomes)?;
         self.removed.load(keyspace, self.counters.removed)?;
+        // What is known of the former keyspace does not hold for the new one.
+        self.view.highest_id.store(u32::MAX, Ordering::Relaxed);
         self.keyspace.send_replace(Some(keyspace.clone()));
+        self.view.free_from.store(0, Ordering::Relaxed);
+        self.view.freed_to.store(0, Ordering::Relaxed);
+        let highest_id = self.counters.highest_id;
+        self.view.highest_id.store(highest_id, Ordering::Relaxed);
         // After the new keyspace is in place: readers may have added what the former one held.
         self.view.records.clear();
         Ok(())
@@ -177,6 +189,7 @@ impl Applying<'_> {
             MetaCommand::Freed { sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::free(sequence));
+                    self.view.freed_to.fetch_max(sequence, Ordering::Relaxed);
                 }
                 Ok(MetaAnswer::Done)
             }
@@ -235,6 +248,9 @@ impl Applying<'_> {
         if let Some(known) = self.view.records.get(&descriptor) {
             return Ok(known);
         }
+        if descriptor.id.0 > self.counters.highest_id {
+            return Ok(None);
+        }
         let Some(value) = self.batch.get(&keys::record(descriptor))? else {
             return Ok(None);
         };
@@ -246,6 +262,9 @@ impl Applying<'_> {
         self.batch
             .put(keys::record(descriptor), wire::encode(&record));
         let answer = MetaAnswer::File(record.file.clone());
+        let id = descriptor.id.0;
+        self.counters.highest_id = self.counters.highest_id.max(id);
+        self.view.highest_id.fetch_max(id, Ordering::Relaxed);
         self.view.records.set(descriptor, Some(Arc::new(record)));
         Ok(answer)
     }

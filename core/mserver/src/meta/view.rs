@@ -1,6 +1,7 @@
 //! What everybody but the applying task reads of a meta group's state.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -21,6 +22,13 @@ use crate::root::ViewFault;
 pub struct MetaView {
     pub(crate) keyspace: watch::Receiver<Option<Keyspace>>,
     pub(crate) records: Cache<FileDescriptor, FileRecord>,
+    /// No file with a higher id has a record: most new files need no look for an older one.
+    pub(crate) highest_id: AtomicU32,
+    /// Nothing before this place is in the to-be-freed list, and nothing will ever be: deleted
+    /// keys cost a scan too.
+    pub(crate) free_from: AtomicU64,
+    /// The highest place that was ever freed.
+    pub(crate) freed_to: AtomicU64,
 }
 
 impl MetaView {
@@ -32,12 +40,20 @@ impl MetaView {
         if let Some(known) = self.records.get(&descriptor) {
             return Ok(known);
         }
+        if self.is_new(descriptor) {
+            return Ok(None);
+        }
         let Some(value) = self.keyspace()?.get(&keys::record(descriptor))? else {
             return Ok(None);
         };
         let record: Arc<FileRecord> = Arc::new(wire::decode(&value).map_err(unreadable)?);
         self.records.add(descriptor, Some(Arc::clone(&record)));
         Ok(Some(record))
+    }
+
+    /// Whether a file surely has no record, without a look into the keyspace.
+    pub(crate) fn is_new(&self, descriptor: FileDescriptor) -> bool {
+        descriptor.id.0 > self.highest_id.load(Ordering::Relaxed)
     }
 
     /// A file's size, without decoding the rest of its record.
@@ -103,20 +119,28 @@ impl MetaView {
         before_ms: u64,
         limit: usize,
     ) -> Result<Vec<(u64, FreeEntry)>, ViewFault> {
-        let mut range = KeyRange::prefix(&[keys::FREE]);
-        if let Some(sequence) = after {
-            range = range.after(&keys::free(sequence));
-        }
+        let from = after.map_or_else(|| self.free_from.load(Ordering::Relaxed), |after| after + 1);
+        let freed_to = self.freed_to.load(Ordering::Relaxed);
+        let range = KeyRange::between(&keys::free(from), &keys::free(u64::MAX));
         let mut found = Vec::new();
+        let mut first = None;
         for pair in self.keyspace()?.pairs(&range).take(limit) {
             let (key, value) = pair?;
+            let sequence = key.get(1..).and_then(|sequence| sequence.try_into().ok());
+            let Some(sequence) = sequence.map(u64::from_be_bytes) else {
+                continue;
+            };
+            first.get_or_insert(sequence);
             let entry: FreeEntry = wire::decode(&value).map_err(unreadable)?;
             if entry.given_up_ms > before_ms {
                 break;
             }
-            if let Some(sequence) = key.get(1..).and_then(|sequence| sequence.try_into().ok()) {
-                found.push((u64::from_be_bytes(sequence), entry));
-            }
+            found.push((sequence, entry));
+        }
+        if after.is_none() {
+            // A list that is empty goes on after what was freed last.
+            let from = first.unwrap_or_else(|| from.max(freed_to));
+            self.free_from.fetch_max(from, Ordering::Relaxed);
         }
         Ok(found)
     }

@@ -138,8 +138,8 @@ pub enum RootCommand {
     Removed {
         /// The meta group.
         group: MetaGroup,
-        /// The files.
-        descriptors: Vec<FileDescriptor>,
+        /// Their places in the list.
+        sequences: Vec<u64>,
     },
     /// Removes some entries of directories that have no name any more.
     Sweep {

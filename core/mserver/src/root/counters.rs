@@ -11,6 +11,10 @@ pub(crate) struct Counters {
     pub(crate) next_file_id: u32,
     /// The next place in the order of tombstones.
     pub(crate) next_tombstone: u64,
+    /// No tombstone has an earlier place: where looking for the oldest begins.
+    pub(crate) oldest_tombstone: u64,
+    /// The next place in the list of files to be removed.
+    pub(crate) next_removal: u64,
     /// Tombstones there are.
     pub(crate) tombstones: u64,
     /// Outcomes remembered since ever.
@@ -23,6 +27,8 @@ impl Default for Counters {
         Counters {
             next_file_id: 1,
             next_tombstone: 0,
+            oldest_tombstone: 0,
+            next_removal: 0,
             tombstones: 0,
             outcomes: 0,
         }

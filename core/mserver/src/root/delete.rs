@@ -1,11 +1,11 @@
 //! Taking names away. A directory that goes with all its entries loses its name at once; the
 //! entries below it cannot be reached any more and are swept afterwards, some at a time.
 
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 use sdfs_store::KeyRange;
 use sdfs_types::wire;
-use sdfs_types::{EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal};
+use sdfs_types::{EntryKind, FileDescriptor, FileMetaMetaData, FilePath, Name, PathFault, Refusal};
 
 use super::command::RootAnswer;
 use super::create::signed;
@@ -79,10 +79,24 @@ fn is_empty(applying: &Applying<'_>, directory: FileDescriptor) -> Applied<bool>
     Ok(applying.batch.scan(&range, 1)?.is_empty())
 }
 
+/// A directory without a name, whose entries are being swept.
+#[derive(Serialize, Deserialize)]
+struct Unlinked {
+    /// The quotas its files count in.
+    holders: Vec<FileDescriptor>,
+    /// The last name that was swept: the next step begins after it, because keys that were deleted
+    /// cost a scan as much as those that are there.
+    swept: Option<Name>,
+}
+
 /// Hands a directory without a name over to be swept; `holders` are the quotas its files count in.
 fn unlink(applying: &mut Applying<'_>, directory: FileDescriptor, holders: &[FileDescriptor]) {
+    let unlinked = Unlinked {
+        holders: holders.to_vec(),
+        swept: None,
+    };
     let key = keys::of_descriptor(keys::UNLINKED, directory);
-    applying.batch.put(key, wire::encode(&holders));
+    applying.batch.put(key, wire::encode(&unlinked));
     applying.dirty.unlinked = true;
 }
 
@@ -98,10 +112,12 @@ pub(crate) fn sweep(applying: &mut Applying<'_>, entries_max: u32) -> Applied<Ro
             applying.batch.delete(key);
             continue;
         };
-        let holders: Vec<FileDescriptor> = wire::decode(&value).map_err(unreadable)?;
-        let swept = sweep_directory(applying, directory, &holders, left)?;
+        let mut unlinked: Unlinked = wire::decode(&value).map_err(unreadable)?;
+        let swept = sweep_directory(applying, directory, &mut unlinked, left)?;
         if swept < left && tombstones::sweep(applying, directory, left)? {
             applying.batch.delete(key);
+        } else {
+            applying.batch.put(key, wire::encode(&unlinked));
         }
         left = left.saturating_sub(swept.max(1));
     }
@@ -111,25 +127,29 @@ pub(crate) fn sweep(applying: &mut Applying<'_>, entries_max: u32) -> Applied<Ro
 fn sweep_directory(
     applying: &mut Applying<'_>,
     directory: FileDescriptor,
-    holders: &[FileDescriptor],
+    unlinked: &mut Unlinked,
     limit: usize,
 ) -> Applied<usize> {
-    let range = KeyRange::prefix(&keys::of_descriptor(keys::ENTRY, directory));
+    let mut range = KeyRange::prefix(&keys::of_descriptor(keys::ENTRY, directory));
+    if let Some(name) = &unlinked.swept {
+        range = range.after(&keys::of_name(keys::ENTRY, directory, name));
+    }
     let pairs = applying.batch.scan(&range, limit)?;
-    for (_, value) in &pairs {
+    for (key, value) in &pairs {
         let entry: FileMetaMetaData = wire::decode(value).map_err(unreadable)?;
         match entry.kind {
             EntryKind::File => {
-                quota::charge(applying, holders, -1, -signed(entry.size_bytes));
+                quota::charge(applying, &unlinked.holders, -1, -signed(entry.size_bytes));
                 applying.remove_meta_data(&entry);
             }
             EntryKind::Directory => {
                 quota::forget(applying, entry.descriptor);
-                unlink(applying, entry.descriptor, holders);
+                unlink(applying, entry.descriptor, &unlinked.holders);
             }
         }
-        let name = Arc::clone(&entry.name);
-        applying.set_entry(directory, &name, None);
+        // No path leads here any more, so nobody looks it up.
+        applying.batch.delete(key.clone());
+        unlinked.swept = Some(entry.name);
     }
     Ok(pairs.len())
 }

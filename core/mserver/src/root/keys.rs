@@ -17,7 +17,8 @@ pub(crate) const COUNTERS: u8 = b'c';
 pub(crate) const QUOTA: u8 = b'q';
 /// Users: the name.
 pub(crate) const USER: u8 = b'w';
-/// Files whose meta-data is to be removed: meta group, descriptor.
+/// Files whose meta-data is to be removed: meta group, a counter, big-endian. In order, so that
+/// looking for the next never passes what was removed before: deleted keys cost a scan too.
 pub(crate) const REMOVAL: u8 = b'd';
 /// Directories without a name whose entries are to be swept: the descriptor.
 pub(crate) const UNLINKED: u8 = b'u';
@@ -60,8 +61,8 @@ pub(crate) fn of_removals(group: MetaGroup) -> Vec<u8> {
 }
 
 /// The key of one removal.
-pub(crate) fn of_removal(group: MetaGroup, descriptor: FileDescriptor) -> Vec<u8> {
+pub(crate) fn of_removal(group: MetaGroup, sequence: u64) -> Vec<u8> {
     let mut key = of_removals(group);
-    key.extend_from_slice(&descriptor.to_key());
+    key.extend_from_slice(&sequence.to_be_bytes());
     key
 }

@@ -258,9 +258,9 @@ impl Applying<'_> {
                 first: self.counters.take_ids(*count)?,
                 count: *count,
             }),
-            RootCommand::Removed { group, descriptors } => {
-                for descriptor in descriptors {
-                    self.batch.delete(keys::of_removal(*group, *descriptor));
+            RootCommand::Removed { group, sequences } => {
+                for sequence in sequences {
+                    self.batch.delete(keys::of_removal(*group, *sequence));
                 }
                 Ok(RootAnswer::Done)
             }
@@ -287,10 +287,9 @@ impl Applying<'_> {
     /// Hands the meta-data of a file over to be removed.
     pub(crate) fn remove_meta_data(&mut self, entry: &FileMetaMetaData) {
         if let Some(locate) = &entry.locate {
-            self.batch.put(
-                keys::of_removal(locate.group, entry.descriptor),
-                Bytes::new(),
-            );
+            let key = keys::of_removal(locate.group, self.counters.next_removal);
+            self.counters.next_removal += 1;
+            self.batch.put(key, entry.descriptor.to_key().to_vec());
             self.dirty.removals = true;
         }
     }

@@ -18,6 +18,7 @@ mod view;
 
 pub use command::{Decide, RootAnswer, RootAnswers, RootCommand};
 pub use machine::{RememberedAnswer, RootMachine};
+pub(crate) use names::prefix;
 pub use names::{Walk, root_entry};
 pub use users::Users;
 pub use view::{RootView, ViewFault};

@@ -112,7 +112,6 @@ pub(crate) fn sweep(
 }
 
 fn expire(applying: &mut Applying<'_>, now_ms: u64) -> Applied<()> {
-    let range = KeyRange::prefix(&[keys::TOMBSTONE_ORDER]);
     let limit = TOMBSTONES_EXPIRED_AT_ONCE;
     // The oldest place is looked at once in a while: a scan costs more than all the rest.
     let is_due = applying
@@ -122,8 +121,13 @@ fn expire(applying: &mut Applying<'_>, now_ms: u64) -> Applied<()> {
     if !is_due {
         return Ok(());
     }
+    let oldest = keys::of_order(applying.counters.oldest_tombstone);
+    let range = KeyRange::between(&oldest, &keys::of_order(u64::MAX));
     for (order, value) in applying.batch.scan(&range, 2 * limit)? {
         let place: Place = wire::decode(&value).map_err(unreadable)?;
+        if let Some(sequence) = order.get(1..).and_then(|sequence| sequence.try_into().ok()) {
+            applying.counters.oldest_tombstone = u64::from_be_bytes(sequence);
+        }
         let is_old = place.deleted_ms.saturating_add(TOMBSTONE_MS) < now_ms;
         if !is_old && applying.counters.tombstones <= TOMBSTONES_MAX {
             break;

@@ -154,22 +154,27 @@ impl RootView {
         Arc::clone(&self.volumes.borrow())
     }
 
-    /// Some files of a meta group whose meta-data is to be removed.
+    /// Some files of a meta group whose meta-data is to be removed, with their places in the list,
+    /// from after a place on. Places only grow.
     ///
     /// # Errors
     /// Whatever the store says.
     pub fn removals(
         &self,
         group: MetaGroup,
+        after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<FileDescriptor>, ViewFault> {
-        let pairs = self
-            .keyspace()?
-            .scan(&KeyRange::prefix(&keys::of_removals(group)), limit)?;
-        Ok(pairs
-            .iter()
-            .filter_map(|(key, _)| FileDescriptor::from_key(&key[2..]))
-            .collect())
+    ) -> Result<Vec<(u64, FileDescriptor)>, ViewFault> {
+        let mut range = KeyRange::prefix(&keys::of_removals(group));
+        if let Some(sequence) = after {
+            range = range.after(&keys::of_removal(group, sequence));
+        }
+        let pairs = self.keyspace()?.scan(&range, limit)?;
+        let read = |(key, value): &(bytes::Bytes, bytes::Bytes)| {
+            let sequence = u64::from_be_bytes(key.get(2..)?.try_into().ok()?);
+            Some((sequence, FileDescriptor::from_key(value)?))
+        };
+        Ok(pairs.iter().filter_map(read).collect())
     }
 
     /// Whether there are directories to be swept.

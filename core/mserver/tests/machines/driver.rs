@@ -1,7 +1,9 @@
 //! Drives a group's state machine as raft does: entries in order, a batch committed now and then.
 
 use bytes::Bytes;
-use sdfs_mserver::root::{Decide, RootAnswer, RootAnswers, RootCommand, RootMachine, RootView, Users};
+use sdfs_mserver::root::{
+    Decide, RootAnswer, RootAnswers, RootCommand, RootMachine, RootView, Users,
+};
 use sdfs_raft::StateMachine;
 use sdfs_store::{Keyspace, Store};
 use sdfs_types::wire;
@@ -16,11 +18,18 @@ pub(crate) fn path(text: &str) -> FilePath {
 }
 
 pub(crate) fn request(sequence: u64) -> RequestId {
-    RequestId { client: 7, sequence }
+    RequestId {
+        client: 7,
+        sequence,
+    }
 }
 
 pub(crate) fn locate() -> Locate {
-    Locate { group: MetaGroup(1), main: ServerId(1), slaves: vec![ServerId(2), ServerId(3)] }
+    Locate {
+        group: MetaGroup(1),
+        main: ServerId(1),
+        slaves: vec![ServerId(2), ServerId(3)],
+    }
 }
 
 pub(crate) struct Driver<M> {
@@ -33,7 +42,11 @@ impl<M: StateMachine> Driver<M> {
     pub(crate) fn new(mut machine: M) -> Driver<M> {
         let keyspace = Store::memory().keyspace("state").unwrap();
         machine.open(&keyspace).unwrap();
-        Driver { machine, keyspace, index: 0 }
+        Driver {
+            machine,
+            keyspace,
+            index: 0,
+        }
     }
 
     pub(crate) fn apply(&mut self, entry: &Bytes) -> Bytes {
@@ -55,7 +68,9 @@ impl<M: StateMachine> Driver<M> {
 
     /// Everything the keyspace holds.
     pub(crate) fn contents(&self) -> Vec<(Bytes, Bytes)> {
-        self.keyspace.scan(&sdfs_store::KeyRange::all(), usize::MAX).unwrap()
+        self.keyspace
+            .scan(&sdfs_store::KeyRange::all(), usize::MAX)
+            .unwrap()
     }
 }
 
@@ -76,14 +91,25 @@ impl Default for Names {
 impl Names {
     pub(crate) fn new() -> Names {
         let (machine, view) = RootMachine::new(Users::default());
-        Names { driver: Driver::new(machine), view, next: 0 }
+        Names {
+            driver: Driver::new(machine),
+            view,
+            next: 0,
+        }
     }
 
     /// The same state in another process: opened from the keyspace.
     pub(crate) fn reopened(self) -> Names {
         let (mut machine, view) = RootMachine::new(Users::default());
         machine.open(&self.driver.keyspace).unwrap();
-        Names { driver: Driver { machine, ..self.driver }, view, next: self.next }
+        Names {
+            driver: Driver {
+                machine,
+                ..self.driver
+            },
+            view,
+            next: self.next,
+        }
     }
 
     pub(crate) fn fresh_request(&mut self) -> RequestId {
@@ -132,17 +158,39 @@ impl Names {
 
     pub(crate) fn delete(&mut self, at: &str, recursive: bool) -> Answer {
         let request = self.fresh_request();
-        self.run(RootCommand::Delete { request, path: path(at), recursive, now_ms: 1_000 })
+        self.run(RootCommand::Delete {
+            request,
+            path: path(at),
+            recursive,
+            now_ms: 1_000,
+        })
     }
 
     pub(crate) fn rename(&mut self, from: &str, to: &str, replace: bool) -> Answer {
         let request = self.fresh_request();
-        self.run(RootCommand::Rename { request, from: path(from), to: path(to), replace })
+        self.run(RootCommand::Rename {
+            request,
+            from: path(from),
+            to: path(to),
+            replace,
+        })
     }
 
     pub(crate) fn stat(&self, at: &str) -> Result<Arc<FileMetaMetaData>, Refusal> {
         let at = path(at);
-        self.view.walk(&at).unwrap().found(&at).map(|(_, entry)| entry)
+        self.view
+            .walk(&at)
+            .unwrap()
+            .found(&at)
+            .map(|(_, entry)| entry)
+    }
+
+    /// Files whose meta-data is to be removed, in order of their descriptors.
+    pub(crate) fn removals(&self) -> Vec<FileDescriptor> {
+        let listed = self.view.removals(locate().group, None, 1_000).unwrap();
+        let mut descriptors: Vec<_> = listed.into_iter().map(|(_, one)| one).collect();
+        descriptors.sort_unstable();
+        descriptors
     }
 
     pub(crate) fn list(&self, at: &str) -> Vec<String> {

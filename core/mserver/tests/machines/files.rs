@@ -23,7 +23,10 @@ struct Files {
     next: u64,
 }
 
-const FILE: FileDescriptor = FileDescriptor { id: FileId(5), version: FileVersion(1) };
+const FILE: FileDescriptor = FileDescriptor {
+    id: FileId(5),
+    version: FileVersion(1),
+};
 
 fn new_file(size_bytes: u64) -> FileMetaData {
     FileMetaData {
@@ -41,19 +44,35 @@ fn new_file(size_bytes: u64) -> FileMetaData {
 }
 
 fn entry(version: u16, length_bytes: u32) -> BlockEntry {
-    BlockEntry { version: BlockVersion(version), volume: VolumeId(1), length_bytes, crc32c: 9 }
+    BlockEntry {
+        version: BlockVersion(version),
+        volume: VolumeId(1),
+        length_bytes,
+        crc32c: 9,
+    }
 }
 
 impl Files {
     fn new() -> Files {
         let (machine, view) = MetaMachine::new();
-        Files { driver: Driver::new(machine), view, next: 0 }
+        Files {
+            driver: Driver::new(machine),
+            view,
+            next: 0,
+        }
     }
 
     fn reopened(self) -> Files {
         let (mut machine, view) = MetaMachine::new();
         machine.open(&self.driver.keyspace).unwrap();
-        Files { driver: Driver { machine, ..self.driver }, view, next: self.next }
+        Files {
+            driver: Driver {
+                machine,
+                ..self.driver
+            },
+            view,
+            next: self.next,
+        }
     }
 
     fn fresh_request(&mut self) -> RequestId {
@@ -68,7 +87,10 @@ impl Files {
     }
 
     fn create(&mut self, size_bytes: u64) {
-        self.run(MetaCommand::Create { file: new_file(size_bytes) }).unwrap();
+        self.run(MetaCommand::Create {
+            file: new_file(size_bytes),
+        })
+        .unwrap();
     }
 
     fn commit(&mut self, written: Vec<BlockWritten>, at_least: u64) -> Result<MetaAnswer, Refusal> {
@@ -84,12 +106,21 @@ impl Files {
 
     fn resize(&mut self, size_bytes: u64, resize: Resize) -> Result<MetaAnswer, Refusal> {
         let request = self.fresh_request();
-        self.run(MetaCommand::Resize { request, descriptor: FILE, size_bytes, resize, now_ms: 3 })
+        self.run(MetaCommand::Resize {
+            request,
+            descriptor: FILE,
+            size_bytes,
+            resize,
+            now_ms: 3,
+        })
     }
 
     fn size(&self) -> u64 {
         let record = self.view.record(FILE).unwrap().unwrap();
-        assert_eq!(self.view.size_bytes(FILE).unwrap(), Some(record.file.size_bytes));
+        assert_eq!(
+            self.view.size_bytes(FILE).unwrap(),
+            Some(record.file.size_bytes)
+        );
         record.file.size_bytes
     }
 
@@ -100,23 +131,35 @@ impl Files {
 
     fn given_up(&self) -> Vec<BlockDescriptor> {
         let all = self.view.to_free(None, u64::MAX, usize::MAX).unwrap();
-        all.into_iter().flat_map(|(_, entry)| entry.blocks).collect()
+        all.into_iter()
+            .flat_map(|(_, entry)| entry.blocks)
+            .collect()
     }
 }
 
 fn written(block: u16, previous: u16, entry: BlockEntry) -> BlockWritten {
-    BlockWritten { block: BlockIndex(block), previous: BlockVersion(previous), entry }
+    BlockWritten {
+        block: BlockIndex(block),
+        previous: BlockVersion(previous),
+        entry,
+    }
 }
 
 fn named(block: u16, version: u16) -> BlockDescriptor {
-    BlockDescriptor { file: FILE, block: BlockIndex(block), version: BlockVersion(version) }
+    BlockDescriptor {
+        file: FILE,
+        block: BlockIndex(block),
+        version: BlockVersion(version),
+    }
 }
 
 #[test]
 fn create_is_made_once() {
     let mut files = Files::new();
     files.create(7);
-    let again = files.run(MetaCommand::Create { file: new_file(8) }).unwrap();
+    let again = files
+        .run(MetaCommand::Create { file: new_file(8) })
+        .unwrap();
     assert!(matches!(again, MetaAnswer::File(file) if file.size_bytes == 7));
 }
 
@@ -124,9 +167,23 @@ fn create_is_made_once() {
 fn commit_compares_before_it_sets() {
     let mut files = Files::new();
     files.create(0);
-    files.commit(vec![written(0, 0, entry(1, 10)), written(40, 0, entry(1, 20))], 50).unwrap();
-    let stale = files.commit(vec![written(1, 0, entry(1, 5)), written(0, 0, entry(2, 6))], 99);
-    assert_eq!(stale, Err(Refusal::Conflict { block: 0, current: BlockVersion(1) }));
+    files
+        .commit(
+            vec![written(0, 0, entry(1, 10)), written(40, 0, entry(1, 20))],
+            50,
+        )
+        .unwrap();
+    let stale = files.commit(
+        vec![written(1, 0, entry(1, 5)), written(0, 0, entry(2, 6))],
+        99,
+    );
+    assert_eq!(
+        stale,
+        Err(Refusal::Conflict {
+            block: 0,
+            current: BlockVersion(1)
+        })
+    );
     assert_eq!(files.size(), 50, "nothing of it was done");
     assert_eq!(files.blocks(0, 2), [entry(1, 10), BlockEntry::default()]);
     assert_eq!(files.given_up(), []);
@@ -160,9 +217,17 @@ fn sparse_expand_reaches_the_last_block() {
     files.run(MetaCommand::Create { file }).unwrap();
     files.resize(4 << 40, Resize::Expand).unwrap();
     assert!(files.driver.contents().len() < 6, "expanding costs nothing");
-    files.commit(vec![written(65_535, 0, entry(1, 10))], 0).unwrap();
-    assert_eq!(files.blocks(65_534, 10), [BlockEntry::default(), entry(1, 10)]);
-    assert!(matches!(files.resize((4 << 40) + 1, Resize::Expand), Err(Refusal::OutOfRange { .. })));
+    files
+        .commit(vec![written(65_535, 0, entry(1, 10))], 0)
+        .unwrap();
+    assert_eq!(
+        files.blocks(65_534, 10),
+        [BlockEntry::default(), entry(1, 10)]
+    );
+    assert!(matches!(
+        files.resize((4 << 40) + 1, Resize::Expand),
+        Err(Refusal::OutOfRange { .. })
+    ));
 }
 
 #[test]
@@ -170,12 +235,26 @@ fn truncate_gives_blocks_up() {
     let mut files = Files::new();
     files.create(0);
     let block = 1_u64 << 16;
-    let all: Vec<_> = (0..200).map(|at| written(at, 0, entry(1, 1 << 16))).collect();
+    let all: Vec<_> = (0..200)
+        .map(|at| written(at, 0, entry(1, 1 << 16)))
+        .collect();
     files.commit(all, 200 * block).unwrap();
-    assert!(matches!(files.resize(201 * block, Resize::Truncate), Err(Refusal::OutOfRange { .. })));
-    assert!(matches!(files.resize(block, Resize::Expand), Err(Refusal::OutOfRange { .. })));
+    assert!(matches!(
+        files.resize(201 * block, Resize::Truncate),
+        Err(Refusal::OutOfRange { .. })
+    ));
+    assert!(matches!(
+        files.resize(block, Resize::Expand),
+        Err(Refusal::OutOfRange { .. })
+    ));
     files.resize(3 * block + 100, Resize::Truncate).unwrap();
-    assert_eq!(files.blocks(3, 1), [BlockEntry { length_bytes: 100, ..entry(1, 0) }]);
+    assert_eq!(
+        files.blocks(3, 1),
+        [BlockEntry {
+            length_bytes: 100,
+            ..entry(1, 0)
+        }]
+    );
     assert_eq!(files.given_up().len(), 196);
     files.resize(200 * block, Resize::Expand).unwrap();
     let cut = files.blocks(4, 1)[0];
@@ -205,7 +284,12 @@ fn put_of_every_block_reads_back() {
         read.extend(page);
     }
     assert_eq!(read, blocks);
-    files.run(MetaCommand::Remove { descriptors: vec![FILE], now_ms: 9 }).unwrap();
+    files
+        .run(MetaCommand::Remove {
+            descriptors: vec![FILE],
+            now_ms: 9,
+        })
+        .unwrap();
     let given_up: BTreeSet<_> = files.given_up().into_iter().collect();
     assert_eq!(given_up.len(), 65_536);
     assert!(files.view.record(FILE).unwrap().is_none());
@@ -214,7 +298,11 @@ fn put_of_every_block_reads_back() {
 #[test]
 fn another_put_cannot_take_the_descriptor() {
     let mut files = Files::new();
-    let put = |request| MetaCommand::Put { request, file: new_file(1), blocks: vec![entry(1, 1)] };
+    let put = |request| MetaCommand::Put {
+        request,
+        file: new_file(1),
+        blocks: vec![entry(1, 1)],
+    };
     let (first, second) = (files.fresh_request(), files.fresh_request());
     files.run(put(first)).unwrap();
     assert_eq!(files.run(put(second)), Err(Refusal::NotGranted));
@@ -225,14 +313,20 @@ fn removed_file_stays_removed() {
     let mut files = Files::new();
     files.create(0);
     files.commit(vec![written(0, 0, entry(1, 10))], 10).unwrap();
-    let remove = MetaCommand::Remove { descriptors: vec![FILE], now_ms: 9 };
+    let remove = MetaCommand::Remove {
+        descriptors: vec![FILE],
+        now_ms: 9,
+    };
     files.run(remove.clone()).unwrap();
     files.run(remove).unwrap();
     assert_eq!(files.given_up(), [named(0, 1)]);
     let mut files = files.reopened();
     let late = files.run(MetaCommand::Create { file: new_file(0) });
     assert_eq!(late, Err(Refusal::Gone { descriptor: FILE }));
-    assert_eq!(files.commit(vec![], 5), Err(Refusal::Gone { descriptor: FILE }));
+    assert_eq!(
+        files.commit(vec![], 5),
+        Err(Refusal::Gone { descriptor: FILE })
+    );
 }
 
 #[test]
@@ -245,8 +339,16 @@ fn freed_blocks_leave_the_list() {
     let all = files.view.to_free(None, 2, 10).unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!(files.view.to_free(Some(all[0].0), 2, 10).unwrap(), all[1..]);
-    assert_eq!(files.view.to_free(None, 1, 10).unwrap(), [], "the grace period is kept");
-    files.run(MetaCommand::Freed { sequences: vec![all[0].0] }).unwrap();
+    assert_eq!(
+        files.view.to_free(None, 1, 10).unwrap(),
+        [],
+        "the grace period is kept"
+    );
+    files
+        .run(MetaCommand::Freed {
+            sequences: vec![all[0].0],
+        })
+        .unwrap();
     assert_eq!(files.view.to_free(None, 2, 10).unwrap(), all[1..]);
 }
 
@@ -256,23 +358,45 @@ fn attributes_are_set_and_taken_away() {
     files.create(0);
     let mut change = |set: &[(&str, &str)], remove: &[&str]| {
         let request = files.fresh_request();
-        let set = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let set = set
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let remove = remove.iter().map(|name| (*name).to_owned()).collect();
-        files.run(MetaCommand::SetAttributes { request, descriptor: FILE, set, remove, now_ms: 4 })
+        files.run(MetaCommand::SetAttributes {
+            request,
+            descriptor: FILE,
+            set,
+            remove,
+            now_ms: 4,
+        })
     };
     change(&[("a", "1"), ("b", "2")], &[]).unwrap();
-    let Ok(MetaAnswer::File(file)) = change(&[("c", "3")], &["a"]) else { panic!() };
+    let Ok(MetaAnswer::File(file)) = change(&[("c", "3")], &["a"]) else {
+        panic!()
+    };
     let names: Vec<_> = file.attributes.keys().collect();
     assert_eq!(names, ["b", "c"]);
     let long = "x".repeat(70_000);
-    assert!(matches!(change(&[("d", &long)], &[]), Err(Refusal::OutOfRange { .. })));
+    assert!(matches!(
+        change(&[("d", &long)], &[]),
+        Err(Refusal::OutOfRange { .. })
+    ));
 }
 
 #[derive(Clone, Debug)]
 enum Op {
-    Write { block: u16, length: u32, is_stale: bool },
-    Truncate { size: u64 },
-    Expand { size: u64 },
+    Write {
+        block: u16,
+        length: u32,
+        is_stale: bool,
+    },
+    Truncate {
+        size: u64,
+    },
+    Expand {
+        size: u64,
+    },
     Reopen,
 }
 

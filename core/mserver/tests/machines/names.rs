@@ -1,11 +1,8 @@
 //! The root group's machine: names, tombstones, quotas, users, by tables.
 
-
 use crate::driver::{Names, descriptor_of, locate, name_of, path};
 use sdfs_mserver::root::{RootAnswer, RootCommand};
-use sdfs_types::{
-    Access, FileDescriptor, FileId, FileVersion, MetaGroup, PathRight, Refusal,
-};
+use sdfs_types::{Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal};
 
 #[test]
 fn recreated_name_has_next_version() {
@@ -26,7 +23,13 @@ fn second_creator_gets_the_winner() {
     let mut names = Names::new();
     let winner = descriptor_of(names.create("/a"));
     let refused = names.create("/a");
-    assert_eq!(refused, Err(Refusal::Exists { path: path("/a"), descriptor: winner }));
+    assert_eq!(
+        refused,
+        Err(Refusal::Exists {
+            path: path("/a"),
+            descriptor: winner
+        })
+    );
 }
 
 #[test]
@@ -53,15 +56,31 @@ fn repetition_gets_the_first_outcome() {
 #[test]
 fn names_need_a_directory() {
     let mut names = Names::new();
-    assert_eq!(names.create("/d/a"), Err(Refusal::NotFound { path: path("/d") }));
+    assert_eq!(
+        names.create("/d/a"),
+        Err(Refusal::NotFound { path: path("/d") })
+    );
     let mut decide = names.decide("/x/y/a");
     decide.make_parents = true;
     let made = names.run(RootCommand::Decide(Box::new(decide)));
     assert_eq!(&*name_of(made).name, "a");
     assert_eq!(names.list("/x"), ["y"]);
-    assert_eq!(names.create("/x/y/a/b"), Err(Refusal::NotDirectory { path: path("/x/y/a") }));
-    assert_eq!(names.create("/x/y"), Err(Refusal::IsDirectory { path: path("/x/y") }));
-    assert_eq!(names.mkdir("/x/y/a/b"), Err(Refusal::NotDirectory { path: path("/x/y/a") }));
+    assert_eq!(
+        names.create("/x/y/a/b"),
+        Err(Refusal::NotDirectory {
+            path: path("/x/y/a")
+        })
+    );
+    assert_eq!(
+        names.create("/x/y"),
+        Err(Refusal::IsDirectory { path: path("/x/y") })
+    );
+    assert_eq!(
+        names.mkdir("/x/y/a/b"),
+        Err(Refusal::NotDirectory {
+            path: path("/x/y/a")
+        })
+    );
 }
 
 #[test]
@@ -78,7 +97,10 @@ fn directory_must_be_empty() {
     let mut names = Names::new();
     names.mkdir("/d").unwrap();
     names.create("/d/a").unwrap();
-    assert_eq!(names.delete("/d", false), Err(Refusal::NotEmpty { path: path("/d") }));
+    assert_eq!(
+        names.delete("/d", false),
+        Err(Refusal::NotEmpty { path: path("/d") })
+    );
     names.delete("/d/a", false).unwrap();
     assert!(names.delete("/d", false).is_ok());
     assert!(names.delete("/", true).is_err());
@@ -96,7 +118,10 @@ fn subtree_is_gone_at_once() {
     names.delete("/d", true).unwrap();
     assert!(names.stat("/d/e/1").is_err());
     names.mkdir("/d").unwrap();
-    assert_eq!(Some(names.stat("/d").unwrap().descriptor), before.next_life());
+    assert_eq!(
+        Some(names.stat("/d").unwrap().descriptor),
+        before.next_life()
+    );
     assert_eq!(names.list("/d"), Vec::<String>::new());
     let mut steps = 0;
     while names.run(RootCommand::Sweep { entries_max: 7 }) == Ok(RootAnswer::Swept { more: true }) {
@@ -104,8 +129,7 @@ fn subtree_is_gone_at_once() {
         assert!(steps < 100, "sweeping ends");
     }
     assert!(steps >= 40 / 7, "in bounded steps");
-    let mut removed = names.view.removals(MetaGroup(1), 1_000).unwrap();
-    removed.sort_unstable();
+    let removed = names.removals();
     let mut files = files;
     files.sort_unstable();
     assert_eq!(removed, files);
@@ -135,24 +159,38 @@ fn rename_replaces_only_when_asked() {
     let replaced = descriptor_of(names.create("/b"));
     assert_eq!(
         names.rename("/a", "/b", false),
-        Err(Refusal::Exists { path: path("/b"), descriptor: replaced })
+        Err(Refusal::Exists {
+            path: path("/b"),
+            descriptor: replaced
+        })
     );
     names.rename("/a", "/b", true).unwrap();
     assert_eq!(names.stat("/b").unwrap().descriptor, moved);
-    assert_eq!(names.view.removals(MetaGroup(1), 10).unwrap(), [replaced]);
+    assert_eq!(names.removals(), [replaced]);
     // The id moved along: the former name starts anew, so no descriptor is given out twice.
     assert_ne!(descriptor_of(names.create("/a")).id, moved.id);
     names.mkdir("/d").unwrap();
-    assert_eq!(names.rename("/b", "/d", true), Err(Refusal::IsDirectory { path: path("/d") }));
-    assert_eq!(names.rename("/d", "/b", true), Err(Refusal::NotDirectory { path: path("/b") }));
+    assert_eq!(
+        names.rename("/b", "/d", true),
+        Err(Refusal::IsDirectory { path: path("/d") })
+    );
+    assert_eq!(
+        names.rename("/d", "/b", true),
+        Err(Refusal::NotDirectory { path: path("/b") })
+    );
 }
 
 #[test]
 fn put_under_a_stale_descriptor_is_redone() {
     let mut names = Names::new();
     let lease = names.run(RootCommand::LeaseFileIds { count: 10 });
-    let Ok(RootAnswer::Leased { first, .. }) = lease else { panic!("{lease:?}") };
-    let leased = FileDescriptor { id: first, version: FileVersion(1) };
+    let Ok(RootAnswer::Leased { first, .. }) = lease else {
+        panic!("{lease:?}")
+    };
+    let leased = FileDescriptor {
+        id: first,
+        version: FileVersion(1),
+    };
     let mut put = names.decide("/a");
     put.written_as = Some(leased);
     let command = RootCommand::Decide(Box::new(put.clone()));
@@ -161,25 +199,36 @@ fn put_under_a_stale_descriptor_is_redone() {
 
     let mut other = names.decide("/a");
     other.replace = true;
-    let unused = FileDescriptor { id: FileId(first.0 + 1), version: FileVersion(1) };
+    let unused = FileDescriptor {
+        id: FileId(first.0 + 1),
+        version: FileVersion(1),
+    };
     other.written_as = Some(unused);
     let redo = names.run(RootCommand::Decide(Box::new(other.clone())));
     let next = leased.next_life().unwrap();
     assert_eq!(redo, Ok(RootAnswer::Redo { descriptor: next }));
-    assert_eq!(names.view.removals(MetaGroup(1), 10).unwrap(), [unused]);
-    assert_eq!(names.stat("/a").unwrap().descriptor, leased, "nothing replaced yet");
+    assert_eq!(names.removals(), [unused]);
+    assert_eq!(
+        names.stat("/a").unwrap().descriptor,
+        leased,
+        "nothing replaced yet"
+    );
     other.written_as = Some(next);
-    assert_eq!(descriptor_of(names.run(RootCommand::Decide(Box::new(other)))), next);
-    let mut removed = names.view.removals(MetaGroup(1), 10).unwrap();
-    removed.sort_unstable();
-    assert_eq!(removed, [leased, unused]);
+    assert_eq!(
+        descriptor_of(names.run(RootCommand::Decide(Box::new(other)))),
+        next
+    );
+    assert_eq!(names.removals(), [leased, unused]);
 }
 
 #[test]
 fn put_under_an_unleased_id_is_redone() {
     let mut names = Names::new();
     let mut put = names.decide("/a");
-    put.written_as = Some(FileDescriptor { id: FileId(77), version: FileVersion(1) });
+    put.written_as = Some(FileDescriptor {
+        id: FileId(77),
+        version: FileVersion(1),
+    });
     let answer = names.run(RootCommand::Decide(Box::new(put)));
     assert!(matches!(answer, Ok(RootAnswer::Redo { descriptor }) if descriptor.id != FileId(77)));
 }
@@ -190,12 +239,18 @@ fn refused_put_gives_its_blocks_up() {
     names.run(RootCommand::LeaseFileIds { count: 10 }).unwrap();
     let winner = descriptor_of(names.create("/a"));
     let mut put = names.decide("/a");
-    let written = FileDescriptor { id: FileId(3), version: FileVersion(1) };
+    let written = FileDescriptor {
+        id: FileId(3),
+        version: FileVersion(1),
+    };
     put.written_as = Some(written);
     let command = RootCommand::Decide(Box::new(put));
-    let refused = Err(Refusal::Exists { path: path("/a"), descriptor: winner });
+    let refused = Err(Refusal::Exists {
+        path: path("/a"),
+        descriptor: winner,
+    });
     assert_eq!(names.run(command.clone()), refused);
-    assert_eq!(names.view.removals(MetaGroup(1), 10).unwrap(), [written]);
+    assert_eq!(names.removals(), [written]);
     // Its blocks are gone, so it must not succeed later.
     names.delete("/a", false).unwrap();
     assert_eq!(names.run(command), refused);
@@ -225,10 +280,14 @@ fn removed_files_leave_the_list() {
     let mut names = Names::new();
     let gone = descriptor_of(names.create("/a"));
     names.delete("/a", false).unwrap();
-    assert_eq!(names.view.removals(MetaGroup(1), 10).unwrap(), [gone]);
-    let removed = RootCommand::Removed { group: locate().group, descriptors: vec![gone] };
+    assert_eq!(names.removals(), [gone]);
+    let listed = names.view.removals(locate().group, None, 10).unwrap();
+    let removed = RootCommand::Removed {
+        group: locate().group,
+        sequences: vec![listed[0].0],
+    };
     names.run(removed).unwrap();
-    assert_eq!(names.view.removals(MetaGroup(1), 10).unwrap(), []);
+    assert_eq!(names.removals(), []);
 }
 
 #[test]
@@ -237,8 +296,14 @@ fn quota_counts_up_the_directories() {
     names.mkdir("/d").unwrap();
     names.mkdir("/d/e").unwrap();
     names.create("/d/e/0").unwrap();
-    let set = |files_max, bytes_max| RootCommand::SetQuota { path: path("/d"), files_max, bytes_max };
-    let Ok(RootAnswer::Quota(quota)) = names.run(set(Some(2), Some(1_000))) else { panic!() };
+    let set = |files_max, bytes_max| RootCommand::SetQuota {
+        path: path("/d"),
+        files_max,
+        bytes_max,
+    };
+    let Ok(RootAnswer::Quota(quota)) = names.run(set(Some(2), Some(1_000))) else {
+        panic!()
+    };
     assert_eq!((quota.files_used, quota.bytes_used), (1, 10));
     names.create("/d/e/1").unwrap();
     let refused = names.create("/d/e/2");
@@ -254,7 +319,10 @@ fn quota_counts_up_the_directories() {
     names.rename("/x", "/d/x", false).unwrap();
     let mut names = names.reopened();
     let directory = names.stat("/d").unwrap().descriptor;
-    assert_eq!(names.view.quota(directory).map(|quota| quota.files_used), Some(2));
+    assert_eq!(
+        names.view.quota(directory).map(|quota| quota.files_used),
+        Some(2)
+    );
     names.run(set(None, None)).unwrap();
     assert_eq!(names.view.quota(directory), None);
 }
@@ -267,10 +335,15 @@ fn swept_files_are_given_back_to_the_quota() {
     for file in 0..5 {
         names.create(&format!("/d/e/{file}")).unwrap();
     }
-    let set = RootCommand::SetQuota { path: path("/d"), files_max: Some(5), bytes_max: None };
+    let set = RootCommand::SetQuota {
+        path: path("/d"),
+        files_max: Some(5),
+        bytes_max: None,
+    };
     names.run(set).unwrap();
     names.delete("/d/e", true).unwrap();
-    while names.run(RootCommand::Sweep { entries_max: 2 }) == Ok(RootAnswer::Swept { more: true }) {}
+    while names.run(RootCommand::Sweep { entries_max: 2 }) == Ok(RootAnswer::Swept { more: true }) {
+    }
     let directory = names.stat("/d").unwrap().descriptor;
     let quota = names.view.quota(directory).unwrap();
     assert_eq!((quota.files_used, quota.bytes_used), (0, 0));
@@ -281,7 +354,11 @@ fn expanding_counts_against_the_quota() {
     let mut names = Names::new();
     names.mkdir("/d").unwrap();
     let file = descriptor_of(names.create("/d/a"));
-    let set = RootCommand::SetQuota { path: path("/d"), files_max: None, bytes_max: Some(100) };
+    let set = RootCommand::SetQuota {
+        path: path("/d"),
+        files_max: None,
+        bytes_max: Some(100),
+    };
     names.run(set).unwrap();
     let grow = |size_bytes| RootCommand::Redeclare {
         path: path("/d/a"),
@@ -289,13 +366,23 @@ fn expanding_counts_against_the_quota() {
         size_bytes,
     };
     assert!(names.run(grow(100)).is_ok());
-    assert!(matches!(names.run(grow(101)), Err(Refusal::Quota { used: 100, limit: 100, .. })));
+    assert!(matches!(
+        names.run(grow(101)),
+        Err(Refusal::Quota {
+            used: 100,
+            limit: 100,
+            ..
+        })
+    ));
 }
 
 #[test]
 fn first_admin_is_founded_once() {
     let mut names = Names::new();
-    let found = |name: &str| RootCommand::FoundAdmin { name: name.into(), key: [1; 32] };
+    let found = |name: &str| RootCommand::FoundAdmin {
+        name: name.into(),
+        key: [1; 32],
+    };
     names.run(found("admin")).unwrap();
     names.run(found("other")).unwrap();
     let users = names.view.users();
@@ -306,18 +393,45 @@ fn first_admin_is_founded_once() {
 #[test]
 fn rights_hold_below_their_path() {
     let mut names = Names::new();
-    let rights = vec![PathRight { path: path("/home/bob"), access: Access::Write }];
-    let put = |key| RootCommand::PutUser { name: "bob".into(), key, rights: rights.clone() };
-    assert_eq!(names.run(put(None)), Err(Refusal::NoSuchUser { name: "bob".to_owned() }));
+    let rights = vec![PathRight {
+        path: path("/home/bob"),
+        access: Access::Write,
+    }];
+    let put = |key| RootCommand::PutUser {
+        name: "bob".into(),
+        key,
+        rights: rights.clone(),
+    };
+    assert_eq!(
+        names.run(put(None)),
+        Err(Refusal::NoSuchUser {
+            name: "bob".to_owned()
+        })
+    );
     names.run(put(Some([2; 32]))).unwrap();
     names.run(put(None)).unwrap();
     let mut names = names.reopened();
     let users = names.view.users().clone();
-    assert!(users.check("bob", Access::Write, &path("/home/bob/a")).is_ok());
-    assert!(users.check("bob", Access::Admin, &path("/home/bob/a")).is_err());
-    assert!(users.check("bob", Access::Read, &path("/home/bobby")).is_err());
+    assert!(
+        users
+            .check("bob", Access::Write, &path("/home/bob/a"))
+            .is_ok()
+    );
+    assert!(
+        users
+            .check("bob", Access::Admin, &path("/home/bob/a"))
+            .is_err()
+    );
+    assert!(
+        users
+            .check("bob", Access::Read, &path("/home/bobby"))
+            .is_err()
+    );
     let request = names.fresh_request();
-    let delete = RootCommand::DeleteUser { request, name: "bob".into() };
+    let delete = RootCommand::DeleteUser {
+        request,
+        name: "bob".into(),
+    };
     assert_eq!(names.run(delete.clone()), Ok(RootAnswer::Done));
     assert_eq!(names.run(delete), Ok(RootAnswer::Done));
     assert!(users.get("bob").is_none());
@@ -334,7 +448,10 @@ fn ids_are_never_leased_twice() {
     let between = descriptor_of(names.create("/a")).id.0;
     let mut names = names.reopened();
     let second = lease(&mut names);
-    assert!(first.end <= between && between < second.start, "{first:?} {between} {second:?}");
+    assert!(
+        first.end <= between && between < second.start,
+        "{first:?} {between} {second:?}"
+    );
 }
 
 #[test]

@@ -11,11 +11,26 @@ use crate::driver::{Names, path};
 
 #[derive(Clone, Debug)]
 enum Op {
-    Create { at: String, replace: bool },
-    Put { at: String, replace: bool },
-    MakeDirectory { at: String },
-    Delete { at: String, recursive: bool },
-    Rename { from: String, to: String, replace: bool },
+    Create {
+        at: String,
+        replace: bool,
+    },
+    Put {
+        at: String,
+        replace: bool,
+    },
+    MakeDirectory {
+        at: String,
+    },
+    Delete {
+        at: String,
+        recursive: bool,
+    },
+    Rename {
+        from: String,
+        to: String,
+        replace: bool,
+    },
     Reopen,
     Sweep,
 }
@@ -51,7 +66,8 @@ fn is_directory(tree: &Tree, at: &str) -> bool {
 
 fn below<'a>(tree: &'a Tree, at: &str) -> impl Iterator<Item = (&'a String, &'a EntryKind)> {
     let begin = format!("{at}/");
-    tree.iter().filter(move |(path, _)| path.starts_with(&begin))
+    tree.iter()
+        .filter(move |(path, _)| path.starts_with(&begin))
 }
 
 /// Does `op` to the model; whether it succeeds.
@@ -90,7 +106,9 @@ fn model(tree: &mut Tree, op: &Op) -> bool {
 }
 
 fn rename(tree: &mut Tree, from: &str, to: &str, replace: bool) -> bool {
-    let Some(kind) = tree.get(from).copied() else { return false };
+    let Some(kind) = tree.get(from).copied() else {
+        return false;
+    };
     if from == to {
         return true;
     }
@@ -154,7 +172,10 @@ impl Run {
                 self.names = names.reopened();
                 true
             }
-            Op::Sweep => self.names.run(RootCommand::Sweep { entries_max: 2 }).is_ok(),
+            Op::Sweep => self
+                .names
+                .run(RootCommand::Sweep { entries_max: 2 })
+                .is_ok(),
         };
         assert_eq!(answer, model(&mut self.tree, op), "{op:?}");
         assert_eq!(names_of(&self.names), self.tree, "{op:?}");
@@ -180,7 +201,9 @@ impl Run {
         decide.replace = replace;
         decide.written_as = Some(FileDescriptor { id: first, version });
         for _ in 0..2 {
-            let answer = self.names.run(RootCommand::Decide(Box::new(decide.clone())));
+            let answer = self
+                .names
+                .run(RootCommand::Decide(Box::new(decide.clone())));
             match answer {
                 Ok(RootAnswer::Redo { descriptor }) => decide.written_as = Some(descriptor),
                 other => {
@@ -194,7 +217,11 @@ impl Run {
 
     fn issue(&mut self, answer: &crate::driver::Answer) {
         if let Ok(RootAnswer::Name(name)) = answer {
-            assert!(self.issued.insert(name.descriptor), "{} twice", name.descriptor);
+            assert!(
+                self.issued.insert(name.descriptor),
+                "{} twice",
+                name.descriptor
+            );
         }
     }
 }
@@ -210,8 +237,7 @@ proptest! {
         // Every descriptor of a name that is gone is on its way out, none that stands is.
         while run.names.run(RootCommand::Sweep { entries_max: 8 })
             == Ok(RootAnswer::Swept { more: true }) {}
-        let removed: BTreeSet<FileDescriptor> =
-            run.names.view.removals(crate::driver::locate().group, 1_000).unwrap().into_iter().collect();
+        let removed: BTreeSet<FileDescriptor> = run.names.removals().into_iter().collect();
         for (at, kind) in &run.tree {
             let descriptor = run.names.stat(at).unwrap().descriptor;
             prop_assert!(*kind == EntryKind::Directory || !removed.contains(&descriptor), "{at}");

@@ -15,7 +15,11 @@ use crate::driver::{path, request};
 const DEADLINE: Moment = Moment(1_000_000);
 
 fn ballot(coordinator: u16) -> Ballot {
-    Ballot { round: 0, coordinator: ServerId(coordinator), sequence: 1 }
+    Ballot {
+        round: 0,
+        coordinator: ServerId(coordinator),
+        sequence: 1,
+    }
 }
 
 fn voters(count: u16) -> Vec<ServerId> {
@@ -27,21 +31,42 @@ fn negotiation(me: u16, count: u16) -> Negotiation {
 }
 
 fn begin(machine: &mut Negotiation, up: &[u16]) -> Vec<Effect> {
-    machine.on(Moment(0), Event::Begin { up: up.iter().copied().map(ServerId).collect() })
+    machine.on(
+        Moment(0),
+        Event::Begin {
+            up: up.iter().copied().map(ServerId).collect(),
+        },
+    )
 }
 
 fn can(load: u32) -> Vote {
-    Vote::Can { load, free_bytes: 0 }
+    Vote::Can {
+        load,
+        free_bytes: 0,
+    }
 }
 
 fn answered(machine: &mut Negotiation, from: u16, vote: Vote) -> Vec<Effect> {
     let ballot = machine.ballot();
-    machine.on(Moment(1), Event::Answered { from: ServerId(from), ballot, vote })
+    machine.on(
+        Moment(1),
+        Event::Answered {
+            from: ServerId(from),
+            ballot,
+            vote,
+        },
+    )
 }
 
 fn lost(machine: &mut Negotiation, from: u16) -> Vec<Effect> {
     let ballot = machine.ballot();
-    machine.on(Moment(1), Event::Lost { from: ServerId(from), ballot })
+    machine.on(
+        Moment(1),
+        Event::Lost {
+            from: ServerId(from),
+            ballot,
+        },
+    )
 }
 
 fn asked(effects: &[Effect]) -> Vec<u16> {
@@ -55,7 +80,9 @@ fn asked(effects: &[Effect]) -> Vec<u16> {
 }
 
 fn has_won(effects: &[Effect]) -> bool {
-    effects.iter().any(|effect| matches!(effect, Effect::Won { .. }))
+    effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Won { .. }))
 }
 
 fn refusal(effects: &[Effect]) -> Option<Refusal> {
@@ -68,7 +95,10 @@ fn refusal(effects: &[Effect]) -> Option<Refusal> {
 #[test]
 fn everybody_is_asked_at_once() {
     let mut machine = negotiation(1, 5);
-    assert_eq!(asked(&begin(&mut machine, &[1, 2, 3, 4, 5])), [1, 2, 3, 4, 5]);
+    assert_eq!(
+        asked(&begin(&mut machine, &[1, 2, 3, 4, 5])),
+        [1, 2, 3, 4, 5]
+    );
 }
 
 #[test]
@@ -79,7 +109,9 @@ fn a_majority_is_enough() {
     assert!(!has_won(&answered(&mut machine, 4, can(3))));
     let effects = answered(&mut machine, 2, can(4));
     let least_loaded_first = vec![(ServerId(4), 3), (ServerId(2), 4), (ServerId(1), 5)];
-    assert!(effects.contains(&Effect::Won { can: least_loaded_first }));
+    assert!(effects.contains(&Effect::Won {
+        can: least_loaded_first
+    }));
     assert_eq!(answered(&mut machine, 3, can(0)), [], "nothing follows");
 }
 
@@ -96,11 +128,22 @@ fn silence_is_not_consent() {
     let mut machine = negotiation(1, 3);
     begin(&mut machine, &[1, 2, 3]);
     answered(&mut machine, 1, can(0));
-    assert_eq!(refusal(&machine.on(Moment(DEADLINE.0 - 1), Event::Due)), None);
+    assert_eq!(
+        refusal(&machine.on(Moment(DEADLINE.0 - 1), Event::Due)),
+        None
+    );
     let effects = machine.on(DEADLINE, Event::Due);
-    assert_eq!(refusal(&effects), Some(Refusal::NoQuorum { heard: 1, voters: 3 }));
-    let given_back =
-        effects.iter().filter(|effect| matches!(effect, Effect::GiveBack { .. })).count();
+    assert_eq!(
+        refusal(&effects),
+        Some(Refusal::NoQuorum {
+            heard: 1,
+            voters: 3
+        })
+    );
+    let given_back = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::GiveBack { .. }))
+        .count();
     assert_eq!(given_back, 3, "also what may have been reserved unheard");
 }
 
@@ -108,13 +151,22 @@ fn silence_is_not_consent() {
 fn no_majority_is_refused_at_once() {
     let mut machine = negotiation(1, 3);
     let effects = begin(&mut machine, &[1]);
-    assert!(refusal(&effects).is_some(), "nobody else is up: {effects:?}");
+    assert!(
+        refusal(&effects).is_some(),
+        "nobody else is up: {effects:?}"
+    );
     let mut machine = negotiation(1, 3);
     begin(&mut machine, &[1, 2, 3]);
     answered(&mut machine, 1, can(0));
     assert_eq!(refusal(&lost(&mut machine, 2)), None);
     let refused = refusal(&lost(&mut machine, 3));
-    assert_eq!(refused, Some(Refusal::NoQuorum { heard: 1, voters: 3 }));
+    assert_eq!(
+        refused,
+        Some(Refusal::NoQuorum {
+            heard: 1,
+            voters: 3
+        })
+    );
 }
 
 #[test]
@@ -129,10 +181,25 @@ fn a_definite_no_ends_it() {
     let mut machine = negotiation(1, 3);
     begin(&mut machine, &[1, 2, 3]);
     answered(&mut machine, 1, can(0));
-    let no = Refusal::Exists { path: path("/a"), descriptor: Default::default() };
-    let effects = answered(&mut machine, 3, Vote::Cannot { refusal: no.clone() });
-    assert!(effects.contains(&Effect::Refused { by: Some(ServerId(3)), refusal: no }));
-    assert!(effects.contains(&Effect::GiveBack { to: ServerId(1), ballot: ballot(1) }));
+    let no = Refusal::Exists {
+        path: path("/a"),
+        descriptor: Default::default(),
+    };
+    let effects = answered(
+        &mut machine,
+        3,
+        Vote::Cannot {
+            refusal: no.clone(),
+        },
+    );
+    assert!(effects.contains(&Effect::Refused {
+        by: Some(ServerId(3)),
+        refusal: no
+    }));
+    assert!(effects.contains(&Effect::GiveBack {
+        to: ServerId(1),
+        ballot: ballot(1)
+    }));
 }
 
 #[test]
@@ -142,9 +209,17 @@ fn the_higher_ballot_backs_off() {
     answered(&mut machine, 2, can(0));
     answered(&mut machine, 1, Vote::Outranked { by: ballot(1) });
     let effects = answered(&mut machine, 3, Vote::Outranked { by: ballot(1) });
-    assert!(effects.contains(&Effect::GiveBack { to: ServerId(2), ballot: ballot(2) }));
-    let Some(Effect::WakeAt(at)) = effects.last() else { panic!("{effects:?}") };
-    assert_eq!(machine.on(Moment(at.0 - 1), Event::Due), [Effect::WakeAt(*at)]);
+    assert!(effects.contains(&Effect::GiveBack {
+        to: ServerId(2),
+        ballot: ballot(2)
+    }));
+    let Some(Effect::WakeAt(at)) = effects.last() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        machine.on(Moment(at.0 - 1), Event::Due),
+        [Effect::WakeAt(*at)]
+    );
     assert_eq!(asked(&machine.on(*at, Event::Due)), [2, 1, 3]);
     assert_eq!(machine.ballot().round, 1);
 }
@@ -156,9 +231,19 @@ fn the_lower_ballot_holds_on() {
     answered(&mut machine, 1, can(0));
     answered(&mut machine, 2, Vote::Outranked { by: ballot(2) });
     let effects = answered(&mut machine, 3, Vote::Outranked { by: ballot(2) });
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::GiveBack { .. })));
-    let Some(Effect::WakeAt(at)) = effects.last() else { panic!("{effects:?}") };
-    assert_eq!(asked(&machine.on(*at, Event::Due)), [2, 3], "the holders are asked again");
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::GiveBack { .. }))
+    );
+    let Some(Effect::WakeAt(at)) = effects.last() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        asked(&machine.on(*at, Event::Due)),
+        [2, 3],
+        "the holders are asked again"
+    );
     assert_eq!(machine.ballot().round, 0);
 }
 
@@ -169,9 +254,15 @@ fn an_answer_to_a_former_round_is_no_vote() {
     let former = machine.ballot();
     answered(&mut machine, 1, Vote::Outranked { by: ballot(1) });
     let effects = answered(&mut machine, 3, Vote::Outranked { by: ballot(1) });
-    let Some(Effect::WakeAt(at)) = effects.last() else { panic!("{effects:?}") };
+    let Some(Effect::WakeAt(at)) = effects.last() else {
+        panic!("{effects:?}")
+    };
     machine.on(*at, Event::Due);
-    let late = |from| Event::Answered { from: ServerId(from), ballot: former, vote: can(0) };
+    let late = |from| Event::Answered {
+        from: ServerId(from),
+        ballot: former,
+        vote: can(0),
+    };
     assert!(!has_won(&machine.on(*at, late(1))));
     assert!(!has_won(&machine.on(*at, late(3))));
 }
@@ -244,8 +335,9 @@ impl World {
     }
 
     fn act(&mut self, choice: usize) {
-        let busy: Vec<usize> =
-            (0..self.ways.len()).filter(|way| !self.ways[*way].1.is_empty()).collect();
+        let busy: Vec<usize> = (0..self.ways.len())
+            .filter(|way| !self.ways[*way].1.is_empty())
+            .collect();
         let Some(way) = busy.get(choice) else {
             let me = choice - busy.len();
             if !self.ended.contains(&(me as u16 + 1)) {
@@ -256,7 +348,9 @@ impl World {
             return;
         };
         let (from, to) = self.ways[*way].0;
-        let Some(message) = self.ways[*way].1.pop_front() else { return };
+        let Some(message) = self.ways[*way].1.pop_front() else {
+            return;
+        };
         match message {
             Message::Ask(ballot) => {
                 let vote = self.vote(to, ballot);
@@ -266,7 +360,11 @@ impl World {
                 self.voters[usize::from(to) - 1].retain(|(held, _)| *held != ballot);
             }
             Message::Vote(ballot, vote) => {
-                let event = Event::Answered { from: ServerId(from), ballot, vote };
+                let event = Event::Answered {
+                    from: ServerId(from),
+                    ballot,
+                    vote,
+                };
                 let effects = self.machines[usize::from(to) - 1].on(Moment(self.now), event);
                 self.perform(to, effects);
             }

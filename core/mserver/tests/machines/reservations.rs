@@ -9,7 +9,11 @@ use sdfs_types::limits::RESERVATION_MS;
 use crate::driver::{path, request};
 
 fn ballot(coordinator: u16, round: u32) -> Ballot {
-    Ballot { round, coordinator: ServerId(coordinator), sequence: 1 }
+    Ballot {
+        round,
+        coordinator: ServerId(coordinator),
+        sequence: 1,
+    }
 }
 
 const LEASE: Moment = Moment(RESERVATION_MS * 1_000);
@@ -22,8 +26,14 @@ fn a_yes_is_a_promise() {
         voter.reserve(now, &path("/a"), wanted, |_| false)
     };
     assert_eq!(ask(&mut voter, Moment(0), 2), Reserved::Yes);
-    assert_eq!(ask(&mut voter, Moment(1), 1), Reserved::Held { by: ballot(2, 0) });
-    assert_eq!(ask(&mut voter, Moment(LEASE.0 - 1), 1), Reserved::Held { by: ballot(2, 0) });
+    assert_eq!(
+        ask(&mut voter, Moment(1), 1),
+        Reserved::Held { by: ballot(2, 0) }
+    );
+    assert_eq!(
+        ask(&mut voter, Moment(LEASE.0 - 1), 1),
+        Reserved::Held { by: ballot(2, 0) }
+    );
     assert_eq!(ask(&mut voter, LEASE, 1), Reserved::Yes);
 }
 
@@ -35,11 +45,20 @@ fn a_later_round_renews_it() {
         voter.reserve(now, &name, (request(1), ballot), |_| false)
     };
     assert_eq!(ask(&mut voter, Moment(0), ballot(1, 0)), Reserved::Yes);
-    assert_eq!(ask(&mut voter, Moment(LEASE.0 / 2), ballot(1, 1)), Reserved::Yes);
-    assert_eq!(ask(&mut voter, LEASE, ballot(2, 0)), Reserved::Held { by: ballot(1, 1) });
+    assert_eq!(
+        ask(&mut voter, Moment(LEASE.0 / 2), ballot(1, 1)),
+        Reserved::Yes
+    );
+    assert_eq!(
+        ask(&mut voter, LEASE, ballot(2, 0)),
+        Reserved::Held { by: ballot(1, 1) }
+    );
     // What is given back for the former round does not free the present one.
     voter.give_back(&name, ballot(1, 0));
-    assert_eq!(ask(&mut voter, LEASE, ballot(2, 0)), Reserved::Held { by: ballot(1, 1) });
+    assert_eq!(
+        ask(&mut voter, LEASE, ballot(2, 0)),
+        Reserved::Held { by: ballot(1, 1) }
+    );
     voter.give_back(&name, ballot(1, 1));
     assert_eq!(ask(&mut voter, LEASE, ballot(2, 0)), Reserved::Yes);
 }
@@ -49,11 +68,16 @@ fn a_decision_ends_it() {
     let mut voter = Reservations::default();
     let ask = |voter: &mut Reservations, sequence, coordinator, decided| {
         let wanted = (request(sequence), ballot(coordinator, 0));
-        voter.reserve(Moment(0), &path("/a"), wanted, |one| decided && one == request(1))
+        voter.reserve(Moment(0), &path("/a"), wanted, |one| {
+            decided && one == request(1)
+        })
     };
     assert_eq!(ask(&mut voter, 1, 1, false), Reserved::Yes);
     assert_eq!(ask(&mut voter, 2, 2, true), Reserved::Yes);
-    assert_eq!(ask(&mut voter, 3, 3, true), Reserved::Held { by: ballot(2, 0) });
+    assert_eq!(
+        ask(&mut voter, 3, 3, true),
+        Reserved::Held { by: ballot(2, 0) }
+    );
 }
 
 #[test]
@@ -61,7 +85,12 @@ fn ended_reservations_cost_nothing() {
     let mut voter = Reservations::default();
     for sequence in 0..100 {
         let wanted = (request(sequence), ballot(1, 0));
-        voter.reserve(Moment(sequence), &path(&format!("/{sequence}")), wanted, |_| false);
+        voter.reserve(
+            Moment(sequence),
+            &path(&format!("/{sequence}")),
+            wanted,
+            |_| false,
+        );
     }
     assert_eq!(voter.len(), 100);
     voter.expire(Moment(LEASE.0 + 50));

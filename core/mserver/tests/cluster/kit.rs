@@ -1,0 +1,323 @@
+//! Three mservers and three make-believe dservers in one thread, over real sockets.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::Addr;
+use bytes::Bytes;
+use sdfs_log::MemoryDisk;
+use sdfs_mserver::{Mserver, MserverOptions};
+use sdfs_net_layer::TcpTransport;
+use sdfs_server_group::{
+    ClientCredentials, Config, Deadline, Group, GroupOptions, IncomingCall, Link, Load, Payload,
+    Role, ServerId, Service, Stop, UserKey, UserKeys, connect_client,
+};
+use sdfs_store::Store;
+use sdfs_types::calls::blocks::{AcceptFiles, PushVolumes, VolumesKept};
+use sdfs_types::calls::names::{CreateFile, FileCreated, FileOptions};
+use sdfs_types::calls::{Call, CallKind};
+use sdfs_types::wire;
+use sdfs_types::{FilePath, GrantKey, Refusal, RequestId};
+use tempfile::TempDir;
+
+const ADMIN_SECRET: &str = "the administrator's secret";
+/// Far beyond what anything here takes, so that a slow machine fails no test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn path(text: &str) -> FilePath {
+    FilePath::parse(text).unwrap()
+}
+
+/// Runs a test on an actix system of its own.
+pub(crate) fn run<F: Future<Output = ()>>(test: F) {
+    actix::System::new().block_on(async {
+        tokio::time::timeout(3 * PATIENCE, test)
+            .await
+            .expect("the test ends in time");
+    });
+}
+
+/// Hands calls to a mserver once it stands.
+#[derive(Clone, Default)]
+struct Front(Arc<OnceLock<Mserver>>);
+
+impl Service for Front {
+    fn is_allowed(&self, kind: u16, role: Role) -> bool {
+        Mserver::is_allowed(kind, role)
+    }
+
+    fn serve(&self, call: IncomingCall) {
+        if let Some(mserver) = self.0.get() {
+            mserver.serve(call);
+        }
+    }
+}
+
+impl UserKeys for Front {
+    fn key_of(&self, user: &str) -> Option<UserKey> {
+        self.0.get().and_then(|mserver| mserver.key_of(user))
+    }
+}
+
+/// Accepts everything, or nothing.
+struct Dserver {
+    refuses: Arc<AtomicBool>,
+}
+
+impl Service for Dserver {
+    fn is_allowed(&self, kind: u16, role: Role) -> bool {
+        CallKind::from_wire(kind).is_some_and(|kind| kind.is_allowed(role))
+    }
+
+    fn serve(&self, call: IncomingCall) {
+        let answer = match CallKind::from_wire(call.kind) {
+            Some(CallKind::AcceptFiles) => {
+                let asked: AcceptFiles = wire::decode(&call.head).unwrap();
+                let refused = Refusal::NoSpace {
+                    server: ServerId(0),
+                    free_bytes: 0,
+                };
+                let refuses = self.refuses.load(Ordering::SeqCst);
+                let one = || {
+                    if refuses {
+                        Err(refused.clone())
+                    } else {
+                        Ok(())
+                    }
+                };
+                wire::encode_answer(&Ok(asked.asks.iter().map(|_| one()).collect::<Vec<_>>()))
+            }
+            Some(CallKind::PushVolumes) => {
+                let _: PushVolumes = wire::decode(&call.head).unwrap();
+                wire::encode_answer(&Ok(VolumesKept { lost: Vec::new() }))
+            }
+            _ => wire::encode_answer(&Ok(())),
+        };
+        call.reply.send(answer, Payload::default());
+    }
+}
+
+impl UserKeys for Dserver {
+    fn key_of(&self, _: &str) -> Option<UserKey> {
+        None
+    }
+}
+
+pub(crate) struct Member {
+    pub(crate) group: Addr<Group>,
+    pub(crate) mserver: Option<Mserver>,
+}
+
+pub(crate) struct Cluster {
+    pub(crate) config: Arc<Config>,
+    pub(crate) members: Vec<Member>,
+    /// Whether dservers refuse every file.
+    pub(crate) refuses: Arc<AtomicBool>,
+    _space: TempDir,
+}
+
+impl Cluster {
+    /// A cluster in which names can be created.
+    pub(crate) async fn start() -> Cluster {
+        let space = tempfile::tempdir().unwrap();
+        let config = Arc::new(config(space.path()));
+        let mut cluster = Cluster {
+            members: Vec::new(),
+            refuses: Arc::new(AtomicBool::new(false)),
+            _space: space,
+            config,
+        };
+        for id in 1..=6 {
+            let member = cluster.start_member(ServerId(id)).await;
+            cluster.members.push(member);
+        }
+        cluster.wait_ready().await;
+        cluster
+    }
+
+    async fn start_member(&self, me: ServerId) -> Member {
+        let is_mserver = self.config.server(me).unwrap().role == Role::Mserver;
+        let front = Front::default();
+        let dserver = Arc::new(Dserver {
+            refuses: Arc::clone(&self.refuses),
+        });
+        let (service, user_keys): (Arc<dyn Service>, Arc<dyn UserKeys>) = if is_mserver {
+            (Arc::new(front.clone()), Arc::new(front.clone()))
+        } else {
+            (Arc::clone(&dserver) as _, dserver)
+        };
+        let (group, mesh) = sdfs_server_group::start(GroupOptions {
+            config: Arc::clone(&self.config),
+            me,
+            transport: Arc::new(TcpTransport),
+            service,
+            user_keys,
+        })
+        .await
+        .unwrap();
+        let bytes = 1 << 40;
+        mesh.set_load(Load {
+            free_bytes: bytes,
+            total_bytes: bytes,
+            ..Load::default()
+        });
+        let mut mserver = None;
+        if is_mserver {
+            let started = sdfs_mserver::start(MserverOptions {
+                mesh: mesh.clone(),
+                disk: Arc::new(MemoryDisk::new(4 << 30)),
+                raft_dir: "/raft".into(),
+                store: Store::memory(),
+                grants: GrantKey::derive(b"grants"),
+            })
+            .await
+            .unwrap();
+            front
+                .0
+                .set(started.clone())
+                .unwrap_or_else(|_| panic!("started twice"));
+            mserver = Some(started);
+        }
+        Member { group, mserver }
+    }
+
+    async fn wait_ready(&self) {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let tried = async {
+                for mserver in [3, 2] {
+                    self.client(mserver).await?;
+                }
+                let client = self.client(1).await?;
+                client
+                    .create("/ready")
+                    .await
+                    .map_err(|refusal| refusal.to_string())
+            };
+            match tried.await {
+                Ok(_) => return,
+                Err(reason) if reason.contains("exists already") => return,
+                Err(reason) => assert!(begun.elapsed() < PATIENCE, "not ready: {reason}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The administrator at the mserver of this number.
+    pub(crate) async fn client(&self, mserver: u16) -> Result<Client, String> {
+        self.client_as(mserver, "admin", ADMIN_SECRET).await
+    }
+
+    pub(crate) async fn admin(&self, mserver: u16) -> Client {
+        self.client(mserver).await.unwrap()
+    }
+
+    pub(crate) async fn client_as(
+        &self,
+        mserver: u16,
+        name: &str,
+        secret: &str,
+    ) -> Result<Client, String> {
+        static CLIENTS: AtomicU64 = AtomicU64::new(1);
+        let address = self.config.server(ServerId(mserver)).unwrap().address;
+        let credentials = ClientCredentials::User {
+            name: name.into(),
+            key: UserKey::of_secret(secret),
+        };
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let connected = connect_client(&TcpTransport, address, &credentials, deadline).await;
+        let link = connected.map_err(|fault| fault.to_string())?.link;
+        let client = CLIENTS.fetch_add(1, Ordering::SeqCst);
+        Ok(Client {
+            link,
+            client,
+            next: AtomicU64::new(1),
+        })
+    }
+
+    /// Ends one server.
+    pub(crate) async fn stop(&self, server: u16) {
+        let member = &self.members[usize::from(server) - 1];
+        if let Some(mserver) = &member.mserver {
+            mserver.stop().await;
+        }
+        member.group.send(Stop).await.unwrap();
+    }
+}
+
+fn config(space: &Path) -> Config {
+    std::fs::write(space.join("secret"), "the secret of the whole cluster").unwrap();
+    std::fs::write(space.join("admin.secret"), ADMIN_SECRET).unwrap();
+    // Held all at once, so that no two are the same.
+    let ports: Vec<TcpListener> = (0..6)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let mut servers = String::new();
+    for (index, port) in ports.iter().enumerate() {
+        let (role, name) = if index < 3 {
+            ("Mserver", "m")
+        } else {
+            ("Dserver", "d")
+        };
+        let address = port.local_addr().unwrap();
+        servers += &format!(
+            "(name: \"{name}{index}\", role: {role}, address: \"{address}\", \
+             space: [\"{name}{index}\"], zone: \"z{index}\"),"
+        );
+    }
+    let text = format!(
+        "(cluster: \"test\", secret_file: \"secret\", \
+         admin: (name: \"admin\", secret_file: \"admin.secret\"), servers: [{servers}])"
+    );
+    Config::parse(&text, &space.join("config.conf")).unwrap()
+}
+
+/// One client of one mserver.
+pub(crate) struct Client {
+    link: Link,
+    client: u64,
+    next: AtomicU64,
+}
+
+impl Client {
+    pub(crate) fn request(&self) -> RequestId {
+        RequestId {
+            client: self.client,
+            sequence: self.next.fetch_add(1, Ordering::SeqCst),
+        }
+    }
+
+    pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Reply, Refusal> {
+        let deadline = Deadline::after(Duration::from_secs(20));
+        let head: Bytes = wire::encode(call);
+        let kind = C::KIND.to_wire();
+        match self
+            .link
+            .call(kind, head, Payload::default(), deadline)
+            .await
+        {
+            Ok(reply) => wire::decode_answer(&reply.head).unwrap(),
+            Err(fault) => Err(Refusal::Unknown {
+                why: fault.to_string(),
+            }),
+        }
+    }
+
+    pub(crate) fn creation(&self, at: &str) -> CreateFile {
+        CreateFile {
+            request: self.request(),
+            path: path(at),
+            size_bytes: 0,
+            options: FileOptions::default(),
+            explain: false,
+        }
+    }
+
+    pub(crate) async fn create(&self, at: &str) -> Result<FileCreated, Refusal> {
+        self.call(&self.creation(at)).await
+    }
+}
