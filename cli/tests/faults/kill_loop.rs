@@ -71,7 +71,20 @@ async fn names(client: &Client, writer: usize) -> Vec<String> {
         .expect("the folder can be listed")
 }
 
-async fn check(client: &Client, stored: &[u64]) {
+/// How many files each mserver lists, and how its raft groups are.
+async fn listed_by_each(servers: &Servers, writer: usize) -> String {
+    let mut told = String::new();
+    for mserver in servers.mservers() {
+        let client = servers.client_via(&mserver).await;
+        let listed = names(&client, writer).await.len();
+        let groups = client.status(&mserver).await.map(|status| status.groups);
+        told.push_str(&format!("\n{mserver}: {listed}, {groups:?}"));
+    }
+    told
+}
+
+async fn check(servers: &Servers, stored: &[u64]) {
+    let client = &servers.client().await;
     for (writer, count) in stored.iter().enumerate() {
         let listed = names(client, writer).await;
         let expected: Vec<String> = (0..*count).map(|number| format!("{number:06}")).collect();
@@ -84,10 +97,11 @@ async fn check(client: &Client, stored: &[u64]) {
                 .iter()
                 .filter(|name| !expected.contains(name))
                 .collect();
-            let again = names(client, writer).await == expected;
+            let elsewhere = listed_by_each(servers, writer).await;
             panic!(
                 "writer {writer}, {count} files: not listed {lost:?}, never stored {more:?}; \
-                 right when listed again: {again}"
+                 listed by each: {elsewhere}\n{}",
+                servers.logs()
             );
         }
         for number in 0..*count {
@@ -139,10 +153,10 @@ fn kills_lose_nothing_acknowledged() {
             stored.iter().sum::<u64>() > 100,
             "hardly anything was stored: {stored:?}"
         );
-        check(&servers.client().await, &stored).await;
+        check(&servers, &stored).await;
 
         servers.kill_all();
         servers.spawn_all();
-        check(&servers.client().await, &stored).await;
+        check(&servers, &stored).await;
     });
 }
