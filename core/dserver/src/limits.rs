@@ -35,7 +35,7 @@ pub const INVENTORY_PAGE: u32 = 4096;
 /// Blocks copied at the same time by a sync: enough to keep network and disk busy at once.
 pub const SYNC_COPIES_AT_ONCE: usize = 8;
 
-/// Bytes of blocks held in memory by all syncs of a server at the same time.
+/// Bytes of blocks a sync holds in memory at the same time, unless a single one has more.
 pub const SYNC_BYTES_AT_ONCE: u64 = 32 << 20;
 
 /// Bytes a second one sync reads and copies at most, so that clients keep most of the disk.

@@ -22,7 +22,7 @@ use crate::shared::{Shared, VolumeHere};
 use crate::space::Space;
 use crate::space_read::LoadFault;
 use crate::space_write::BlockBody;
-use crate::sync_plan::{SyncPlan, compare};
+use crate::sync_plan::{SyncPlan, compare, portions};
 
 /// Why a source could not be gone through.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl SyncJob {
                 self.pace(u64::from(kept.length_bytes)).await;
             }
         }
-        for some in wanted.chunks(SYNC_COPIES_AT_ONCE) {
+        for some in portions(&wanted) {
             let (shared, space, volume) = (&*self.shared, &*self.space, self.volume());
             let copies = some
                 .iter()

@@ -6,6 +6,8 @@ use std::iter::Peekable;
 use sdfs_types::BlockDescriptor;
 use sdfs_types::calls::blocks::BlockKept;
 
+use crate::limits::{SYNC_BYTES_AT_ONCE, SYNC_COPIES_AT_ONCE};
+
 /// What is to be done for one stretch of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SyncPlan {
@@ -38,6 +40,27 @@ pub(crate) fn compare(
     }
     plan.surplus.extend(here.map(|mine| mine.block));
     plan
+}
+
+/// Cuts what is to be copied into portions that are copied at the same time: few blocks, and few
+/// bytes.
+pub(crate) fn portions(wanted: &[BlockKept]) -> impl Iterator<Item = &[BlockKept]> {
+    let mut rest = wanted;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |kept: &&BlockKept| {
+            bytes += u64::from(kept.length_bytes);
+            bytes <= SYNC_BYTES_AT_ONCE
+        };
+        let fitting = rest
+            .iter()
+            .take(SYNC_COPIES_AT_ONCE)
+            .take_while(fits)
+            .count();
+        let (portion, after) = rest.split_at(fitting.max(1).min(rest.len()));
+        rest = after;
+        (!portion.is_empty()).then_some(portion)
+    })
 }
 
 fn next_before<I: Iterator<Item = BlockKept>>(
@@ -78,6 +101,30 @@ mod tests {
         assert_eq!(plan.present, [kept(2, 2)]);
         assert_eq!(plan.different, [kept(3, 7)]);
         assert_eq!(plan.surplus, [kept(1, 1).block, kept(9, 9).block]);
+    }
+
+    #[test]
+    fn portions_are_few_blocks_and_few_bytes() {
+        let sized = |n: u16, length_bytes| BlockKept {
+            length_bytes,
+            ..kept(n, 0)
+        };
+        let small: Vec<_> = (0..20).map(|n| sized(n, 10)).collect();
+        assert_eq!(
+            portions(&small).map(<[_]>::len).collect::<Vec<_>>(),
+            [8, 8, 4]
+        );
+        let large = [
+            sized(0, 64 << 20),
+            sized(1, 20 << 20),
+            sized(2, 12 << 20),
+            sized(3, 1),
+        ];
+        assert_eq!(
+            portions(&large).map(<[_]>::len).collect::<Vec<_>>(),
+            [1, 2, 1]
+        );
+        assert_eq!(portions(&[]).count(), 0);
     }
 
     proptest! {
