@@ -216,8 +216,10 @@ fn users_have_their_rights() {
     assert!(common::is_private(
         &cluster.folder.path().join("ann.secret")
     ));
-    let as_ann = ["--user", "ann", "--secret-file", "ann.secret"];
-    let ann = |words: &[&str]| as_ann.iter().chain(words).copied().collect::<Vec<_>>();
+    fn ann<'a>(words: &[&'a str]) -> Vec<&'a str> {
+        let as_ann = ["--user", "ann", "--secret-file", "ann.secret"];
+        as_ann.iter().chain(words).copied().collect()
+    }
     cluster.ok(&ann(&["create", "/home/hers"]));
     let err = cluster.fails(5, &ann(&["create", "/not-hers"]));
     assert!(err.contains("ann"), "{err}");
