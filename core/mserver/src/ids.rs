@@ -46,7 +46,7 @@ impl FileIds {
             });
         let id = match taken {
             Ok(range) => FileId(unpack(range).0),
-            Err(_) => self.from_new_lease(deadline).await?,
+            Err(_) => self.under_new_lease(deadline).await?,
         };
         Ok(FileDescriptor {
             id,
@@ -54,7 +54,7 @@ impl FileIds {
         })
     }
 
-    async fn from_new_lease(&self, deadline: Deadline) -> Result<FileId, Refusal> {
+    async fn under_new_lease(&self, deadline: Deadline) -> Result<FileId, Refusal> {
         match tokio::time::timeout_at(deadline.instant(), self.leases.submit((), 1)).await {
             Ok(Ok(id)) => Ok(id),
             Ok(Err(BatchFault::Failed(refusal))) => Err(refusal),

@@ -21,9 +21,7 @@ use sdfs_types::{GrantKey, MetaGroup, UserName, VolumeMap};
 use crate::asker::Asker;
 use crate::batch::Batcher;
 use crate::cache::FixedHasher;
-use crate::core::{
-    AskFailed, Core, MainBatcher, MetaBatcher, ask, meta_batches, root_batches, together,
-};
+use crate::core::{Core, MainBatcher, MetaBatcher, ask, meta_batches, root_batches, together};
 use crate::duties;
 use crate::ids::FileIds;
 use crate::layout::{Layout, raft_group};
@@ -198,9 +196,7 @@ fn main_batches(mesh: &Mesh, to: ServerId) -> MainBatcher {
         async move {
             let (files, deadline) = together(items);
             let call = sdfs_types::calls::negotiation::CreateMetaData { files };
-            ask(&mesh, to, &call, deadline)
-                .await
-                .map_err(AskFailed::from)
+            ask(&mesh, to, &call, deadline).await
         }
     })
 }

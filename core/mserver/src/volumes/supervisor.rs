@@ -75,9 +75,12 @@ impl Supervisor {
         report: ReportTrouble,
         deadline: Deadline,
     ) -> Result<(), Refusal> {
-        let about = (report.volume, report.epoch);
-        self.report(from, about, Event::Troubled(report), report, deadline)
-            .await
+        let news = Report {
+            volume: report.volume,
+            epoch: report.epoch,
+            event: Event::Troubled(report),
+        };
+        self.report(from, news, report, deadline).await
     }
 
     /// Takes a report of a finished sync, or passes it on to the root group's leader. The member
@@ -94,28 +97,23 @@ impl Supervisor {
         if from.role == Role::Dserver && from.server != Some(report.member) {
             return Err(Refusal::NotServed);
         }
-        let about = (report.volume, report.epoch);
-        self.report(from, about, Event::Synced(report), report, deadline)
-            .await
+        let news = Report {
+            volume: report.volume,
+            epoch: report.epoch,
+            event: Event::Synced(report),
+        };
+        self.report(from, news, report, deadline).await
     }
 
     async fn report<C: Call<Reply = ()>>(
         &self,
         from: &Caller,
-        about: (VolumeId, Epoch),
-        event: Event,
+        news: Report,
         call: C,
         deadline: Deadline,
     ) -> Result<(), Refusal> {
-        let (volume, epoch) = about;
-        let taken = self
-            .actor
-            .send(Report {
-                volume,
-                epoch,
-                event,
-            })
-            .await;
+        let volume = news.volume;
+        let taken = self.actor.send(news).await;
         match taken.map_err(|_| busy("the server is stopping"))? {
             Taken::Here => Ok(()),
             Taken::Stale(current) => Err(Refusal::StaleEpoch { current }),
