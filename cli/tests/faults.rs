@@ -1,6 +1,11 @@
 //! What the cluster promises while servers die, freeze and are fed garbage: real processes, real
 //! sockets, real disks. One test at a time, since each has the machine to itself.
 
+#![allow(
+    clippy::panic,
+    reason = "a test fails by panicking, and so does what several tests share"
+)]
+
 mod faults {
     pub(crate) mod content;
     pub(crate) mod servers;

@@ -42,7 +42,7 @@ fn attack(address: SocketAddr, number: u64) {
     };
     // The server closing first is the point; what is left unsent does not matter.
     stream.write_all(&garbage(number)).unwrap_or(());
-    if number % 16 == 0 {
+    if number.is_multiple_of(16) {
         stream
             .set_read_timeout(Some(Duration::from_millis(20)))
             .expect("a timeout");

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -222,11 +221,6 @@ impl Servers {
             all.push_str(&format!("--- {name}\n{}\n", last.join("\n")));
         }
         all
-    }
-
-    /// Where the cluster's files are.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 
