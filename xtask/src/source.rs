@@ -15,7 +15,8 @@ pub struct Source {
 impl Source {
     /// Whether the file holds only tests or benches.
     pub fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.contains("/examples/")
+        self.path.contains("/tests/")
+            || self.path.contains("/examples/")
             || self.path.ends_with("/tests.rs")
             || self.path.contains("_test")
             || self.path.starts_with("benches/")
