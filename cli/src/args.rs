@@ -311,7 +311,7 @@ pub(crate) struct StatusArgs {
 pub(crate) enum UserCommand {
     /// Add a user, or change one
     #[command(
-        after_help = "Example: sdfs user add ann --new-secret-file ann.secret --right write:/home/ann"
+        after_help = "Example: sdfs user add ann --new-secret-file ann.secret --right write:/ann"
     )]
     Add(UserAddArgs),
     /// Remove a user

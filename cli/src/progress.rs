@@ -25,7 +25,8 @@ impl Progress {
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         let template = match total_bytes {
             Some(_) => {
-                "{msg}  {bar:24}  {bytes:>10} of {total_bytes}  {binary_bytes_per_sec:>12}  {eta} left"
+                "{msg}  {bar:24}  {bytes:>10} of {total_bytes}  \
+                 {binary_bytes_per_sec:>12}  {eta} left"
             }
             None => "{msg}  {bytes:>10}  {binary_bytes_per_sec:>12}",
         };

@@ -119,7 +119,10 @@ mod tests {
     proptest! {
         #[test]
         fn parts_cover_the_range_once(
-            offset in 0u64..1 << 32, length in 0u64..1 << 24, log2 in 16u8..=26, most in 1u64..1 << 27
+            offset in 0u64..1 << 32,
+            length in 0u64..1 << 24,
+            log2 in 16u8..=26,
+            most in 1u64..1 << 27
         ) {
             let size = BlockSize::try_from(log2).expect("a block size");
             let mut parts = Parts::of(offset, length, size);

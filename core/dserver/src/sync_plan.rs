@@ -146,7 +146,8 @@ mod tests {
                 result.insert(copy.block, *copy);
             }
             prop_assert_eq!(result.into_values().collect::<Vec<_>>(), list(&there));
-            prop_assert_eq!(plan.present.len() + plan.missing.len() + plan.different.len(), there.len());
+            let kinds = [plan.present.len(), plan.missing.len(), plan.different.len()];
+            prop_assert_eq!(kinds.iter().sum::<usize>(), there.len());
         }
     }
 }

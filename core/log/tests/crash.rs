@@ -280,7 +280,11 @@ fn old_contents_never_become_records() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_flipped_bit_loses_one_record_at_most(bit in 0_u64..50_000 * 8) {

@@ -41,7 +41,8 @@ fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
     }
     let mut text = format!(
         "(\n    cluster: \"{}\",\n    secret_file: \"secret\",\n    \
-         admin: (name: \"admin\", secret_file: \"admin.secret\"),\n    servers: [\n{servers}    ],\n",
+         admin: (name: \"admin\", secret_file: \"admin.secret\"),\n    \
+         servers: [\n{servers}    ],\n",
         options.name
     );
     for part in [&options.timers, &options.storage].into_iter().flatten() {

@@ -450,7 +450,8 @@ proptest! {
                     if to <= size {
                         for (block, kept) in model.iter_mut().enumerate() {
                             let begin = (block as u64) << 16;
-                            let left = u32::try_from(to.saturating_sub(begin).min(1 << 16)).unwrap();
+                            let left = to.saturating_sub(begin).min(1 << 16);
+                            let left = u32::try_from(left).unwrap();
                             if left == 0 && kept.length > 0 {
                                 superseded.insert(named(block as u16, kept.version));
                             }

@@ -308,7 +308,10 @@ fn quota_counts_up_the_directories() {
     names.create("/d/e/1").unwrap();
     let refused = names.create("/d/e/2");
     assert!(
-        matches!(&refused, Err(Refusal::Quota { path: at, used: 2, limit: 2, .. }) if *at == path("/d")),
+        matches!(
+            &refused,
+            Err(Refusal::Quota { path: at, used: 2, limit: 2, .. }) if *at == path("/d")
+        ),
         "{refused:?}"
     );
     names.create("/x").unwrap();

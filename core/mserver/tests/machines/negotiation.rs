@@ -427,7 +427,9 @@ proptest! {
     }
 
     #[test]
-    fn a_voter_promises_a_name_once(asks in prop::collection::vec((1_u16..4, 0_u32..3, 0_u64..9_000_000), 1..60)) {
+    fn a_voter_promises_a_name_once(
+        asks in prop::collection::vec((1_u16..4, 0_u32..3, 0_u64..9_000_000), 1..60),
+    ) {
         let mut voter = Reservations::default();
         let mut now = 0;
         let mut holder: Option<(Ballot, u64)> = None;
