@@ -45,8 +45,12 @@ impl Client {
     /// `Exists` with the winner's descriptor, `NotFound` for a missing directory, `Denied`,
     /// `Quota`, `NoQuorum` as [`Error::Refused`]; [`Error::Unknown`] when no answer came.
     ///
-    /// ```no_run
-    /// # async fn example(client: sdfs_client::Client) -> Result<(), sdfs_client::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
     /// use sdfs_client::{BlockIndex, CreateOptions};
     ///
     /// let options = CreateOptions { size_bytes: 10, ..CreateOptions::default() };

@@ -68,13 +68,18 @@ impl Client {
     /// [`Error::Login`] for a wrong user or secret, [`Error::Unreachable`] when no mserver
     /// answers in time, [`Error::UnknownServer`] for a `via` that does not exist.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sdfs_client::{Client, ClientOptions, Servers, UserKey};
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let address = cluster.config().servers[0].address;
+    /// # let key = cluster.config().admin_key()?;
+    /// use sdfs_client::{Client, ClientOptions, Servers};
     ///
-    /// let servers = Servers::Mservers(vec!["127.0.0.1:7101".parse()?]);
-    /// let key = UserKey::of_secret("a secret of sixteen bytes or more");
+    /// // The address of any mserver; the key as `UserKey::of_secret` makes it.
+    /// let servers = Servers::Mservers(vec![address]);
     /// let client = Client::connect(ClientOptions::new(servers, "admin", key)).await?;
+    /// assert!(client.own_status().await?.hears_majority);
     /// # Ok(()) }
     /// ```
     pub async fn connect(options: ClientOptions) -> Result<Client, Error> {
@@ -110,10 +115,15 @@ impl Client {
 
     /// This client with other options for the operations called on what is returned.
     ///
-    /// ```no_run
-    /// # async fn example(client: sdfs_client::Client) -> Result<(), sdfs_client::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
     /// use std::time::Duration;
     /// use sdfs_client::{CallOptions, Error};
+    /// # client.put("/old", "", Default::default()).await?;
     ///
     /// let request = client.next_request();
     /// let once = CallOptions { request: Some(request), ..CallOptions::default() };

@@ -24,8 +24,12 @@ use crate::stream::ByteStream;
 /// An open file. Reads as [`AsyncRead`] and [`AsyncSeek`], reading ahead while it is read in
 /// order; [`File::read_at`] and [`File::write_at`] work anywhere at any time.
 ///
-/// ```no_run
-/// # async fn example(client: sdfs_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+/// # let config = cluster.config().clone();
+/// # let client = sdfs_client::Client::connect_admin(config).await?;
 /// use sdfs_client::PutOptions;
 /// use std::io::SeekFrom;
 /// use tokio::io::{AsyncReadExt, AsyncSeekExt};

@@ -24,8 +24,12 @@ impl Client {
     /// [`sdfs_types::Refusal::NotFound`] and `Denied` as [`Error::Refused`]; [`Error::NoCopy`]
     /// when no copy of a block is right.
     ///
-    /// ```no_run
-    /// # async fn example(client: sdfs_client::Client) -> Result<(), sdfs_client::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
     /// use sdfs_client::PutOptions;
     ///
     /// client.put("/greeting", "hello", PutOptions::default()).await?;

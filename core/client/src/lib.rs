@@ -4,9 +4,11 @@
 //! and blocks bytes. Holds no server, decides nothing about the cluster and keeps nothing on
 //! disk.
 //!
-//! ```no_run
-//! # async fn example(config: std::sync::Arc<sdfs_client::Config>)
-//! # -> Result<(), Box<dyn std::error::Error>> {
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+//! # let config = cluster.config().clone();
 //! use sdfs_client::{Client, PutOptions};
 //!
 //! let client = Client::connect_admin(config).await?;

@@ -15,8 +15,12 @@ use crate::error::Error;
 /// The entries of a directory, in order of the names' bytes, as a [`Stream`]. Ends after the
 /// first error.
 ///
-/// ```no_run
-/// # async fn example(client: sdfs_client::Client) -> Result<(), sdfs_client::Error> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+/// # let config = cluster.config().clone();
+/// # let client = sdfs_client::Client::connect_admin(config).await?;
 /// use futures::TryStreamExt;
 ///
 /// client.mkdir_all("/photos/2026").await?;

@@ -21,8 +21,12 @@ impl Client {
     /// `NotFound` for a missing directory, `Exists` without [`PutOptions::replace`], `Denied`,
     /// `Quota` as [`Error::Refused`]; [`Error::Unknown`] when the last answer did not come.
     ///
-    /// ```no_run
-    /// # async fn example(client: sdfs_client::Client) -> Result<(), sdfs_client::Error> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
     /// use sdfs_client::PutOptions;
     ///
     /// let new = PutOptions { replace: false, ..PutOptions::default() };

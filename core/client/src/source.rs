@@ -253,19 +253,25 @@ impl Source {
 }
 
 impl Client {
-    /// Asks for a file's metadata and learns its volumes.
+    /// Asks for a file's metadata and learns its volumes. When the file goes between the look at
+    /// its name and the look at its metadata, the name stands for another one, or for none.
     pub(crate) async fn get_file(&self, path: FilePath, write: bool) -> Result<OpenFile, Error> {
         let freshness = self.options.freshness;
-        let open = self
-            .ask(
-                &GetFile {
-                    path,
-                    write,
-                    freshness,
-                },
-                None,
-            )
-            .await?;
+        let call = GetFile {
+            path,
+            write,
+            freshness,
+        };
+        let mut gone = 0;
+        let open = loop {
+            match self.ask(&call, None).await {
+                Err(Error::Refused(Refusal::Gone { .. })) if gone < REFRESHES_MAX => {
+                    gone += 1;
+                    tokio::time::sleep(pause(gone, random())).await;
+                }
+                outcome => break outcome?,
+            }
+        };
         self.shared.learn_volumes(&open.volumes);
         Ok(open)
     }

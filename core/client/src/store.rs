@@ -193,9 +193,10 @@ impl Shared {
 
     /// The members of a volume, the best to ask first.
     pub(crate) fn ranked(&self, servers: impl Iterator<Item = ServerId>, turn: u64) -> Vec<Member> {
+        let topology = self.pool.topology();
         let mut members: Vec<_> = servers
             .map(|server| {
-                let Some(address) = self.address_of(server) else {
+                let Some(address) = topology.place(server).map(|place| place.address) else {
                     return Member {
                         server,
                         rtt: None,
@@ -255,7 +256,9 @@ impl Storing<'_> {
         let shared = &self.client.shared;
         loop {
             let volume = self.volume()?;
-            let turn = u64::from(self.block.0) / self.target.plan.len().max(1) as u64;
+            // Small files have one block each: their ids spread them over the members.
+            let in_plan = u64::from(self.block.0) / self.target.plan.len().max(1) as u64;
+            let turn = u64::from(self.target.descriptor.id.0) + in_plan;
             let member = shared
                 .ranked(volume.readable(), turn)
                 .into_iter()

@@ -19,11 +19,16 @@ type OnePart = Pin<Box<dyn Future<Output = (u64, Result<Payload, Error>)> + Send
 /// The bytes of a range of a file as a [`Stream`]: pieces of any length, in order, every one
 /// verified. Ends after the first error.
 ///
-/// ```no_run
-/// # async fn example(client: sdfs_client::Client) -> Result<(), sdfs_client::Error> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+/// # let config = cluster.config().clone();
+/// # let client = sdfs_client::Client::connect_admin(config).await?;
 /// use futures::TryStreamExt;
 ///
-/// let mut bytes = client.get_stream("/movies/a.mkv").await?;
+/// # client.put("/a.mkv", "many bytes", Default::default()).await?;
+/// let mut bytes = client.get_stream("/a.mkv").await?;
 /// while let Some(piece) = bytes.try_next().await? {
 ///     // hand the piece on
 ///     # let _: bytes::Bytes = piece;

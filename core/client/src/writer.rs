@@ -19,8 +19,12 @@ use crate::upload::Upload;
 /// A new file on its way. Nobody sees it before [`FileWriter::finish`] or `shutdown`; dropped
 /// before, nothing of it stays.
 ///
-/// ```no_run
-/// # async fn example(client: sdfs_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+/// # let config = cluster.config().clone();
+/// # let client = sdfs_client::Client::connect_admin(config).await?;
 /// use sdfs_client::PutOptions;
 /// use tokio::io::AsyncWriteExt;
 ///
