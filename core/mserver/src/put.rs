@@ -47,7 +47,7 @@ pub(crate) async fn begin(
     }
     let descriptor = future_descriptor(core, &wanted, deadline).await?;
     start_vote(core, wanted);
-    begun(core, descriptor, block_size, call.size_bytes)
+    begun(core, descriptor, block_size, call.size_bytes, deadline).await
 }
 
 /// A put ends in a proposal to every group; without a majority none of it can succeed.
@@ -98,22 +98,26 @@ fn start_vote(core: &Arc<Core>, wanted: NameWanted) {
         let mut timeline = Timeline::start(false);
         let deadline = Deadline::after_ms(RESERVATION_MS);
         if let Err(refusal) = vote(&core, &wanted, deadline, &mut timeline).await {
-            tracing::debug!(request = %wanted.request, %refusal, "the vote on a put went against it");
+            tracing::debug!(request = %wanted.request, %refusal, "a put was voted down");
         }
     });
 }
 
-fn begun(
+async fn begun(
     core: &Core,
     descriptor: FileDescriptor,
     block_size: BlockSize,
     size_bytes: Option<u64>,
+    deadline: Deadline,
 ) -> Result<PutBegun, Refusal> {
     Ok(PutBegun {
         descriptor,
         block_size,
         locate: nearest_main(core)?,
-        plan: core.acceptor.plan(size_bytes, block_size)?,
+        plan: core
+            .acceptor
+            .plan_soon(size_bytes, block_size, deadline)
+            .await?,
         grant: grant(core, descriptor, GrantRights::Write),
     })
 }
@@ -172,7 +176,7 @@ pub(crate) async fn finish(
     {
         RootAnswer::Name(name) => Ok(PutFinished::Done { name }),
         RootAnswer::Redo { descriptor } => {
-            let begun = begun(core, descriptor, block_size, Some(size_bytes))?;
+            let begun = begun(core, descriptor, block_size, Some(size_bytes), deadline).await?;
             Ok(PutFinished::Redo { begun })
         }
         _ => Err(unknown("the decision was answered with something else")),
