@@ -423,3 +423,15 @@ async fn a_client_works_from_other_threads() {
     timeout(Duration::from_secs(5), done).await.unwrap();
     assert_eq!(client.get("/f").await.unwrap(), "from there");
 }
+
+#[test]
+fn handles_go_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    shared::<Client>();
+    shared::<sdfs_client::File>();
+    shared::<sdfs_client::ByteStream>();
+    shared::<Error>();
+    sent::<sdfs_client::FileWriter>();
+    sent::<sdfs_client::Entries>();
+}

@@ -9,11 +9,13 @@
 )]
 
 mod kit;
+mod shared;
 
 use std::sync::LazyLock;
 
 use kit::Kit;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use sdfs_client::{BlockIndex, BlockSize, Client, CreateOptions, Error, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -126,8 +128,7 @@ async fn perform(client: &Client, file: &mut File, step: &Step) -> Result<Option
     Ok(None)
 }
 
-async fn compare(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let client = KIT.client().await;
+async fn compare(client: Client, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let path = format!("/{}", client.next_request());
     let block_size = BlockSize::from_bytes(BLOCK).ok();
     let options = CreateOptions {
@@ -165,6 +166,22 @@ proptest! {
 
     #[test]
     fn a_file_is_a_vector_of_bytes(steps in steps()) {
-        actix_rt::System::new().block_on(compare(steps))?;
+        let compared = async { compare(KIT.client().await, steps).await };
+        actix_rt::System::new().block_on(compared)?;
     }
+}
+
+#[test]
+fn a_stored_file_is_a_vector_of_bytes() {
+    let cluster = shared::cluster();
+    let config = ProptestConfig {
+        cases: 12,
+        failure_persistence: None,
+        ..Default::default()
+    };
+    let outcome = TestRunner::new(config).run(&steps(), |steps| {
+        let compared = async { compare(shared::client_of(&cluster).await, steps).await };
+        actix_rt::System::new().block_on(compared)
+    });
+    outcome.unwrap();
 }
