@@ -11,6 +11,8 @@ use sdfs_types::{PathFault, Refusal};
 
 use crate::exit::Code;
 
+const TLS_ADVICE: &str = "Check the files of `tls` in config.conf";
+
 /// What a command returns.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
@@ -124,6 +126,7 @@ impl From<Error> for Failure {
             }
             Error::NoMserver => Failure::new(Code::Config, what),
             Error::Secret(error) => error.into(),
+            Error::Tls(_) => Failure::new(Code::Config, what).advise(TLS_ADVICE),
             Error::NoCopy {
                 last: CopyCause::Corrupt,
                 ..
@@ -224,6 +227,7 @@ impl From<ServerError> for Failure {
             }
             ServerError::Group(StartError::Bind { .. }) => Failure::new(Code::Local, what)
                 .advise("Is the server running already? Else change its `address` in config.conf"),
+            ServerError::Tls(_) => Failure::new(Code::Config, what).advise(TLS_ADVICE),
             ServerError::Group(StartError::Secret(_)) => Failure::new(Code::Config, what)
                 .advise("Check `secret_file` in config.conf; `sdfs up` makes it when absent"),
             ServerError::Mserver(sdfs_server::MserverStartError::Secret(_)) => {

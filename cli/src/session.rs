@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sdfs_client::{Client, ClientOptions, Servers};
+use sdfs_client::{Client, ClientOptions};
 use sdfs_server_group::{Config, UserKey};
 use sdfs_types::{FilePath, PathFault};
 
@@ -29,7 +29,7 @@ pub(crate) fn client_options(global: &Global, config: &Arc<Config>) -> Outcome<C
         .unwrap_or(&config.admin.secret_file);
     let user = global.user.as_ref().unwrap_or(&config.admin.name);
     let key = UserKey::from_file(file)?;
-    let mut options = ClientOptions::new(Servers::Config(Arc::clone(config)), user, key);
+    let mut options = ClientOptions::of_config(Arc::clone(config), user, key)?;
     options.via.clone_from(&global.via);
     options.timeout = global.timeout;
     Ok(options)

@@ -41,6 +41,9 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
     out.say("");
     out.say(&sentence(volumes));
     for (server, status) in &told {
+        if let Err(error) = status {
+            out.say(&out.ink(Ink::Bad, &format!("{}: {error}", server.name)));
+        }
         for space in status.iter().flat_map(|status| &status.spaces) {
             if let Some(why) = &space.failed {
                 let line = format!(
@@ -87,10 +90,9 @@ fn servers(config: &Config, told: &[Told<'_>]) -> Table {
         ];
         match status {
             Ok(status) => table.row(begin.into_iter().chain(answered(config, status))),
-            Err(error) => {
+            Err(_) => {
                 let state = Cell::inked(Ink::Bad, "no answer");
-                let why = Cell::inked(Ink::Dim, short(error));
-                table.row(begin.into_iter().chain([state, why]));
+                table.row(begin.into_iter().chain([state]));
             }
         }
     }
@@ -149,11 +151,6 @@ fn group_name(config: &Config, group: u8) -> String {
             None => format!("group {group}"),
         },
     }
-}
-
-/// The first clause of an error: a table has little room.
-fn short(error: &sdfs_client::Error) -> String {
-    error.to_string().chars().take(60).collect()
 }
 
 /// The volumes in one sentence.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sdfs_net_layer::TlsError;
 use sdfs_raft::StopReason;
 use sdfs_server_group::{Config, ConfigError, SecretError, StartError};
 use sdfs_store::StoreError;
@@ -42,6 +43,9 @@ pub enum ServerError {
     /// The group did not start.
     #[error(transparent)]
     Group(#[from] StartError),
+    /// The files for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The mserver did not start.
     #[error(transparent)]
     Mserver(#[from] sdfs_mserver::StartError),

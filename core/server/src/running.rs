@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
-use sdfs_net_layer::TcpTransport;
+use sdfs_net_layer::{TcpTransport, TlsError, TlsFiles, TlsTransport, Transport};
 use sdfs_server_group::{Config, Group, GroupOptions, ServerConfig, Stop, start as start_group};
 use sdfs_types::calls::status::ServerStatus;
 use tokio::time::Instant;
@@ -14,6 +14,19 @@ use crate::role::{Answering, RoleAtWork};
 use crate::route::Route;
 use crate::space::{Spaces, take_spaces};
 use crate::status::Known;
+
+/// Sockets as the configuration wants them: plain, or under TLS.
+fn transport(config: &Config) -> Result<Arc<dyn Transport>, TlsError> {
+    let Some(tls) = &config.tls else {
+        return Ok(Arc::new(TcpTransport));
+    };
+    let files = TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        authority: tls.authority.clone(),
+    };
+    Ok(Arc::new(TlsTransport::new(Arc::new(TcpTransport), &files)?))
+}
 
 /// A server at work.
 pub(crate) struct Running {
@@ -36,7 +49,7 @@ impl Running {
         let (group, mesh) = start_group(GroupOptions {
             config: Arc::clone(config),
             me: me.id,
-            transport: Arc::new(TcpTransport),
+            transport: transport(config)?,
             service: Arc::new(route.clone()),
             user_keys: Arc::new(route.clone()),
         })
