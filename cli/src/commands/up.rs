@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, args: &UpArgs, out: Output) -> Outcome 
         LogTo::Files => ChildLog::File,
         LogTo::Stderr => ChildLog::Stderr,
     };
-    let mut children = Children::start(Arc::clone(&config), config_file, log)?;
+    let mut children = Children::start(Arc::clone(&config), config_file, log).await?;
     let holds = children.holds();
     tokio::select! {
         ready = wait_ready(&config, &holds, args.ready_within) => {

@@ -45,7 +45,7 @@ pub(crate) async fn run(args: &DemoArgs, out: Output) -> Outcome {
     drop(crate::local_read::Source::open(&file)?);
     let mut stops = Stops::listen()?;
     let begin = Instant::now();
-    let mut stage = Stage::set(out)?;
+    let mut stage = Stage::set(out).await?;
     let shown = tokio::select! {
         shown = stage.show(file) => shown,
         () = stops.next() => Err(Failure::new(Code::Interrupted, "interrupted")),
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &DemoArgs, out: Output) -> Outcome {
 
 impl Stage {
     /// Starts six servers in a temporary folder.
-    fn set(out: Output) -> Outcome<Stage> {
+    async fn set(out: Output) -> Outcome<Stage> {
         let folder = tempfile::Builder::new()
             .prefix("sdfs-demo-")
             .tempdir()
@@ -75,7 +75,7 @@ impl Stage {
         let config_file = write_config(folder.path(), &options)?;
         let config = Arc::new(Config::load(&config_file)?);
         make_missing_secrets(&config)?;
-        let children = Children::start(Arc::clone(&config), config_file, ChildLog::File)?;
+        let children = Children::start(Arc::clone(&config), config_file, ChildLog::File).await?;
         Ok(Stage {
             children,
             config,

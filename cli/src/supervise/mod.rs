@@ -49,8 +49,8 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    /// Starts every server.
-    pub(crate) fn start(
+    /// Starts every server; when one cannot be started, those that were are stopped again.
+    pub(crate) async fn start(
         config: Arc<Config>,
         config_file: PathBuf,
         log: ChildLog,
@@ -61,8 +61,12 @@ impl Children {
             log,
             running: Vec::new(),
         };
-        for server in children.config.clone().servers.iter() {
-            children.start_one(server)?;
+        for server in &children.config.clone().servers {
+            if let Err(failure) = children.start_one(server) {
+                // How the others end is not what went wrong.
+                drop(children.stop().await?);
+                return Err(failure);
+            }
         }
         Ok(children)
     }

@@ -83,6 +83,18 @@ async fn listed_by_each(servers: &Servers, writer: usize) -> String {
     told
 }
 
+/// What each mserver says of a file, and how its raft groups are.
+async fn seen_by_each(servers: &Servers, path: &str) -> String {
+    let mut told = String::new();
+    for mserver in servers.mservers() {
+        let client = servers.client_via(&mserver).await;
+        let seen = client.stat(path).await;
+        let groups = client.status(&mserver).await.map(|status| status.groups);
+        told.push_str(&format!("\n{mserver}: {seen:?}, {groups:?}"));
+    }
+    told
+}
+
 async fn check(servers: &Servers, stored: &[u64]) {
     let client = &servers.client().await;
     for (writer, count) in stored.iter().enumerate() {
@@ -106,10 +118,16 @@ async fn check(servers: &Servers, stored: &[u64]) {
         }
         for number in 0..*count {
             let path = format!("/w{writer}/{number:06}");
-            let read = client
-                .get(&path)
-                .await
-                .unwrap_or_else(|error| panic!("{path}: {error}"));
+            let read = match client.get(&path).await {
+                Ok(read) => read,
+                Err(error) => {
+                    let elsewhere = seen_by_each(servers, &path).await;
+                    panic!(
+                        "{path}: {error}; seen by each: {elsewhere}\n{}",
+                        servers.logs()
+                    )
+                }
+            };
             let expected = content::bytes(seed(writer as u64, number), length(number));
             assert!(read == expected, "{path}: other bytes came back");
         }
