@@ -318,9 +318,10 @@ impl Negotiation {
         effects.push(Effect::Refused { by, refusal });
     }
 
+    /// Gives back what is reserved or may be, and the turn where this one waits for its own.
     fn give_back_all(&mut self, effects: &mut Vec<Effect>) {
         for (to, voter) in &self.voters {
-            if matches!(voter, Voter::Can { .. } | Voter::Asked) {
+            if *voter != Voter::Lost {
                 effects.push(Effect::GiveBack {
                     to: *to,
                     ballot: self.ballot,

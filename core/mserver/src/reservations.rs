@@ -24,10 +24,17 @@ pub enum Reserved {
     Full,
 }
 
+/// How long a lower ballot that was held up goes first when the name is given back: longer than
+/// its longest back-off.
+const TURN_US: u64 = 300_000;
+
 #[derive(Clone, Copy, Debug)]
 struct Reservation {
-    ballot: Ballot,
-    request: RequestId,
+    /// Who holds the name; none while somebody's turn is waited for.
+    holder: Option<(Ballot, RequestId)>,
+    /// The lowest ballot that was held up, and until when it goes first. Without it a loser that
+    /// asks again at once could hold its own voter whenever the winner asks.
+    turn: Option<(Ballot, Moment)>,
     until: Moment,
 }
 
@@ -37,6 +44,10 @@ pub struct Reservations {
     by_path: BTreeMap<FilePath, Reservation>,
     /// All leases are equally long, so they end in the order they began.
     ends: VecDeque<(Moment, FilePath)>,
+}
+
+fn is_same(a: Ballot, b: Ballot) -> bool {
+    a.coordinator == b.coordinator && a.sequence == b.sequence
 }
 
 impl Reservations {
@@ -50,35 +61,45 @@ impl Reservations {
         is_decided: impl Fn(RequestId) -> bool,
     ) -> Reserved {
         self.expire(now);
-        if let Some(present) = self.by_path.get(path) {
-            let is_same = present.ballot.coordinator == ballot.coordinator
-                && present.ballot.sequence == ballot.sequence;
-            if !is_same && !is_decided(present.request) {
-                return Reserved::Held { by: present.ballot };
+        if let Some(present) = self.by_path.get_mut(path) {
+            let holder = present.holder.filter(|(_, request)| !is_decided(*request));
+            let turn = present.turn.filter(|(_, until)| now < *until);
+            if let Some((by, _)) = holder.filter(|(by, _)| !is_same(*by, ballot)) {
+                let first = turn.map_or(ballot, |(waiting, _)| waiting.min(ballot));
+                present.turn = Some((first, Moment(now.0 + TURN_US)));
+                return Reserved::Held { by };
+            }
+            let goes_first = |(by, _): &(Ballot, Moment)| *by < ballot && !is_same(*by, ballot);
+            if holder.is_none()
+                && let Some((by, _)) = turn.filter(goes_first)
+            {
+                return Reserved::Held { by };
             }
         } else if self.by_path.len() >= RESERVATIONS_MAX {
             return Reserved::Full;
         }
         let until = Moment(now.0 + RESERVATION_MS * 1_000);
-        self.by_path.insert(
-            path.clone(),
-            Reservation {
-                ballot,
-                request,
-                until,
-            },
-        );
+        let turn = self.by_path.get(path).and_then(|present| present.turn);
+        let turn = turn.filter(|(waiting, _)| !is_same(*waiting, ballot));
+        let holder = Some((ballot, request));
+        let reservation = Reservation {
+            holder,
+            turn,
+            until,
+        };
+        self.by_path.insert(path.clone(), reservation);
         self.ends.push_back((until, path.clone()));
         Reserved::Yes
     }
 
-    /// Takes a reservation back, if that ballot still holds it.
+    /// Takes a reservation back, if that ballot still holds it, and its turn, if it waits.
     pub fn give_back(&mut self, path: &FilePath, ballot: Ballot) {
-        if self
-            .by_path
-            .get(path)
-            .is_some_and(|present| present.ballot == ballot)
-        {
+        let Some(present) = self.by_path.get_mut(path) else {
+            return;
+        };
+        present.holder = present.holder.filter(|(by, _)| *by != ballot);
+        present.turn = present.turn.filter(|(waiting, _)| *waiting != ballot);
+        if present.holder.is_none() && present.turn.is_none() {
             self.by_path.remove(path);
         }
     }

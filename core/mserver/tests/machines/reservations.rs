@@ -98,3 +98,40 @@ fn ended_reservations_cost_nothing() {
     voter.expire(Moment(LEASE.0 + 100));
     assert!(voter.is_empty());
 }
+
+#[test]
+fn the_lower_ballot_goes_first() {
+    let mut voter = Reservations::default();
+    let name = path("/a");
+    let ask = |voter: &mut Reservations, now, ballot: Ballot| {
+        let wanted = (request(u64::from(ballot.coordinator.0)), ballot);
+        voter.reserve(Moment(now), &name, wanted, |_| false)
+    };
+    let (first, second, third) = (ballot(1, 0), ballot(2, 0), ballot(3, 0));
+    assert_eq!(ask(&mut voter, 0, second), Reserved::Yes);
+    assert_eq!(ask(&mut voter, 1, third), Reserved::Held { by: second });
+    assert_eq!(ask(&mut voter, 2, first), Reserved::Held { by: second });
+    voter.give_back(&name, second);
+    // The loser asks again at once, but the lower ballot's turn has come.
+    assert_eq!(
+        ask(&mut voter, 3, ballot(2, 1)),
+        Reserved::Held { by: first }
+    );
+    assert_eq!(ask(&mut voter, 4, first), Reserved::Yes);
+    voter.give_back(&name, first);
+    assert_eq!(ask(&mut voter, 5, ballot(2, 1)), Reserved::Yes);
+}
+
+#[test]
+fn a_turn_nobody_takes_ends() {
+    let mut voter = Reservations::default();
+    let name = path("/a");
+    let ask = |voter: &mut Reservations, now, ballot: Ballot| {
+        let wanted = (request(u64::from(ballot.coordinator.0)), ballot);
+        voter.reserve(Moment(now), &name, wanted, |_| false)
+    };
+    ask(&mut voter, 0, ballot(2, 0));
+    ask(&mut voter, 1, ballot(1, 0));
+    voter.give_back(&name, ballot(2, 0));
+    assert_eq!(ask(&mut voter, 400_000, ballot(2, 1)), Reserved::Yes);
+}
