@@ -22,6 +22,25 @@ impl GroupStorage {
     pub(crate) fn new(log: RaftLog, group: GroupId) -> Self {
         Self { log, group }
     }
+
+    /// Turns the leadership this server had when it ended back into a mere vote for itself.
+    ///
+    /// openraft would go on leading in the same term. But followers may have committed entries of
+    /// that term which this server had not yet written when it was killed: it would give their
+    /// places to other entries, and nobody could tell the two apart.
+    pub(crate) async fn give_leadership_up(&self, me: u64) -> Result<(), io::Error> {
+        let vote = self.log.with(self.group, |index| index.state().vote);
+        let Some(led) = vote.filter(|vote| vote.committed && vote.leader_id.node_id == me) else {
+            return Ok(());
+        };
+        let voted = Vote {
+            committed: false,
+            ..led
+        };
+        self.log
+            .write_state(self.group, |state| state.vote = Some(voted))
+            .await
+    }
 }
 
 /// Start (included) and end (excluded).

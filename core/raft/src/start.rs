@@ -217,6 +217,13 @@ impl Opener<'_> {
         };
         let storage = GroupStorage::new(self.log.clone(), group);
         let me = node_of(self.wire.me());
+        storage
+            .give_leadership_up(me)
+            .await
+            .map_err(|source| StartError::Group {
+                group,
+                source: Box::new(source),
+            })?;
         let raft = Raft::new(me, Arc::clone(self.config), network, storage, applier).await;
         raft.map_err(|fatal| StartError::Group {
             group,

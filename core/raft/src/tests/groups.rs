@@ -1,7 +1,7 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
 use crate::tests::cluster::{Cluster, GROUP, read, server, set, soon};
-use crate::{GroupState, ProposeError, ReadError, StartError, StopReason};
+use crate::{GroupState, ProposeError, RaftGroups, ReadError, StartError, StopReason};
 use bytes::Bytes;
 use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::Deadline;
@@ -51,6 +51,27 @@ async fn stopped_leader_is_replaced() {
     }
     let back = cluster.start(leader).await.unwrap();
     assert_eq!(read(&back, "a").await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn restarted_leader_needs_a_new_term() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    set(&cluster.get(leader), "a", "1").await;
+    let before = term_at(&cluster.get(leader));
+    cluster.stop(leader).await;
+    // At once, before the others miss it.
+    let back = cluster.start(leader).await.unwrap();
+    assert_eq!(read(&back, "a").await.unwrap(), "1");
+    cluster.leader().await;
+    assert!(
+        term_at(&back) > before,
+        "entries of its term may have been lost with it"
+    );
+}
+
+fn term_at(groups: &RaftGroups) -> u64 {
+    groups.status().groups[0].term
 }
 
 #[tokio::test]
