@@ -249,13 +249,23 @@ impl Cluster {
     }
 }
 
+/// A port below those the system gives to outgoing connections, so that none takes it before its
+/// server does, and never the same one twice.
+fn free_port() -> TcpListener {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let offset = u64::from(std::process::id()) * 97 + NEXT.fetch_add(1, Ordering::SeqCst);
+        let port = u16::try_from(12_000 + offset % 18_000).unwrap();
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener;
+        }
+    }
+}
+
 fn config(space: &Path) -> Config {
     std::fs::write(space.join("secret"), "the secret of the whole cluster").unwrap();
     std::fs::write(space.join("admin.secret"), ADMIN_SECRET).unwrap();
-    // Held all at once, so that no two are the same.
-    let ports: Vec<TcpListener> = (0..6)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
+    let ports: Vec<TcpListener> = (0..6).map(|_| free_port()).collect();
     let mut servers = String::new();
     for (index, port) in ports.iter().enumerate() {
         let (role, name) = if index < 3 {
