@@ -29,10 +29,11 @@ type OnePart = Pin<Box<dyn Future<Output = (u64, Result<Payload, Error>)> + Send
 ///
 /// # client.put("/a.mkv", "many bytes", Default::default()).await?;
 /// let mut bytes = client.get_stream("/a.mkv").await?;
+/// let mut total = 0;
 /// while let Some(piece) = bytes.try_next().await? {
-///     // hand the piece on
-///     # let _: bytes::Bytes = piece;
+///     total += piece.len();
 /// }
+/// assert_eq!(total, "many bytes".len());
 /// # Ok(()) }
 /// ```
 pub struct ByteStream {
