@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdfs_server_group::{ClientCredentials, Config, Role, ServerId, UserName};
+use sdfs_server_group::{ClientCredentials, Config, Role, ServerId, StartError, UserName};
 use sdfs_types::calls::status::ServerStatus;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -55,7 +55,7 @@ impl Default for ClusterOptions {
 /// use sdfs_server::{Cluster, ClusterOptions};
 ///
 /// let mut cluster = Cluster::embedded(ClusterOptions::default()).await?;
-/// cluster.kill("dserver-2")?;
+/// cluster.stop("dserver-2").await?;
 /// cluster.restart("dserver-2").await?;
 /// # Ok(()) }
 /// ```
@@ -145,7 +145,15 @@ impl Cluster {
     /// # Errors
     /// When there is no such server or it does not start.
     pub async fn start(&mut self, name: &str) -> Result<(), ClusterError> {
-        let server = Server::start(Arc::clone(&self.config), name).await?;
+        let begin = Instant::now();
+        let server = loop {
+            match Server::start(Arc::clone(&self.config), name).await {
+                Err(error) if may_pass(&error) && begin.elapsed() < FORMER_ENDS_WITHIN => {
+                    sleep(READY_ASKED_EVERY).await;
+                }
+                started => break started?,
+            }
+        };
         self.running.insert(server.id(), server);
         Ok(())
     }
@@ -167,7 +175,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends a server at once if it runs, and starts it again.
+    /// Ends a server at once if it runs, and starts it again. A mserver's store may outlive its
+    /// thread in this process; its start then fails, and a cluster of processes is what to use.
     ///
     /// # Errors
     /// When there is no such server or it does not start.
@@ -241,6 +250,23 @@ impl Drop for Cluster {
 
 /// Often enough that a test does not notice, seldom enough to cost nothing.
 const READY_ASKED_EVERY: Duration = Duration::from_millis(20);
+
+/// How long the threads of a killed server may go on: a process cannot kill its own threads, so
+/// those of the disks end when they find that nobody is left to work for.
+const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Whether a start may have failed only because the former one of that name still holds files or
+/// the port.
+fn may_pass(error: &ServerError) -> bool {
+    matches!(
+        error,
+        ServerError::Store(_)
+            | ServerError::Mserver(_)
+            | ServerError::Dserver(_)
+            | ServerError::SpaceInUse { .. }
+            | ServerError::Group(StartError::Bind { .. })
+    )
+}
 
 /// What still keeps a cluster whose servers told `told` from taking writes; `None` when nothing
 /// does.

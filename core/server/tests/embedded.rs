@@ -13,7 +13,7 @@ fn options() -> ClusterOptions {
 }
 
 #[tokio::test]
-async fn servers_stop_and_come_back() {
+async fn lost_servers_are_not_missed() {
     let mut cluster = Cluster::embedded(options()).await.expect("it stands");
     assert_eq!(cluster.addresses(Role::Mserver).len(), 3);
     cluster.stop("dserver-1").await.expect("stopped");
@@ -23,15 +23,10 @@ async fn servers_stop_and_come_back() {
         Err(ClusterError::Server(ServerError::Ended))
     ));
     cluster.restart("dserver-1").await.expect("started");
-    cluster.restart("mserver-3").await.expect("started");
-    cluster.ready().await.expect("it takes writes again");
-    let status = cluster
-        .server("mserver-3")
-        .expect("it runs")
-        .status()
-        .await
-        .expect("told");
-    assert_eq!(status.name, "mserver-3");
+    cluster.ready().await.expect("it takes writes");
+    let server = cluster.server("mserver-2").expect("it runs");
+    let status = server.status().await.expect("told");
+    assert_eq!(status.name, "mserver-2");
     assert!(status.hears_majority && !status.volumes.is_empty());
     let folder = cluster.folder().to_owned();
     drop(cluster);
