@@ -14,6 +14,7 @@ use sdfs_types::{
 };
 
 use crate::block_table::position_of;
+use crate::compaction::CompactFault;
 use crate::locked::locked;
 use crate::space::{Space, SpaceFault, SpaceOptions};
 use crate::space_read::LoadFault;
@@ -399,7 +400,13 @@ proptest! {
                 Step::Compact => {
                     let segments = space.log.segments();
                     if segments.len() > 1 {
-                        space.compact(segments[n % (segments.len() - 1)].id).unwrap();
+                        let segment = segments[n % (segments.len() - 1)].id;
+                        match space.compact(segment) {
+                            // A segment a crash has torn may be left as it is. Had a block been
+                            // put aside with it, the end would miss that block.
+                            Ok(()) | Err(CompactFault::Unreadable) => {}
+                            Err(fault) => panic!("{segment}: {fault:?}"),
+                        }
                     }
                 }
                 Step::Checkpoint => space.checkpoint().unwrap(),
