@@ -80,39 +80,22 @@ pub(crate) async fn index_here(member: &Member) -> Option<u64> {
 
 /// Serves indexes at the leader: a round of heartbeats serves this server's own reads and those
 /// of all others that came before it began.
-///
-/// A leader that is restarted before anybody misses it goes on in its term, but has forgotten how
-/// far it had committed: everything in its log may have been acknowledged. So in the first term
-/// this server is asked in, reads wait for all that its log held when it was first asked.
 pub(crate) async fn serve_indexes(
     group: Arc<Group>,
     mut waiting: mpsc::Receiver<oneshot::Sender<u64>>,
 ) {
     let Some(member) = &group.member else { return };
-    let mut at_first = None;
     while let Some(callers) = gather(&mut waiting).await {
         // Dropped unanswered, the callers ask again, here or at the next leader.
         match member.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
             Ok((read, _)) => {
-                let now = term_and_last(member);
-                let (first_term, first_last) = *at_first.get_or_insert(now);
-                let resumed = if now.0 == first_term { first_last } else { 0 };
-                let index = read.index().max(resumed);
                 for caller in callers {
-                    tell(caller, index);
+                    tell(caller, read.index());
                 }
             }
             Err(error) => tracing::debug!(group = %group.id, %error, "no read index"),
         }
     }
-}
-
-/// The term and the last index of the log here.
-fn term_and_last(member: &Member) -> (u64, u64) {
-    let metrics = member.raft.metrics();
-    let metrics = metrics.borrow_watched();
-    // An empty log has nothing acknowledged.
-    (metrics.current_term, metrics.last_log_index.unwrap_or(0))
 }
 
 /// Waits for a caller and takes all others that are there.
