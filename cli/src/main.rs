@@ -26,12 +26,18 @@ mod walk;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use crate::args::{Cli, Command};
 use crate::commands::serve::Stops;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+
+/// A server makes many short-lived allocations: with the C library's allocator they are a tenth of
+/// its time, and `sdfs bench create` does a sixth less.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     panic_hook::install();
