@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use tokio::task::JoinHandle;
+
 use sdfs_server_group::{Deadline, ServerId};
 use sdfs_types::calls::names::{CreateFile, FileCreated};
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, MetaDataCreated, MetaDataWanted};
 use sdfs_types::limits::GRANT_MS;
 use sdfs_types::{
-    BlockPage, BlockSize, FileDescriptor, FileMetaMetaData, Grant, GrantRights, Locate, OpenFile,
-    Refusal, TraceWhat, UserName, clock,
+    Attributes, BlockPage, BlockSize, FileDescriptor, FileMetaMetaData, FilePath, Grant,
+    GrantRights, Locate, OpenFile, Refusal, TraceWhat, UserName, clock,
 };
 
 use crate::core::{Core, unknown};
@@ -18,7 +20,7 @@ use crate::meta::check_attributes;
 use crate::meta_data;
 use crate::negotiate::{Ended, NameWanted, give_all_back, negotiate};
 use crate::read;
-use crate::root::{Decide, RootAnswer, RootCommand};
+use crate::root::{Begun, Decide, RootAnswer, RootCommand};
 use crate::timeline::Timeline;
 use crate::voter::{check_name, unreadable};
 
@@ -50,30 +52,24 @@ pub(crate) async fn create_file(
         Voted::Repeated => return repeated(core, &wanted, deadline).await,
         Voted::Go { can, ballot } => (choose(core, &can, &mut timeline)?, ballot),
     };
+    let begun = begin(core, &wanted.path, deadline).await?;
     let decide = Decide {
         request: wanted.request,
-        path: wanted.path.clone(),
-        owner: Arc::clone(&wanted.owner),
+        path: wanted.path,
+        owner: wanted.owner,
         size_bytes: wanted.size_bytes,
         block_size,
         locate,
         now_ms: clock::now_ms(),
         make_parents: call.options.make_parents,
         replace: false,
-        written_as: None,
+        begun,
     };
-    let name = decide_name(core, decide, ballot, deadline).await?;
-    timeline.add(core.me(), || TraceWhat::Decided);
     let attributes = call.options.attributes;
-    let explain = timeline.is_wanted();
-    let asked_us = timeline.now_us();
-    let asked = MetaDataWanted {
-        name: name.clone(),
-        attributes,
-        explain,
-    };
-    let created = finish(core, &wanted, asked, deadline).await?;
-    timeline.add_all(created.trace, asked_us);
+    let making = Making::start(core, &decide, attributes, deadline, &timeline);
+    let name = decide_name(core, &decide, ballot, deadline).await?;
+    timeline.add(core.me(), || TraceWhat::Decided);
+    let created = making.finish(core, &decide, &name, &mut timeline).await?;
     timeline.add(core.me(), || TraceWhat::MainAnswered);
     let open = OpenFile {
         grant: grant(core, name.descriptor, GrantRights::Write),
@@ -195,52 +191,115 @@ pub(crate) fn locate_at(core: &Core, main: ServerId) -> Result<Locate, Refusal> 
         })
 }
 
+/// What can be made before the decision: a name nothing has stood for gets a descriptor that was
+/// leased here, which nobody else works under.
+async fn begin(core: &Core, path: &FilePath, deadline: Deadline) -> Result<Begun, Refusal> {
+    match core.root.former(path).map_err(unreadable)? {
+        Some(_) => Ok(Begun::Nothing),
+        None => Ok(Begun::Record(core.ids.fresh(deadline).await?)),
+    }
+}
+
 async fn decide_name(
     core: &Arc<Core>,
-    decide: Decide,
+    decide: &Decide,
     ballot: Option<Ballot>,
     deadline: Deadline,
 ) -> Result<FileMetaMetaData, Refusal> {
-    let path = decide.path.clone();
-    match core
-        .propose_root(RootCommand::Decide(Box::new(decide)), deadline)
-        .await
-    {
+    let command = RootCommand::Decide(Box::new(decide.clone()));
+    match core.propose_root(command, deadline).await {
         Ok(RootAnswer::Name(name)) => Ok(name),
         Ok(_) => Err(unknown("the decision was answered with something else")),
         Err(refusal) => {
             // A name that was refused must not stay reserved; an unknown outcome may be decided.
             if let (Some(ballot), false) = (ballot, matches!(refusal, Refusal::Unknown { .. })) {
-                give_all_back(core, &path, ballot);
+                give_all_back(core, &decide.path, ballot);
             }
             Err(refusal)
         }
     }
 }
 
-/// Steps 7 and 8. The decision stands, so this goes on even when the client stops waiting. When
-/// no dservers accept, the name is withdrawn.
-async fn finish(
-    core: &Arc<Core>,
-    wanted: &NameWanted,
-    asked: MetaDataWanted,
+/// Steps 7 and 8. The main works while the name is being decided, when what it makes is this
+/// request's alone; the root group has it removed if the name comes to stand for something else.
+struct Making {
+    attributes: Attributes,
     deadline: Deadline,
-) -> Result<MetaDataCreated, Refusal> {
-    let deadline = deadline.max(Deadline::after(FINISH_ALONE_MAX));
-    let descriptor = asked.name.descriptor;
-    match meta_data::at_main(core, asked, deadline).await {
-        Err(refusal @ Refusal::NoVolume { .. }) => {
+    explain: bool,
+    /// Counts from the start of the create.
+    asked_us: u64,
+    early: Option<(FileDescriptor, JoinHandle<Result<MetaDataCreated, Refusal>>)>,
+}
+
+impl Making {
+    fn start(
+        core: &Arc<Core>,
+        decide: &Decide,
+        attributes: Attributes,
+        deadline: Deadline,
+        timeline: &Timeline,
+    ) -> Making {
+        // What is decided is finished even when the client stops waiting.
+        let deadline = deadline.max(Deadline::after(FINISH_ALONE_MAX));
+        let explain = timeline.is_wanted();
+        let asked_us = timeline.now_us();
+        let name = decide.begun.descriptor().and_then(|d| decide.name(d));
+        let early = name.map(|name| {
+            let (core, descriptor) = (Arc::clone(core), name.descriptor);
+            let asked = MetaDataWanted {
+                name,
+                attributes: attributes.clone(),
+                explain,
+            };
+            let made = async move { meta_data::at_main(&core, asked, deadline).await };
+            (descriptor, tokio::spawn(made))
+        });
+        Making {
+            attributes,
+            deadline,
+            explain,
+            asked_us,
+            early,
+        }
+    }
+
+    /// The file-meta-data of the decided name. When no dservers accept, the name is withdrawn.
+    async fn finish(
+        self,
+        core: &Arc<Core>,
+        decide: &Decide,
+        name: &FileMetaMetaData,
+        timeline: &mut Timeline,
+    ) -> Result<MetaDataCreated, Refusal> {
+        let (asked_us, made) = match self.early {
+            Some((descriptor, made)) if descriptor == name.descriptor => {
+                let stopped = |_| Err(unknown("this server is stopping"));
+                (self.asked_us, made.await.unwrap_or_else(stopped))
+            }
+            _ => {
+                let asked = MetaDataWanted {
+                    name: name.clone(),
+                    attributes: self.attributes,
+                    explain: self.explain,
+                };
+                let asked_us = timeline.now_us();
+                let made = meta_data::at_main(core, asked, self.deadline).await;
+                (asked_us, made)
+            }
+        };
+        if let Err(Refusal::NoVolume { .. }) = made {
             let withdraw = RootCommand::Withdraw {
-                request: wanted.request,
-                path: wanted.path.clone(),
-                descriptor,
+                request: decide.request,
+                path: decide.path.clone(),
+                descriptor: name.descriptor,
                 now_ms: clock::now_ms(),
             };
             core.propose_root(withdraw, Deadline::after(FINISH_ALONE_MAX))
                 .await?;
-            Err(refusal)
         }
-        other => other,
+        let mut created = made?;
+        timeline.add_all(created.trace.take(), asked_us);
+        Ok(created)
     }
 }
 

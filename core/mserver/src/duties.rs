@@ -53,10 +53,10 @@ async fn remove_some(
         return Ok(false);
     };
     let is_full = listed.len() == REMOVE_STEP_FILES;
-    let (sequences, descriptors) = listed.into_iter().unzip();
+    let (sequences, lives) = listed.into_iter().unzip();
     let deadline = Deadline::after(DUTY_STEP_MAX);
     let command = MetaCommand::Remove {
-        descriptors,
+        lives,
         now_ms: clock::now_ms(),
     };
     core.propose_meta(group, command, deadline).await?;

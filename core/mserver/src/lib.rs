@@ -14,6 +14,7 @@ mod duties;
 mod fault;
 mod ids;
 mod layout;
+mod life;
 mod limits;
 mod list;
 pub mod meta;
@@ -33,4 +34,5 @@ pub mod volumes;
 mod voter;
 
 pub use layout::{Layout, raft_group};
+pub use life::FileLife;
 pub use start::{Mserver, MserverOptions, StartError, start};

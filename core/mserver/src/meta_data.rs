@@ -104,7 +104,9 @@ pub(crate) async fn create(
     let Some(view) = core.metas.get(&locate.group) else {
         return Err(no_group(locate.group));
     };
-    if let Ok(Some(record)) = view.record(name.descriptor) {
+    if let Ok(Some(record)) = view.record(name.descriptor)
+        && record.request == name.request
+    {
         let file = record.file.clone();
         let volumes = volumes_named(core, file.plan.iter().copied());
         return Ok(MetaDataCreated {
@@ -144,7 +146,8 @@ pub(crate) async fn create(
         }),
         0,
     );
-    let command = MetaCommand::Create { file };
+    let request = name.request;
+    let command = MetaCommand::Create { request, file };
     let MetaAnswer::File(file) = core.propose_meta(locate.group, command, deadline).await? else {
         return Err(unknown("the commit was answered with something else"));
     };

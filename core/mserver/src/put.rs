@@ -8,15 +8,17 @@ use sdfs_server_group::{Deadline, Role};
 use sdfs_types::calls::names::{BeginPut, FinishPut, PutBegun, PutFinished};
 use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
 use sdfs_types::{
-    Access, BlockSize, FileDescriptor, FileMetaData, GrantRights, Locate, Refusal, UserName, clock,
+    Access, BlockSize, FileDescriptor, FileMetaData, GrantRights, Locate, MetaGroup, Refusal,
+    UserName, clock,
 };
 
 use crate::core::{Core, unknown};
 use crate::create::{Counted, block_size_for, check_now, grant, locate_at, vote};
-use crate::limits::PLAN_VOLUMES_MAX;
+use crate::life::FileLife;
+use crate::limits::{OTHER_PUT_LOOK, OTHER_PUT_WAIT, PLAN_VOLUMES_MAX};
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
 use crate::negotiate::NameWanted;
-use crate::root::{Decide, RootAnswer, RootCommand, Walk};
+use crate::root::{Begun, Decide, RootAnswer, RootCommand};
 use crate::timeline::Timeline;
 use crate::voter::unreadable;
 
@@ -71,18 +73,7 @@ async fn future_descriptor(
     wanted: &NameWanted,
     deadline: Deadline,
 ) -> Result<FileDescriptor, Refusal> {
-    let former = match core.root.walk(&wanted.path).map_err(unreadable)? {
-        Walk::Found { entry, .. } => Some(entry.descriptor),
-        Walk::Missing { above } if above.len() == wanted.path.names().count() => {
-            match (above.last(), wanted.path.split_last()) {
-                (Some(parent), Some((_, name))) => {
-                    core.root.tombstone(*parent, name).map_err(unreadable)?
-                }
-                _ => None,
-            }
-        }
-        _ => None,
-    };
+    let former = core.root.former(&wanted.path).map_err(unreadable)?;
     match former.and_then(FileDescriptor::next_life) {
         Some(next) => Ok(next),
         None => core.ids.fresh(deadline).await,
@@ -144,19 +135,7 @@ pub(crate) async fn finish(
     let _creating = Counted::one(&core.creating);
     check_finish(core, &call, &user)?;
     let now_ms = clock::now_ms();
-    let group = call.locate.group;
-    let put = MetaCommand::Put {
-        request: call.request,
-        file: record_of(&call, &user, now_ms),
-        blocks: call.blocks,
-    };
-    match core.propose_meta(group, put, deadline).await {
-        Ok(MetaAnswer::File(_)) => {}
-        Ok(MetaAnswer::Done) => return Err(unknown("the commit was answered with something else")),
-        // Given up after an earlier try: the decision tells how that ended.
-        Err(Refusal::Gone { .. }) => {}
-        Err(refusal) => return Err(refusal),
-    }
+    commit_record(core, &call, &user, now_ms, deadline).await?;
     let (block_size, size_bytes) = (call.block_size, call.size_bytes);
     let decide = Decide {
         request: call.request,
@@ -168,7 +147,7 @@ pub(crate) async fn finish(
         now_ms,
         make_parents: call.options.make_parents,
         replace: call.replace,
-        written_as: Some(call.descriptor),
+        begun: Begun::Blocks(call.descriptor),
     };
     match core
         .propose_root(RootCommand::Decide(Box::new(decide)), deadline)
@@ -181,6 +160,71 @@ pub(crate) async fn finish(
         }
         _ => Err(unknown("the decision was answered with something else")),
     }
+}
+
+/// Makes the record. It is under the next descriptor of its name, and so may be that of another
+/// put of this name: one that is soon decided, or one that died on the way.
+async fn commit_record(
+    core: &Core,
+    call: &FinishPut,
+    user: &UserName,
+    now_ms: u64,
+    deadline: Deadline,
+) -> Result<(), Refusal> {
+    let group = call.locate.group;
+    let give_up = deadline.earlier(Deadline::after(OTHER_PUT_WAIT));
+    loop {
+        let put = MetaCommand::Put {
+            request: call.request,
+            file: record_of(call, user, now_ms),
+            blocks: call.blocks.clone(),
+        };
+        let by = match core.propose_meta(group, put, deadline).await {
+            Ok(MetaAnswer::File(_)) => return Ok(()),
+            Ok(MetaAnswer::Taken { by }) => by,
+            // Given up after an earlier try: the decision tells how that ended.
+            Err(Refusal::Gone { .. }) => return Ok(()),
+            Ok(MetaAnswer::Done) => {
+                return Err(unknown("the commit was answered with something else"));
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let other = FileLife {
+            descriptor: call.descriptor,
+            request: by,
+        };
+        if !core.root.is_decided(by) && !give_up.is_over() {
+            tokio::time::sleep(OTHER_PUT_LOOK).await;
+        } else if end_other_put(core, other, group, deadline).await? {
+            // The name stands for the other's file: the decision gives this put a later life.
+            return Ok(());
+        }
+    }
+}
+
+/// Sees to it that a put is decided one way or the other, and that its record goes when it did
+/// not get the name. Answers whether it got the name.
+async fn end_other_put(
+    core: &Core,
+    life: FileLife,
+    group: MetaGroup,
+    deadline: Deadline,
+) -> Result<bool, Refusal> {
+    let command = RootCommand::GiveUp { life, group };
+    match core.propose_root(command, deadline).await {
+        Ok(RootAnswer::Name(name)) if name.descriptor == life.descriptor => return Ok(true),
+        Err(
+            refusal @ (Refusal::Unknown { .. } | Refusal::Busy { .. } | Refusal::NoQuorum { .. }),
+        ) => return Err(refusal),
+        // It was told why it does not get the name, or is told now.
+        Ok(_) | Err(_) => {}
+    }
+    let remove = MetaCommand::Remove {
+        lives: vec![life],
+        now_ms: clock::now_ms(),
+    };
+    core.propose_meta(group, remove, deadline).await?;
+    Ok(false)
 }
 
 fn check_finish(core: &Core, call: &FinishPut, user: &UserName) -> Result<(), Refusal> {

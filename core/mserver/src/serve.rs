@@ -256,6 +256,7 @@ async fn at_main(
     };
     match core.propose_meta(group, command, deadline).await? {
         MetaAnswer::File(file) => Ok(MainAnswer::Changed { file }),
+        MetaAnswer::Taken { .. } => Err(Refusal::NotGranted),
         MetaAnswer::Done => Err(Refusal::NotServed),
     }
 }

@@ -48,7 +48,11 @@ impl Timeline {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// All steps in the order of time: the main works while the name is being decided.
     pub(crate) fn into_trace(self) -> Option<Trace> {
-        self.steps.map(|steps| Trace { steps })
+        self.steps.map(|mut steps| {
+            steps.sort_by_key(|step| step.at_us);
+            Trace { steps }
+        })
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn put(
     let blocks = u32::try_from(entries.len()).unwrap_or(u32::MAX);
     FileRecord {
         file,
-        request: Some(request),
+        request,
         blocks,
         first: first.to_vec(),
     }

@@ -5,11 +5,15 @@ use serde::{Deserialize, Serialize};
 use sdfs_types::calls::names::{BlockWritten, Resize};
 use sdfs_types::{Attributes, BlockEntry, FileDescriptor, FileMetaData, Refusal, RequestId};
 
+use crate::life::FileLife;
+
 /// One change of a meta group's state. Times come with it: applying asks no clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaCommand {
-    /// Creates the record of a decided name; answers with the present one when it exists.
+    /// Creates the record of a name; answers with the present one when it exists.
     Create {
+        /// The client's request.
+        request: RequestId,
         /// The record.
         file: FileMetaData,
     },
@@ -64,7 +68,7 @@ pub enum MetaCommand {
     /// Removes records; their blocks are to be freed.
     Remove {
         /// Which files.
-        descriptors: Vec<FileDescriptor>,
+        lives: Vec<FileLife>,
         /// When.
         now_ms: u64,
     },
@@ -78,6 +82,11 @@ pub enum MetaCommand {
 /// How a meta group answers a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaAnswer {
+    /// Another put has a record under this descriptor.
+    Taken {
+        /// That put.
+        by: RequestId,
+    },
     /// The record as it is now.
     File(FileMetaData),
     /// Done.

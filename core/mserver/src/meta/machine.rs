@@ -19,6 +19,7 @@ use super::view::MetaView;
 use super::{blocks, keys};
 use crate::cache::Cache;
 use crate::fault::{Applied, Fault, unreadable};
+use crate::life::FileLife;
 use crate::limits::{FILES_CACHED, META_OUTCOMES_MAX, REMOVED_FILES_MAX};
 use crate::outcomes::Outcomes;
 
@@ -136,16 +137,19 @@ impl StateMachine for MetaMachine {
 impl Applying<'_> {
     fn one(&mut self, command: MetaCommand) -> Applied<MetaAnswer> {
         match command {
-            MetaCommand::Create { file } => self.create(file),
+            MetaCommand::Create { request, file } => self.create(request, file),
             MetaCommand::Put {
                 request,
                 file,
                 blocks,
             } => {
                 if let Some(present) = self.record(file.descriptor)? {
-                    return same_put(&present, request);
+                    return Ok(match present.request {
+                        by if by != request => MetaAnswer::Taken { by },
+                        _ => MetaAnswer::File(present.file.clone()),
+                    });
                 }
-                self.not_removed(file.descriptor)?;
+                self.not_removed(file.descriptor, request)?;
                 let record = blocks::put(self, request, file, &blocks);
                 self.set_record(record)
             }
@@ -177,12 +181,9 @@ impl Applying<'_> {
                 record.file.modified_ms = now_ms;
                 change_attributes(&mut record.file.attributes, set, &remove)
             }),
-            MetaCommand::Remove {
-                descriptors,
-                now_ms,
-            } => {
-                for descriptor in descriptors {
-                    self.remove(descriptor, now_ms)?;
+            MetaCommand::Remove { lives, now_ms } => {
+                for life in lives {
+                    self.remove(life, now_ms)?;
                 }
                 Ok(MetaAnswer::Done)
             }
@@ -196,12 +197,22 @@ impl Applying<'_> {
         }
     }
 
-    fn create(&mut self, file: FileMetaData) -> Applied<MetaAnswer> {
+    /// A record under a descriptor that is this request's alone: leased by its coordinator, or
+    /// decided. A put that was writing under the decided one has lost the name.
+    fn create(&mut self, request: RequestId, file: FileMetaData) -> Applied<MetaAnswer> {
         if let Some(present) = self.record(file.descriptor)? {
-            return Ok(MetaAnswer::File(present.file.clone()));
+            if present.request == request {
+                return Ok(MetaAnswer::File(present.file.clone()));
+            }
+            let lost = FileLife {
+                descriptor: file.descriptor,
+                request: present.request,
+            };
+            self.not_removed(file.descriptor, request)?;
+            self.remove(lost, file.created_ms)?;
         }
-        self.not_removed(file.descriptor)?;
-        self.set_record(FileRecord::new(file))
+        self.not_removed(file.descriptor, request)?;
+        self.set_record(FileRecord::new(request, file))
     }
 
     /// Changes a record once per request: a repetition is answered with the record as it is.
@@ -225,20 +236,30 @@ impl Applying<'_> {
         self.set_record(record)
     }
 
-    fn remove(&mut self, descriptor: FileDescriptor, now_ms: u64) -> Applied<()> {
-        if let Some(present) = self.record(descriptor)? {
+    fn remove(&mut self, life: FileLife, now_ms: u64) -> Applied<()> {
+        let FileLife {
+            descriptor,
+            request,
+        } = life;
+        if let Some(present) = self.record(descriptor)?
+            && present.request == request
+        {
             blocks::give_up_all(self, &present, now_ms)?;
             self.batch.delete(keys::record(descriptor));
             self.view.records.set(descriptor, None);
         }
-        let mark = mark_of(descriptor);
+        let mark = mark_of(life);
         self.removed
             .remember(mark, &[], &mut self.counters.removed, self.batch);
         Ok(())
     }
 
-    fn not_removed(&self, descriptor: FileDescriptor) -> Applied<()> {
-        match self.removed.find(mark_of(descriptor), self.batch)? {
+    fn not_removed(&self, descriptor: FileDescriptor, request: RequestId) -> Applied<()> {
+        let life = FileLife {
+            descriptor,
+            request,
+        };
+        match self.removed.find(mark_of(life), self.batch)? {
             Some(_) => Err(Refusal::Gone { descriptor }.into()),
             None => Ok(()),
         }
@@ -270,13 +291,6 @@ impl Applying<'_> {
     }
 }
 
-fn same_put(present: &FileRecord, request: RequestId) -> Applied<MetaAnswer> {
-    if present.request == Some(request) {
-        return Ok(MetaAnswer::File(present.file.clone()));
-    }
-    Err(Refusal::NotGranted.into())
-}
-
 fn change_attributes(
     attributes: &mut Attributes,
     set: Attributes,
@@ -306,10 +320,16 @@ pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
     })
 }
 
-/// Removed files are remembered in a ring of their own, named by their descriptors.
-fn mark_of(descriptor: FileDescriptor) -> RequestId {
+/// Removed files are remembered in a ring of their own. A request has at most a few descriptors
+/// and draws its 64 bits of client at random, so no two lives have one mark.
+fn mark_of(life: FileLife) -> RequestId {
+    let FileLife {
+        descriptor,
+        request,
+    } = life;
+    let bits = u64::from(descriptor.id.0) << 32 | u64::from(descriptor.version.0);
     RequestId {
-        client: u64::from(descriptor.id.0),
-        sequence: u64::from(descriptor.version.0),
+        client: request.client ^ bits,
+        sequence: request.sequence,
     }
 }

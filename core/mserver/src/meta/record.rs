@@ -12,8 +12,8 @@ use crate::limits::{PAGE_BLOCKS, RECORD_BLOCKS};
 pub struct FileRecord {
     /// What clients see.
     pub file: FileMetaData,
-    /// The request that put it; none for a create.
-    pub request: Option<RequestId>,
+    /// The request that made it.
+    pub request: RequestId,
     /// Blocks up to the last one ever written.
     pub blocks: u32,
     /// The first entries.
@@ -22,10 +22,10 @@ pub struct FileRecord {
 
 impl FileRecord {
     /// A file nobody has written to.
-    pub(crate) fn new(file: FileMetaData) -> FileRecord {
+    pub(crate) fn new(request: RequestId, file: FileMetaData) -> FileRecord {
         FileRecord {
             file,
-            request: None,
+            request,
             blocks: 0,
             first: Vec::new(),
         }

@@ -10,7 +10,32 @@ use sdfs_types::{
     Refusal, RequestId, UserName,
 };
 
+use crate::life::FileLife;
 use crate::volumes::{VolumeAnswer, VolumeCommand};
+
+/// What is made of a file before its name is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Begun {
+    /// Nothing; the name gets its descriptor here.
+    Nothing,
+    /// Its record, perhaps, under a leased descriptor: a create whose main works meanwhile. When
+    /// the name gets another one, this record is given up.
+    Record(FileDescriptor),
+    /// Its record with its blocks: the end of a put. When the name gets another descriptor, the
+    /// blocks are written again.
+    Blocks(FileDescriptor),
+}
+
+impl Begun {
+    /// The descriptor it is made under.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<FileDescriptor> {
+        match self {
+            Begun::Nothing => None,
+            Begun::Record(descriptor) | Begun::Blocks(descriptor) => Some(*descriptor),
+        }
+    }
+}
 
 /// Decides a name: a create, or the end of a put.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +58,8 @@ pub struct Decide {
     pub make_parents: bool,
     /// Whether a file of that name is replaced.
     pub replace: bool,
-    /// The descriptor a put has written its blocks under; a create gets one here.
-    pub written_as: Option<FileDescriptor>,
+    /// What there is of the file already.
+    pub begun: Begun,
 }
 
 /// One change of the root group's state. Times come with it: applying asks no clock.
@@ -52,6 +77,13 @@ pub enum RootCommand {
         descriptor: FileDescriptor,
         /// When.
         now_ms: u64,
+    },
+    /// Keeps a put from getting its name, unless it has it already; answers as that put is.
+    GiveUp {
+        /// The record the put has made.
+        life: FileLife,
+        /// Where the record is.
+        group: MetaGroup,
     },
     /// Makes a directory.
     MakeDirectory {

@@ -7,11 +7,12 @@ use sdfs_types::{
     Refusal, RequestId, UserName,
 };
 
-use super::command::{Decide, RootAnswer};
+use super::command::{Begun, Decide, RootAnswer};
 use super::machine::Applying;
 use super::names::{Walk, prefix, walk};
 use super::{quota, tombstones};
-use crate::fault::Applied;
+use crate::fault::{Applied, Fault};
+use crate::life::FileLife;
 
 /// What a new directory is made with.
 pub(crate) struct Directory<'a> {
@@ -29,16 +30,32 @@ struct Place {
 /// Decides a name. The end of a put is told to write its blocks again when they lie under another
 /// descriptor than the name must get.
 pub(crate) fn decide(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
-    let done = decide_file(applying, wanted);
-    let is_kept = matches!(
-        (&done, wanted.written_as),
-        (Ok(RootAnswer::Name(_)), _) | (Err(crate::fault::Fault::Store(_)), _) | (_, None)
-    );
-    if !is_kept && let Some(descriptor) = wanted.written_as {
-        let given_up = entry_of(wanted, "".into(), descriptor);
-        applying.remove_meta_data(&given_up);
+    let answer = match decide_file(applying, wanted) {
+        Err(Fault::Store(error)) => return Err(Fault::Store(error)),
+        Err(Fault::Refused(refusal)) => Err(refusal),
+        Ok(answer) => Ok(answer),
+    };
+    give_up_begun(applying, wanted, &answer);
+    Ok(answer?)
+}
+
+/// Hands what was begun over to be removed, unless the name stands for it.
+pub(crate) fn give_up_begun(
+    applying: &mut Applying<'_>,
+    wanted: &Decide,
+    answer: &Result<RootAnswer, Refusal>,
+) {
+    let Some(descriptor) = wanted.begun.descriptor() else {
+        return;
+    };
+    let is_kept = matches!(answer, Ok(RootAnswer::Name(name)) if name.descriptor == descriptor);
+    if !is_kept {
+        let life = FileLife {
+            descriptor,
+            request: wanted.request,
+        };
+        applying.remove_life(wanted.locate.group, life);
     }
-    done
 }
 
 fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
@@ -95,7 +112,7 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
     if let Some(former) = &place.former {
         applying.remove_meta_data(former);
     }
-    let entry = entry_of(wanted, name.into(), descriptor);
+    let entry = wanted.name(descriptor).ok_or(PathFault::IsRoot)?;
     applying.take_tombstone(parent, name)?;
     applying.set_entry(parent, name, Some(Arc::new(entry.clone())));
     Ok(RootAnswer::Name(entry))
@@ -107,7 +124,7 @@ enum Given {
 }
 
 /// The descriptor a name must get: the next life of what it stood for, or a fresh one. Blocks
-/// written under another one are of no use.
+/// written under another one are of no use, a record without any is made once more.
 fn descriptor_for(
     applying: &mut Applying<'_>,
     wanted: &Decide,
@@ -122,17 +139,21 @@ fn descriptor_for(
         None => None,
     };
     let next = former.and_then(FileDescriptor::next_life);
-    let Some(written) = wanted.written_as else {
+    let Some(begun) = wanted.begun.descriptor() else {
         return Ok(Given::Use(applying.counters.life_after(former)?));
     };
-    let is_leased = written.version == FileVersion(1)
-        && written.id.0 != 0
-        && written.id.0 < applying.counters.next_file_id;
-    match next {
-        Some(next) if next == written => Ok(Given::Use(next)),
-        Some(next) => Ok(Given::Redo(next)),
-        None if is_leased => Ok(Given::Use(written)),
-        None => Ok(Given::Redo(applying.counters.fresh()?)),
+    let is_leased = begun.version == FileVersion(1)
+        && begun.id.0 != 0
+        && begun.id.0 < applying.counters.next_file_id;
+    let other = match next {
+        Some(next) if next == begun => return Ok(Given::Use(next)),
+        Some(next) => next,
+        None if is_leased => return Ok(Given::Use(begun)),
+        None => applying.counters.fresh()?,
+    };
+    match wanted.begun {
+        Begun::Blocks(_) => Ok(Given::Redo(other)),
+        Begun::Nothing | Begun::Record(_) => Ok(Given::Use(other)),
     }
 }
 
@@ -209,21 +230,21 @@ fn add_directory(
     Ok(entry)
 }
 
-fn entry_of(
-    wanted: &Decide,
-    name: sdfs_types::Name,
-    descriptor: FileDescriptor,
-) -> FileMetaMetaData {
-    FileMetaMetaData {
-        name,
-        descriptor,
-        kind: EntryKind::File,
-        request: wanted.request,
-        locate: Some(wanted.locate.clone()),
-        size_bytes: wanted.size_bytes,
-        block_size: wanted.block_size,
-        owner: Arc::clone(&wanted.owner),
-        created_ms: wanted.now_ms,
+impl Decide {
+    /// What the name stands for when it gets this descriptor; the root directory has no name.
+    pub(crate) fn name(&self, descriptor: FileDescriptor) -> Option<FileMetaMetaData> {
+        let (_, name) = self.path.split_last()?;
+        Some(FileMetaMetaData {
+            name: name.into(),
+            descriptor,
+            kind: EntryKind::File,
+            request: self.request,
+            locate: Some(self.locate.clone()),
+            size_bytes: self.size_bytes,
+            block_size: self.block_size,
+            owner: Arc::clone(&self.owner),
+            created_ms: self.now_ms,
+        })
     }
 }
 

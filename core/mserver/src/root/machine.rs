@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use sdfs_raft::StateMachine;
 use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
 use sdfs_types::wire;
-use sdfs_types::{FileDescriptor, FileMetaMetaData, Refusal, RequestId, User};
+use sdfs_types::{FileDescriptor, FileMetaMetaData, MetaGroup, Refusal, RequestId, User};
 
-use super::command::{RootAnswer, RootAnswers, RootCommand};
+use super::command::{Begun, RootAnswer, RootAnswers, RootCommand};
 use super::counters::Counters;
 use super::names::Entries;
 use super::users::Users;
@@ -20,6 +20,7 @@ use super::view::RootView;
 use super::{create, delete, keys, quota, rename, tombstones, users};
 use crate::cache::{Cache, FixedHasher, Known};
 use crate::fault::{Applied, Fault, unreadable};
+use crate::life::FileLife;
 use crate::limits::{ENTRIES_CACHED, ROOT_OUTCOMES_MAX};
 use crate::outcomes::Outcomes;
 use crate::volumes::VolumeTable;
@@ -192,11 +193,15 @@ impl Applying<'_> {
         if let Some(outcome) = self.outcomes.find(request, self.batch)? {
             let remembered: RememberedAnswer = wire::decode(&outcome).map_err(unreadable)?;
             if !is_redone(command, &remembered) {
+                // Tried again by another coordinator, which has begun anew.
+                if let RootCommand::Decide(wanted) = command {
+                    create::give_up_begun(self, wanted, &remembered.answer);
+                }
                 return remembered.answer.map_err(Fault::Refused);
             }
         }
         let answer = match self.now(command) {
-            Err(Fault::Refused(refusal)) if is_put(command) => Err(refusal),
+            Err(Fault::Refused(refusal)) if ends_a_put(command) => Err(refusal),
             other => Ok(other?),
         };
         let remembered = RememberedAnswer { answer };
@@ -217,6 +222,11 @@ impl Applying<'_> {
             } => {
                 self.outcomes.forget(*request, self.batch);
                 delete::withdraw(self, path, *descriptor, *now_ms)
+            }
+            RootCommand::GiveUp { life, group } => {
+                self.remove_life(*group, *life);
+                let descriptor = life.descriptor;
+                Err(Refusal::Gone { descriptor }.into())
             }
             RootCommand::MakeDirectory {
                 request,
@@ -287,11 +297,20 @@ impl Applying<'_> {
     /// Hands the meta-data of a file over to be removed.
     pub(crate) fn remove_meta_data(&mut self, entry: &FileMetaMetaData) {
         if let Some(locate) = &entry.locate {
-            let key = keys::of_removal(locate.group, self.counters.next_removal);
-            self.counters.next_removal += 1;
-            self.batch.put(key, entry.descriptor.to_key().to_vec());
-            self.dirty.removals = true;
+            let life = FileLife {
+                descriptor: entry.descriptor,
+                request: entry.request,
+            };
+            self.remove_life(locate.group, life);
         }
+    }
+
+    /// Hands the meta-data of one life of a file over to be removed.
+    pub(crate) fn remove_life(&mut self, group: MetaGroup, life: FileLife) {
+        let key = keys::of_removal(group, self.counters.next_removal);
+        self.counters.next_removal += 1;
+        self.batch.put(key, wire::encode(&life));
+        self.dirty.removals = true;
     }
 
     /// The descriptor the tombstone of a name holds; the tombstone is used up.
@@ -326,6 +345,7 @@ impl Entries for Applying<'_> {
 fn request_of(command: &RootCommand) -> Option<RequestId> {
     match command {
         RootCommand::Decide(wanted) => Some(wanted.request),
+        RootCommand::GiveUp { life, .. } => Some(life.request),
         RootCommand::MakeDirectory { request, .. }
         | RootCommand::Delete { request, .. }
         | RootCommand::Rename { request, .. }
@@ -334,15 +354,20 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
     }
 }
 
-fn is_put(command: &RootCommand) -> bool {
-    matches!(command, RootCommand::Decide(wanted) if wanted.written_as.is_some())
+/// A put that was refused stays refused: its blocks are given up.
+fn ends_a_put(command: &RootCommand) -> bool {
+    match command {
+        RootCommand::Decide(wanted) => matches!(wanted.begun, Begun::Blocks(_)),
+        RootCommand::GiveUp { .. } => true,
+        _ => false,
+    }
 }
 
 /// Whether this is the put that comes back after it was told to write its blocks again.
 fn is_redone(command: &RootCommand, remembered: &RememberedAnswer) -> bool {
     match (command, &remembered.answer) {
         (RootCommand::Decide(wanted), Ok(RootAnswer::Redo { descriptor })) => {
-            wanted.written_as == Some(*descriptor)
+            wanted.begun == Begun::Blocks(*descriptor)
         }
         _ => false,
     }

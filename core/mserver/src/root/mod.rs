@@ -16,7 +16,7 @@ mod tombstones;
 mod users;
 mod view;
 
-pub use command::{Decide, RootAnswer, RootAnswers, RootCommand};
+pub use command::{Begun, Decide, RootAnswer, RootAnswers, RootCommand};
 pub use machine::{RememberedAnswer, RootMachine};
 pub(crate) use names::prefix;
 pub use names::{Walk, root_entry};

@@ -17,6 +17,7 @@ use super::names::{Entries, Walk, walk};
 use super::users::Users;
 use crate::cache::{Cache, FixedHasher};
 use crate::fault::unreadable;
+use crate::life::FileLife;
 use crate::outcomes::OutcomeIndex;
 use crate::volumes::VolumeWatch;
 
@@ -148,6 +149,23 @@ impl RootView {
         &self.users
     }
 
+    /// The descriptor a name stands for, or stood for last.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn former(&self, path: &FilePath) -> Result<Option<FileDescriptor>, ViewFault> {
+        match self.walk(path)? {
+            Walk::Found { entry, .. } => Ok(Some(entry.descriptor)),
+            Walk::Missing { above } if above.len() == path.names().count() => {
+                match (above.last(), path.split_last()) {
+                    (Some(parent), Some((_, name))) => self.tombstone(*parent, name),
+                    _ => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The volume map.
     #[must_use]
     pub fn volumes(&self) -> Arc<VolumeMap> {
@@ -164,7 +182,7 @@ impl RootView {
         group: MetaGroup,
         after: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<(u64, FileDescriptor)>, ViewFault> {
+    ) -> Result<Vec<(u64, FileLife)>, ViewFault> {
         let mut range = KeyRange::prefix(&keys::of_removals(group));
         if let Some(sequence) = after {
             range = range.after(&keys::of_removal(group, sequence));
@@ -172,7 +190,7 @@ impl RootView {
         let pairs = self.keyspace()?.scan(&range, limit)?;
         let read = |(key, value): &(bytes::Bytes, bytes::Bytes)| {
             let sequence = u64::from_be_bytes(key.get(2..)?.try_into().ok()?);
-            Some((sequence, FileDescriptor::from_key(value)?))
+            Some((sequence, wire::decode(value).ok()?))
         };
         Ok(pairs.iter().filter_map(read).collect())
     }

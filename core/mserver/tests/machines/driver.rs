@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sdfs_mserver::root::{
-    Decide, RootAnswer, RootAnswers, RootCommand, RootMachine, RootView, Users,
+    Begun, Decide, RootAnswer, RootAnswers, RootCommand, RootMachine, RootView, Users,
 };
 use sdfs_raft::StateMachine;
 use sdfs_store::{Keyspace, Store};
@@ -136,7 +136,7 @@ impl Names {
             now_ms: 1_000,
             make_parents: false,
             replace: false,
-            written_as: None,
+            begun: Begun::Nothing,
         }
     }
 
@@ -188,7 +188,10 @@ impl Names {
     /// Files whose meta-data is to be removed, in order of their descriptors.
     pub(crate) fn removals(&self) -> Vec<FileDescriptor> {
         let listed = self.view.removals(locate().group, None, 1_000).unwrap();
-        let mut descriptors: Vec<_> = listed.into_iter().map(|(_, one)| one).collect();
+        let mut descriptors: Vec<_> = listed
+            .into_iter()
+            .map(|(_, life)| life.descriptor)
+            .collect();
         descriptors.sort_unstable();
         descriptors
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use sdfs_mserver::FileLife;
 use sdfs_mserver::meta::{MetaAnswer, MetaAnswers, MetaCommand, MetaMachine, MetaView};
 use sdfs_raft::StateMachine;
 use sdfs_types::calls::names::{BlockWritten, Resize};
@@ -27,6 +28,19 @@ const FILE: FileDescriptor = FileDescriptor {
     id: FileId(5),
     version: FileVersion(1),
 };
+
+/// The request of every create here.
+const CREATED: RequestId = RequestId {
+    client: 9,
+    sequence: 1,
+};
+
+fn life(request: RequestId) -> FileLife {
+    FileLife {
+        descriptor: FILE,
+        request,
+    }
+}
 
 fn new_file(size_bytes: u64) -> FileMetaData {
     FileMetaData {
@@ -88,6 +102,7 @@ impl Files {
 
     fn create(&mut self, size_bytes: u64) {
         self.run(MetaCommand::Create {
+            request: CREATED,
             file: new_file(size_bytes),
         })
         .unwrap();
@@ -158,7 +173,10 @@ fn create_is_made_once() {
     let mut files = Files::new();
     files.create(7);
     let again = files
-        .run(MetaCommand::Create { file: new_file(8) })
+        .run(MetaCommand::Create {
+            request: CREATED,
+            file: new_file(8),
+        })
         .unwrap();
     assert!(matches!(again, MetaAnswer::File(file) if file.size_bytes == 7));
 }
@@ -214,7 +232,12 @@ fn sparse_expand_reaches_the_last_block() {
     let mut files = Files::new();
     let mut file = new_file(0);
     file.block_size = BlockSize::from_bytes(64 << 20).unwrap();
-    files.run(MetaCommand::Create { file }).unwrap();
+    files
+        .run(MetaCommand::Create {
+            request: CREATED,
+            file,
+        })
+        .unwrap();
     files.resize(4 << 40, Resize::Expand).unwrap();
     assert!(files.driver.contents().len() < 6, "expanding costs nothing");
     files
@@ -269,8 +292,9 @@ fn truncate_gives_blocks_up() {
 fn put_of_every_block_reads_back() {
     let mut files = Files::new();
     let blocks: Vec<_> = (0..65_536_u32).map(|at| entry(1, at % 100 + 1)).collect();
+    let request = files.fresh_request();
     let put = MetaCommand::Put {
-        request: files.fresh_request(),
+        request,
         file: new_file(65_536 << 16),
         blocks: blocks.clone(),
     };
@@ -286,7 +310,7 @@ fn put_of_every_block_reads_back() {
     assert_eq!(read, blocks);
     files
         .run(MetaCommand::Remove {
-            descriptors: vec![FILE],
+            lives: vec![life(request)],
             now_ms: 9,
         })
         .unwrap();
@@ -305,7 +329,43 @@ fn another_put_cannot_take_the_descriptor() {
     };
     let (first, second) = (files.fresh_request(), files.fresh_request());
     files.run(put(first)).unwrap();
-    assert_eq!(files.run(put(second)), Err(Refusal::NotGranted));
+    assert_eq!(files.run(put(second)), Ok(MetaAnswer::Taken { by: first }));
+    // The first has lost its name: what it wrote goes, and it cannot come back.
+    let remove = MetaCommand::Remove {
+        lives: vec![life(first)],
+        now_ms: 9,
+    };
+    files.run(remove.clone()).unwrap();
+    assert!(matches!(files.run(put(second)), Ok(MetaAnswer::File(_))));
+    files.run(remove).unwrap();
+    assert!(
+        files.view.record(FILE).unwrap().is_some(),
+        "not the other's"
+    );
+    assert_eq!(files.run(put(first)), Ok(MetaAnswer::Taken { by: second }));
+}
+
+#[test]
+fn lost_put_makes_way_for_the_create() {
+    let mut files = Files::new();
+    let lost = files.fresh_request();
+    files
+        .run(MetaCommand::Put {
+            request: lost,
+            file: new_file(1),
+            blocks: vec![entry(1, 1)],
+        })
+        .unwrap();
+    files.create(0);
+    assert_eq!(files.given_up(), [named(0, 1)]);
+    files.commit(vec![written(0, 0, entry(2, 10))], 10).unwrap();
+    files
+        .run(MetaCommand::Remove {
+            lives: vec![life(lost)],
+            now_ms: 9,
+        })
+        .unwrap();
+    assert_eq!(files.blocks(0, 1), [entry(2, 10)], "the create's are kept");
 }
 
 #[test]
@@ -314,14 +374,17 @@ fn removed_file_stays_removed() {
     files.create(0);
     files.commit(vec![written(0, 0, entry(1, 10))], 10).unwrap();
     let remove = MetaCommand::Remove {
-        descriptors: vec![FILE],
+        lives: vec![life(CREATED)],
         now_ms: 9,
     };
     files.run(remove.clone()).unwrap();
     files.run(remove).unwrap();
     assert_eq!(files.given_up(), [named(0, 1)]);
     let mut files = files.reopened();
-    let late = files.run(MetaCommand::Create { file: new_file(0) });
+    let late = files.run(MetaCommand::Create {
+        request: CREATED,
+        file: new_file(0),
+    });
     assert_eq!(late, Err(Refusal::Gone { descriptor: FILE }));
     assert_eq!(
         files.commit(vec![], 5),

@@ -1,7 +1,8 @@
 //! The root group's machine: names, tombstones, quotas, users, by tables.
 
 use crate::driver::{Names, descriptor_of, locate, name_of, path};
-use sdfs_mserver::root::{RootAnswer, RootCommand};
+use sdfs_mserver::FileLife;
+use sdfs_mserver::root::{Begun, Decide, RootAnswer, RootCommand};
 use sdfs_types::{Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal};
 
 #[test]
@@ -192,7 +193,7 @@ fn put_under_a_stale_descriptor_is_redone() {
         version: FileVersion(1),
     };
     let mut put = names.decide("/a");
-    put.written_as = Some(leased);
+    put.begun = Begun::Blocks(leased);
     let command = RootCommand::Decide(Box::new(put.clone()));
     assert_eq!(descriptor_of(names.run(command.clone())), leased);
     assert_eq!(descriptor_of(names.run(command)), leased);
@@ -203,7 +204,7 @@ fn put_under_a_stale_descriptor_is_redone() {
         id: FileId(first.0 + 1),
         version: FileVersion(1),
     };
-    other.written_as = Some(unused);
+    other.begun = Begun::Blocks(unused);
     let redo = names.run(RootCommand::Decide(Box::new(other.clone())));
     let next = leased.next_life().unwrap();
     assert_eq!(redo, Ok(RootAnswer::Redo { descriptor: next }));
@@ -213,7 +214,7 @@ fn put_under_a_stale_descriptor_is_redone() {
         leased,
         "nothing replaced yet"
     );
-    other.written_as = Some(next);
+    other.begun = Begun::Blocks(next);
     assert_eq!(
         descriptor_of(names.run(RootCommand::Decide(Box::new(other)))),
         next
@@ -225,7 +226,7 @@ fn put_under_a_stale_descriptor_is_redone() {
 fn put_under_an_unleased_id_is_redone() {
     let mut names = Names::new();
     let mut put = names.decide("/a");
-    put.written_as = Some(FileDescriptor {
+    put.begun = Begun::Blocks(FileDescriptor {
         id: FileId(77),
         version: FileVersion(1),
     });
@@ -243,7 +244,7 @@ fn refused_put_gives_its_blocks_up() {
         id: FileId(3),
         version: FileVersion(1),
     };
-    put.written_as = Some(written);
+    put.begun = Begun::Blocks(written);
     let command = RootCommand::Decide(Box::new(put));
     let refused = Err(Refusal::Exists {
         path: path("/a"),
@@ -475,4 +476,73 @@ fn commands_in_one_batch_see_each_other() {
     let seen: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     assert_eq!(seen, [true, false, true, true]);
     assert_eq!(names.list("/"), ["a", "b"]);
+}
+
+/// A create whose main works under a leased descriptor meanwhile.
+fn early(names: &mut Names, at: &str) -> (Decide, FileDescriptor) {
+    let lease = names.run(RootCommand::LeaseFileIds { count: 1 });
+    let Ok(RootAnswer::Leased { first, .. }) = lease else {
+        panic!("{lease:?}")
+    };
+    let leased = FileDescriptor {
+        id: first,
+        version: FileVersion(1),
+    };
+    let mut create = names.decide(at);
+    create.begun = Begun::Record(leased);
+    (create, leased)
+}
+
+#[test]
+fn early_record_becomes_the_name_or_goes() {
+    let mut names = Names::new();
+    let (create, leased) = early(&mut names, "/a");
+    let command = RootCommand::Decide(Box::new(create.clone()));
+    assert_eq!(descriptor_of(names.run(command.clone())), leased);
+    assert_eq!(descriptor_of(names.run(command)), leased);
+    assert_eq!(names.removals(), []);
+    // Tried again by another coordinator: its record is of no use.
+    let (mut again, other) = early(&mut names, "/a");
+    again.request = create.request;
+    let answer = names.run(RootCommand::Decide(Box::new(again)));
+    assert_eq!(descriptor_of(answer), leased);
+    assert_eq!(names.removals(), [other]);
+    // The name is taken.
+    let (late, third) = early(&mut names, "/a");
+    assert!(names.run(RootCommand::Decide(Box::new(late))).is_err());
+    assert_eq!(names.removals(), [other, third]);
+    // The name has stood for something meanwhile: it gets that one's next life.
+    names.delete("/a", false).unwrap();
+    let (next, fourth) = early(&mut names, "/a");
+    let answer = names.run(RootCommand::Decide(Box::new(next)));
+    assert_eq!(descriptor_of(answer), leased.next_life().unwrap());
+    assert_eq!(names.removals(), [leased, other, third, fourth]);
+}
+
+#[test]
+fn put_that_is_given_up_never_gets_its_name() {
+    let mut names = Names::new();
+    let (mut dead, leased) = early(&mut names, "/a");
+    dead.begun = Begun::Blocks(leased);
+    let life = FileLife {
+        descriptor: leased,
+        request: dead.request,
+    };
+    let group = dead.locate.group;
+    let gone = Err(Refusal::Gone { descriptor: leased });
+    assert_eq!(names.run(RootCommand::GiveUp { life, group }), gone);
+    assert_eq!(names.removals(), [leased]);
+    assert_eq!(names.run(RootCommand::Decide(Box::new(dead))), gone);
+    assert!(names.stat("/a").is_err());
+
+    let (mut alive, leased) = early(&mut names, "/b");
+    alive.begun = Begun::Blocks(leased);
+    let life = FileLife {
+        descriptor: leased,
+        request: alive.request,
+    };
+    names.run(RootCommand::Decide(Box::new(alive))).unwrap();
+    let answer = names.run(RootCommand::GiveUp { life, group });
+    assert_eq!(descriptor_of(answer), leased, "it has its name already");
+    assert!(names.stat("/b").is_ok());
 }

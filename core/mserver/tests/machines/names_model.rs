@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use sdfs_mserver::root::{RootAnswer, RootCommand};
+use sdfs_mserver::root::{Begun, RootAnswer, RootCommand};
 use sdfs_types::{EntryKind, FileDescriptor};
 
 use crate::driver::{Names, path};
@@ -199,13 +199,15 @@ impl Run {
         let version = sdfs_types::FileVersion(1);
         let mut decide = self.names.decide(at);
         decide.replace = replace;
-        decide.written_as = Some(FileDescriptor { id: first, version });
+        decide.begun = Begun::Blocks(FileDescriptor { id: first, version });
         for _ in 0..2 {
             let answer = self
                 .names
                 .run(RootCommand::Decide(Box::new(decide.clone())));
             match answer {
-                Ok(RootAnswer::Redo { descriptor }) => decide.written_as = Some(descriptor),
+                Ok(RootAnswer::Redo { descriptor }) => {
+                    decide.begun = Begun::Blocks(descriptor);
+                }
                 other => {
                     self.issue(&other);
                     return other.is_ok();
