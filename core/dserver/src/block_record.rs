@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use sdfs_log::{crc32c, crc32c_combine};
+use sdfs_log::{Crc32c, crc32c};
 use sdfs_types::limits::PIECE_BYTES;
 use sdfs_types::{BlockDescriptor, VolumeId};
 
@@ -41,7 +41,8 @@ pub(crate) struct BlockSums {
 }
 
 impl BlockSums {
-    /// Computes the checksums in one pass over the bytes, however they are cut.
+    /// Computes the checksums, however the bytes are cut. Each run is summed twice while it is in
+    /// the cache: combining the sums of pieces costs ten times as much.
     pub(crate) fn of(parts: &[Bytes]) -> Self {
         let length: usize = parts.iter().map(Bytes::len).sum();
         if let [only] = parts
@@ -52,41 +53,32 @@ impl BlockSums {
                 pieces: Vec::new(),
             };
         }
-        let mut sums = Self {
-            whole: crc32c(&[]),
-            pieces: Vec::new(),
-        };
-        let mut piece = (0, 0_usize);
+        let mut whole = Crc32c::new();
+        let mut pieces = Vec::with_capacity(length.div_ceil(PIECE_BYTES as usize));
+        let (mut piece, mut room) = (Crc32c::new(), PIECE_BYTES as usize);
         for mut part in parts.iter().map(AsRef::as_ref) {
             while !part.is_empty() {
-                let room = PIECE_BYTES as usize - piece.1;
                 let (now, rest): (&[u8], &[u8]) = part.split_at(room.min(part.len()));
-                piece = match piece {
-                    (_, 0) => (crc32c(now), now.len()),
-                    (crc, n) => (
-                        crc32c_combine(crc, crc32c(now), now.len() as u64),
-                        n + now.len(),
-                    ),
-                };
-                if piece.1 == PIECE_BYTES as usize {
-                    sums.end_piece(piece);
-                    piece = (0, 0);
+                whole.update(now);
+                piece.update(now);
+                room -= now.len();
+                if room == 0 {
+                    pieces.push(std::mem::take(&mut piece).sum());
+                    room = PIECE_BYTES as usize;
                 }
                 part = rest;
             }
         }
-        if piece.1 > 0 {
-            sums.end_piece(piece);
+        if room < PIECE_BYTES as usize {
+            pieces.push(piece.sum());
         }
         if length <= PIECE_BYTES as usize {
-            sums.pieces.clear();
+            pieces.clear();
         }
-        sums
-    }
-
-    fn end_piece(&mut self, (crc, bytes): (u32, usize)) {
-        self.whole = crc32c_combine(self.whole, crc, bytes as u64);
-        self.pieces.push(crc);
+        Self {
+            whole: whole.sum(),
+            pieces,
+        }
     }
 }
 

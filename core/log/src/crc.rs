@@ -8,25 +8,42 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     narrow(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes))
 }
 
-/// CRC-32C of two runs of bytes laid end to end, from the checksum of each and the length of the
-/// second. The bytes themselves are not needed.
-#[must_use]
-pub fn crc32c_combine(first: u32, second: u32, second_bytes: u64) -> u32 {
-    narrow(crc_fast::checksum_combine(
-        CrcAlgorithm::Crc32Iscsi,
-        u64::from(first),
-        u64::from(second),
-        second_bytes,
-    ))
+/// CRC-32C of bytes that come in runs.
+#[derive(Clone)]
+pub struct Crc32c(crc_fast::Digest);
+
+impl Crc32c {
+    /// Of no bytes yet.
+    #[must_use]
+    pub fn new() -> Crc32c {
+        Crc32c(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Goes on with `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of everything so far.
+    #[must_use]
+    pub fn sum(&self) -> u32 {
+        narrow(self.0.finalize())
+    }
+}
+
+impl Default for Crc32c {
+    fn default() -> Crc32c {
+        Crc32c::new()
+    }
 }
 
 /// CRC-32C of pieces laid end to end.
 pub(crate) fn crc32c_of_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
-    let mut digest = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
+    let mut sum = Crc32c::new();
     for piece in pieces {
-        digest.update(piece);
+        sum.update(piece);
     }
-    narrow(digest.finalize())
+    sum.sum()
 }
 
 /// The crate gives every checksum as 64 bits; a 32-bit one fills the lower half.
@@ -46,8 +63,7 @@ mod tests {
     #[test]
     fn combined_equals_whole() {
         let (first, second) = (b"hello ".as_slice(), b"segment".as_slice());
-        let combined = crc32c_combine(crc32c(first), crc32c(second), second.len() as u64);
+        let combined = crc32c_of_pieces([first, second]);
         assert_eq!(combined, crc32c(b"hello segment"));
-        assert_eq!(combined, crc32c_of_pieces([first, second]));
     }
 }

@@ -26,7 +26,7 @@ mod report;
 mod scan;
 mod writer;
 
-pub use crc::{crc32c, crc32c_combine};
+pub use crc::{Crc32c, crc32c};
 pub use disk::{DirLock, Disk, DiskFile, DiskSpace};
 pub use error::{AppendError, AppendRefused, LogFailure, OpenError, ReadError};
 pub use log::SegmentLog;
