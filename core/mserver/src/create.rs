@@ -15,9 +15,10 @@ use sdfs_types::{
 };
 
 use crate::core::{Core, unknown};
+use crate::life::FileLife;
 use crate::limits::FINISH_ALONE_MAX;
-use crate::meta::check_attributes;
-use crate::meta_data;
+use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
+use crate::meta_data::{self, volumes_named};
 use crate::negotiate::{Ended, NameWanted, give_all_back, negotiate};
 use crate::read;
 use crate::root::{Begun, Decide, RootAnswer, RootCommand};
@@ -287,20 +288,52 @@ impl Making {
                 (asked_us, made)
             }
         };
-        if let Err(Refusal::NoVolume { .. }) = made {
-            let withdraw = RootCommand::Withdraw {
-                request: decide.request,
-                path: decide.path.clone(),
-                descriptor: name.descriptor,
-                now_ms: clock::now_ms(),
-            };
-            core.propose_root(withdraw, Deadline::after(FINISH_ALONE_MAX))
-                .await?;
-        }
-        let mut created = made?;
+        let mut created = match made {
+            Err(refusal @ Refusal::NoVolume { .. }) => {
+                withdraw(core, decide, name, refusal).await?
+            }
+            other => other?,
+        };
         timeline.add_all(created.trace.take(), asked_us);
         Ok(created)
     }
+}
+
+/// Takes the name of a file back that no dservers accepted, unless another try of this request
+/// has made the file: the meta group tells which of the two came first.
+async fn withdraw(
+    core: &Arc<Core>,
+    decide: &Decide,
+    name: &FileMetaMetaData,
+    refusal: Refusal,
+) -> Result<MetaDataCreated, Refusal> {
+    let deadline = Deadline::after(FINISH_ALONE_MAX);
+    let now_ms = clock::now_ms();
+    let group = name
+        .locate
+        .as_ref()
+        .map_or(decide.locate.group, |locate| locate.group);
+    let life = FileLife {
+        descriptor: name.descriptor,
+        request: decide.request,
+    };
+    let refuse = MetaCommand::Refuse { life, now_ms };
+    if let MetaAnswer::File(file) = core.propose_meta(group, refuse, deadline).await? {
+        let volumes = volumes_named(core, file.plan.iter().copied());
+        return Ok(MetaDataCreated {
+            file,
+            volumes,
+            trace: None,
+        });
+    }
+    let command = RootCommand::Withdraw {
+        request: decide.request,
+        path: decide.path.clone(),
+        descriptor: name.descriptor,
+        now_ms,
+    };
+    core.propose_root(command, deadline).await?;
+    Err(refusal)
 }
 
 /// The answer to a create that was decided before.

@@ -17,6 +17,13 @@ pub enum MetaCommand {
         /// The record.
         file: FileMetaData,
     },
+    /// Keeps a record from being created; answers with it when it exists.
+    Refuse {
+        /// Of which life.
+        life: FileLife,
+        /// When.
+        now_ms: u64,
+    },
     /// Creates the record of a file that was written before it got its name.
     Put {
         /// The client's request.

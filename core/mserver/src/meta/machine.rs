@@ -138,6 +138,15 @@ impl Applying<'_> {
     fn one(&mut self, command: MetaCommand) -> Applied<MetaAnswer> {
         match command {
             MetaCommand::Create { request, file } => self.create(request, file),
+            MetaCommand::Refuse { life, now_ms } => match self.record(life.descriptor)? {
+                Some(present) if present.request == life.request => {
+                    Ok(MetaAnswer::File(present.file.clone()))
+                }
+                _ => {
+                    self.remove(life, now_ms)?;
+                    Ok(MetaAnswer::Done)
+                }
+            },
             MetaCommand::Put {
                 request,
                 file,

@@ -543,3 +543,24 @@ proptest! {
         prop_assert_eq!(given_up, superseded);
     }
 }
+
+#[test]
+fn refused_record_is_never_made() {
+    let mut files = Files::new();
+    let refuse = |request| MetaCommand::Refuse {
+        life: life(request),
+        now_ms: 9,
+    };
+    assert_eq!(files.run(refuse(CREATED)), Ok(MetaAnswer::Done));
+    let late = files.run(MetaCommand::Create {
+        request: CREATED,
+        file: new_file(0),
+    });
+    assert_eq!(late, Err(Refusal::Gone { descriptor: FILE }));
+
+    let mut files = Files::new();
+    files.create(7);
+    let answer = files.run(refuse(CREATED));
+    assert!(matches!(answer, Ok(MetaAnswer::File(file)) if file.size_bytes == 7));
+    assert!(files.view.record(FILE).unwrap().is_some());
+}
