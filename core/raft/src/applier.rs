@@ -4,7 +4,7 @@
 use crate::errors::StartError;
 use crate::group_store::{Applied, GroupStores, Stage, put_applied, put_members, read_applied};
 use crate::ids::GroupId;
-use crate::limits::APPLY_ENTRIES_MAX;
+use crate::limits::{APPLY_CHANGES_MAX, APPLY_ENTRIES_MAX};
 use crate::machine::StateMachine;
 use crate::snapshot::{Pieces, SnapshotBody, SnapshotBuilder, gather, persist};
 use crate::types::{
@@ -165,7 +165,7 @@ impl RaftStateMachine<Types> for Applier {
             let answer = self.apply_one(entry, &mut batch)?;
             waiting.extend(responder.map(|responder| (responder, answer)));
             applied += 1;
-            if applied == APPLY_ENTRIES_MAX {
+            if applied == APPLY_ENTRIES_MAX || batch.len() >= APPLY_CHANGES_MAX {
                 let full = std::mem::replace(&mut batch, self.keyspace.batch());
                 self.commit(full, std::mem::take(&mut waiting))?;
                 applied = 0;

@@ -394,7 +394,8 @@ async fn try_propose(group: &Group, command: Bytes) -> Result<Outcome, ProposeEr
         .filter(|member| member.raft.is_leader())
     {
         let proposed = propose_here(&member.raft, command).await;
-        return proposed.map_err(|Stopped| ProposeError::Stopped);
+        // It may have reached the log before the group stopped.
+        return proposed.map_err(|Stopped| ProposeError::Unknown);
     }
     let (told, outcome) = oneshot::channel();
     match group.forwards.try_send(Forward { command, told }) {

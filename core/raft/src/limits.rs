@@ -30,6 +30,10 @@ pub(crate) const APPEND_WAIT: Duration = Duration::from_secs(3);
 /// Entries applied before the runtime may do something else; about 2 ms of work.
 pub(crate) const APPLY_ENTRIES_MAX: usize = 256;
 
+/// Changes to the store after which a batch is committed, so that it stays small and a machine's
+/// cache always holds what is not committed yet.
+pub(crate) const APPLY_CHANGES_MAX: usize = 4_096;
+
 /// Entries after which a snapshot (a sync of the store) is due, so that the log can shrink.
 pub(crate) const SNAPSHOT_ENTRIES: u64 = 30_000;
 
