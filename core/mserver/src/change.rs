@@ -161,8 +161,6 @@ async fn change(
 pub(crate) fn file_of(answer: MetaAnswer) -> Result<FileMetaData, Refusal> {
     match answer {
         MetaAnswer::File(file) => Ok(file),
-        MetaAnswer::Done | MetaAnswer::Taken { .. } => {
-            Err(unknown("the commit was answered with something else"))
-        }
+        MetaAnswer::Done => Err(unknown("the commit was answered with something else")),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn create_file(
     let _creating = Counted::one(&core.creating);
     let mut timeline = Timeline::start(call.explain);
     timeline.add(core.me(), || TraceWhat::Received);
-    let block_size = block_size_for(call.options.block_size, call.size_bytes)?;
+    let block_size = block_size_for(core, call.options.block_size, call.size_bytes)?;
     check_attributes(&call.options.attributes)?;
     let wanted = NameWanted {
         request: call.request,
@@ -358,10 +358,13 @@ async fn repeated(
 
 /// The block size wanted, or the one that fits the size; refused when the size does not fit.
 pub(crate) fn block_size_for(
+    core: &Core,
     wanted: Option<BlockSize>,
     size_bytes: u64,
 ) -> Result<BlockSize, Refusal> {
-    let block_size = wanted.unwrap_or_else(|| BlockSize::for_declared_size(size_bytes));
+    let configured = BlockSize::from_bytes(core.mesh.config().storage.block_bytes);
+    let usual = configured.unwrap_or_default();
+    let block_size = wanted.unwrap_or_else(|| usual.grown_for(size_bytes));
     if size_bytes <= block_size.file_bytes_max() {
         return Ok(block_size);
     }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use sdfs_types::{FileDescriptor, RequestId};
 
-/// One life of a file. Two puts may write under the next descriptor of one name; only one of them
-/// gets the name, and what the other wrote is removed without touching the first.
+/// One life of a file. A descriptor belongs to one request for ever, so naming both is a check:
+/// what a request gives up is removed only if that request made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileLife {
     /// The descriptor.

@@ -91,10 +91,3 @@ pub(crate) const DUTY_STEP_MAX: Duration = Duration::from_secs(5);
 /// How long a create or put goes on by itself after its client is gone, so that what was decided
 /// is finished.
 pub(crate) const FINISH_ALONE_MAX: Duration = Duration::from_secs(5);
-
-/// How long a put that is about to end waits for another one of the same name to be decided; the
-/// other is given up after that. A decision takes milliseconds.
-pub(crate) const OTHER_PUT_WAIT: Duration = Duration::from_secs(1);
-
-/// How long it waits before it looks again.
-pub(crate) const OTHER_PUT_LOOK: Duration = Duration::from_millis(20);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 
 use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
-use sdfs_types::RequestId;
+use sdfs_types::{Refusal, RequestId};
 
 use crate::cache::FixedHasher;
 
@@ -53,7 +53,10 @@ impl Outcomes {
         let oldest = u32::try_from(next % u64::from(self.slots)).unwrap_or(0);
         found.sort_by_key(|(slot, _)| slot.wrapping_add(self.slots - oldest) % self.slots);
         for (slot, request) in found {
-            self.index.insert(request, slot);
+            // What was forgotten keeps its place in the order, and is nobody's outcome.
+            if request != RequestId::default() {
+                self.index.insert(request, slot);
+            }
             self.order.push_back(request);
         }
         Ok(())
@@ -117,6 +120,16 @@ impl Outcomes {
         key.extend_from_slice(&slot.to_be_bytes());
         key
     }
+}
+
+/// Refuses a request without a number: it stands for an outcome that was forgotten.
+pub(crate) fn named(request: RequestId) -> Result<(), Refusal> {
+    if request != RequestId::default() {
+        return Ok(());
+    }
+    Err(Refusal::Malformed {
+        why: "the request has no number".to_owned(),
+    })
 }
 
 fn slot_of(key: &[u8]) -> Option<u32> {

@@ -8,14 +8,13 @@ use sdfs_server_group::{Deadline, Role};
 use sdfs_types::calls::names::{BeginPut, FinishPut, PutBegun, PutFinished};
 use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
 use sdfs_types::{
-    Access, BlockSize, FileDescriptor, FileMetaData, GrantRights, Locate, MetaGroup, Refusal,
+    Access, BlockSize, FileDescriptor, FileMetaData, GrantRights, Locate, Refusal, RequestId,
     UserName, clock,
 };
 
 use crate::core::{Core, unknown};
 use crate::create::{Counted, block_size_for, check_now, grant, locate_at, vote};
-use crate::life::FileLife;
-use crate::limits::{OTHER_PUT_LOOK, OTHER_PUT_WAIT, PLAN_VOLUMES_MAX};
+use crate::limits::PLAN_VOLUMES_MAX;
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
 use crate::negotiate::NameWanted;
 use crate::root::{Begun, Decide, RootAnswer, RootCommand};
@@ -31,7 +30,7 @@ pub(crate) async fn begin(
 ) -> Result<PutBegun, Refusal> {
     let core = &core;
     let size_bytes = call.size_bytes.unwrap_or(0);
-    let block_size = block_size_for(call.options.block_size, size_bytes)?;
+    let block_size = block_size_for(core, call.options.block_size, size_bytes)?;
     check_attributes(&call.options.attributes)?;
     core.root.users().check(&user, Access::Write, &call.path)?;
     check_quorum(core)?;
@@ -47,7 +46,7 @@ pub(crate) async fn begin(
         core.root_barrier(deadline).await?;
         check_now(core, &wanted)?;
     }
-    let descriptor = future_descriptor(core, &wanted, deadline).await?;
+    let descriptor = own_descriptor(core, &wanted, deadline).await?;
     start_vote(core, wanted);
     begun(core, descriptor, block_size, call.size_bytes, deadline).await
 }
@@ -66,18 +65,20 @@ fn check_quorum(core: &Core) -> Result<(), Refusal> {
     })
 }
 
-/// The descriptor the name would get now: the next life of what it stands or stood for, or a
-/// fresh one. When that changes before the end, the blocks are written again.
-async fn future_descriptor(
+/// A descriptor nobody else works under: a leased id, with the version after that of what the name
+/// stands or stood for. Two puts of one name thus never write, or free, each other's blocks.
+async fn own_descriptor(
     core: &Arc<Core>,
     wanted: &NameWanted,
     deadline: Deadline,
 ) -> Result<FileDescriptor, Refusal> {
     let former = core.root.former(&wanted.path).map_err(unreadable)?;
-    match former.and_then(FileDescriptor::next_life) {
-        Some(next) => Ok(next),
-        None => core.ids.fresh(deadline).await,
-    }
+    let fresh = core.ids.fresh(deadline).await?;
+    let next = former.and_then(FileDescriptor::next_life);
+    Ok(FileDescriptor {
+        version: next.map_or(fresh.version, |next| next.version),
+        ..fresh
+    })
 }
 
 /// The vote runs while the blocks are written. It keeps others from the name and tells the loads;
@@ -127,7 +128,7 @@ fn nearest_main(core: &Core) -> Result<Locate, Refusal> {
 /// Makes the written blocks a file.
 pub(crate) async fn finish(
     core: Arc<Core>,
-    call: FinishPut,
+    mut call: FinishPut,
     user: UserName,
     deadline: Deadline,
 ) -> Result<PutFinished, Refusal> {
@@ -135,7 +136,9 @@ pub(crate) async fn finish(
     let _creating = Counted::one(&core.creating);
     check_finish(core, &call, &user)?;
     let now_ms = clock::now_ms();
-    commit_record(core, &call, &user, now_ms, deadline).await?;
+    if let Err(refusal) = commit_record(core, &mut call, &user, now_ms, deadline).await {
+        return ended_before(core, call.request, refusal, deadline).await;
+    }
     let (block_size, size_bytes) = (call.block_size, call.size_bytes);
     let decide = Decide {
         request: call.request,
@@ -154,83 +157,54 @@ pub(crate) async fn finish(
         .await?
     {
         RootAnswer::Name(name) => Ok(PutFinished::Done { name }),
-        RootAnswer::Redo { descriptor } => {
-            let begun = begun(core, descriptor, block_size, Some(size_bytes), deadline).await?;
-            Ok(PutFinished::Redo { begun })
-        }
         _ => Err(unknown("the decision was answered with something else")),
     }
 }
 
-/// Makes the record. It is under the next descriptor of its name, and so may be that of another
-/// put of this name: one that is soon decided, or one that died on the way.
+/// Makes the record, under a descriptor that is this put's alone.
 async fn commit_record(
     core: &Core,
-    call: &FinishPut,
+    call: &mut FinishPut,
     user: &UserName,
     now_ms: u64,
     deadline: Deadline,
 ) -> Result<(), Refusal> {
-    let group = call.locate.group;
-    let give_up = deadline.earlier(Deadline::after(OTHER_PUT_WAIT));
-    loop {
-        let put = MetaCommand::Put {
-            request: call.request,
-            file: record_of(call, user, now_ms),
-            blocks: call.blocks.clone(),
-        };
-        let by = match core.propose_meta(group, put, deadline).await {
-            Ok(MetaAnswer::File(_)) => return Ok(()),
-            Ok(MetaAnswer::Taken { by }) => by,
-            // Given up after an earlier try: the decision tells how that ended.
-            Err(Refusal::Gone { .. }) => return Ok(()),
-            Ok(MetaAnswer::Done) => {
-                return Err(unknown("the commit was answered with something else"));
-            }
-            Err(refusal) => return Err(refusal),
-        };
-        let other = FileLife {
-            descriptor: call.descriptor,
-            request: by,
-        };
-        if !core.root.is_decided(by) && !give_up.is_over() {
-            tokio::time::sleep(OTHER_PUT_LOOK).await;
-        } else if end_other_put(core, other, group, deadline).await? {
-            // The name stands for the other's file: the decision gives this put a later life.
-            return Ok(());
-        }
+    let put = MetaCommand::Put {
+        request: call.request,
+        file: record_of(call, user, now_ms),
+        blocks: std::mem::take(&mut call.blocks),
+    };
+    match core.propose_meta(call.locate.group, put, deadline).await {
+        Ok(MetaAnswer::File(_)) => Ok(()),
+        Ok(MetaAnswer::Done) => Err(unknown("the commit was answered with something else")),
+        Err(refusal) => Err(refusal),
     }
 }
 
-/// Sees to it that a put is decided one way or the other, and that its record goes when it did
-/// not get the name. Answers whether it got the name.
-async fn end_other_put(
+/// The answer to a put whose record cannot be made. It was given up when an earlier try of this
+/// request was decided otherwise; then that outcome counts.
+async fn ended_before(
     core: &Core,
-    life: FileLife,
-    group: MetaGroup,
+    request: RequestId,
+    refusal: Refusal,
     deadline: Deadline,
-) -> Result<bool, Refusal> {
-    let command = RootCommand::GiveUp { life, group };
-    match core.propose_root(command, deadline).await {
-        Ok(RootAnswer::Name(name)) if name.descriptor == life.descriptor => return Ok(true),
-        Err(
-            refusal @ (Refusal::Unknown { .. } | Refusal::Busy { .. } | Refusal::NoQuorum { .. }),
-        ) => return Err(refusal),
-        // It was told why it does not get the name, or is told now.
-        Ok(_) | Err(_) => {}
+) -> Result<PutFinished, Refusal> {
+    if matches!(refusal, Refusal::Gone { .. }) {
+        core.root_barrier(deadline).await?;
+        let outcome = core.root.outcome(request).map_err(unreadable)?;
+        match outcome.map(|outcome| outcome.answer) {
+            Some(Ok(RootAnswer::Name(name))) => return Ok(PutFinished::Done { name }),
+            Some(Err(first)) => return Err(first),
+            Some(Ok(_)) | None => {}
+        }
     }
-    let remove = MetaCommand::Remove {
-        lives: vec![life],
-        now_ms: clock::now_ms(),
-    };
-    core.propose_meta(group, remove, deadline).await?;
-    Ok(false)
+    Err(refusal)
 }
 
 fn check_finish(core: &Core, call: &FinishPut, user: &UserName) -> Result<(), Refusal> {
     core.root.users().check(user, Access::Write, &call.path)?;
     check_attributes(&call.options.attributes)?;
-    block_size_for(Some(call.block_size), call.size_bytes)?;
+    block_size_for(core, Some(call.block_size), call.size_bytes)?;
     let now_ms = clock::now_ms();
     if !core
         .grants

@@ -188,7 +188,13 @@ impl BlockSize {
 
     /// The smallest block size that is at least the default and can hold a file of `size_bytes`.
     pub fn for_declared_size(size_bytes: u64) -> BlockSize {
-        let log2 = (BLOCK_SIZE_LOG2_DEFAULT..BLOCK_SIZE_LOG2_MAX)
+        BlockSize::default().grown_for(size_bytes)
+    }
+
+    /// This size, or the least larger one with which a file of `size_bytes` has few enough blocks.
+    #[must_use]
+    pub fn grown_for(self, size_bytes: u64) -> BlockSize {
+        let log2 = (self.log2..BLOCK_SIZE_LOG2_MAX)
             .find(|log2| size_bytes.div_ceil(1 << log2) <= u64::from(FILE_BLOCKS_MAX))
             .unwrap_or(BLOCK_SIZE_LOG2_MAX);
         BlockSize { log2 }

@@ -257,10 +257,5 @@ fn storage(file: &FileStorage) -> Result<Storage, Problem> {
             file.volumes_per_dserver,
             1..=1_024,
         )?,
-        directory_entries_max: range(
-            "storage.directory_entries_max",
-            file.directory_entries_max,
-            1..=1 << 40,
-        )?,
     })
 }

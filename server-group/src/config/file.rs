@@ -87,7 +87,6 @@ pub(super) struct FileStorage {
     pub(super) segment_bytes: u64,
     pub(super) reserve_bytes: u64,
     pub(super) volumes_per_dserver: u64,
-    pub(super) directory_entries_max: u64,
 }
 
 impl Default for FileStorage {
@@ -100,7 +99,6 @@ impl Default for FileStorage {
             segment_bytes: storage.segment_bytes,
             reserve_bytes: storage.reserve_bytes,
             volumes_per_dserver: storage.volumes_per_dserver.into(),
-            directory_entries_max: storage.directory_entries_max,
         }
     }
 }

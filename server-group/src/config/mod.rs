@@ -96,8 +96,6 @@ pub struct Storage {
     pub reserve_bytes: u64,
     /// Volumes each dserver takes part in.
     pub volumes_per_dserver: u16,
-    /// Entries of one directory.
-    pub directory_entries_max: u64,
 }
 
 /// Files for TLS, in PEM.
@@ -133,7 +131,6 @@ impl Default for Storage {
             segment_bytes: 64 << 20,
             reserve_bytes: 256 << 20,
             volumes_per_dserver: 4,
-            directory_entries_max: 100_000_000,
         }
     }
 }

@@ -89,11 +89,6 @@ pub enum MetaCommand {
 /// How a meta group answers a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaAnswer {
-    /// Another put has a record under this descriptor.
-    Taken {
-        /// That put.
-        by: RequestId,
-    },
     /// The record as it is now.
     File(FileMetaData),
     /// Done.

@@ -21,7 +21,7 @@ use crate::cache::Cache;
 use crate::fault::{Applied, Fault, unreadable};
 use crate::life::FileLife;
 use crate::limits::{FILES_CACHED, META_OUTCOMES_MAX, REMOVED_FILES_MAX};
-use crate::outcomes::Outcomes;
+use crate::outcomes::{Outcomes, named};
 
 /// What a meta group counts; one key, written once an entry of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,12 +153,13 @@ impl Applying<'_> {
                 blocks,
             } => {
                 if let Some(present) = self.record(file.descriptor)? {
-                    return Ok(match present.request {
-                        by if by != request => MetaAnswer::Taken { by },
-                        _ => MetaAnswer::File(present.file.clone()),
-                    });
+                    return match present.request == request {
+                        true => Ok(MetaAnswer::File(present.file.clone())),
+                        // Each put has a descriptor of its own.
+                        false => Err(Refusal::NotGranted.into()),
+                    };
                 }
-                self.not_removed(file.descriptor, request)?;
+                self.not_removed(file.descriptor)?;
                 let record = blocks::put(self, request, file, &blocks);
                 self.set_record(record)
             }
@@ -207,20 +208,15 @@ impl Applying<'_> {
     }
 
     /// A record under a descriptor that is this request's alone: leased by its coordinator, or
-    /// decided. A put that was writing under the decided one has lost the name.
+    /// decided.
     fn create(&mut self, request: RequestId, file: FileMetaData) -> Applied<MetaAnswer> {
         if let Some(present) = self.record(file.descriptor)? {
-            if present.request == request {
-                return Ok(MetaAnswer::File(present.file.clone()));
-            }
-            let lost = FileLife {
-                descriptor: file.descriptor,
-                request: present.request,
+            return match present.request == request {
+                true => Ok(MetaAnswer::File(present.file.clone())),
+                false => Err(Refusal::NotGranted.into()),
             };
-            self.not_removed(file.descriptor, request)?;
-            self.remove(lost, file.created_ms)?;
         }
-        self.not_removed(file.descriptor, request)?;
+        self.not_removed(file.descriptor)?;
         self.set_record(FileRecord::new(request, file))
     }
 
@@ -234,6 +230,7 @@ impl Applying<'_> {
         let Some(present) = self.record(descriptor)? else {
             return Err(Refusal::Gone { descriptor }.into());
         };
+        named(request)?;
         if self.outcomes.find(request, self.batch)?.is_some() {
             return Ok(MetaAnswer::File(present.file.clone()));
         }
@@ -250,25 +247,22 @@ impl Applying<'_> {
             descriptor,
             request,
         } = life;
-        if let Some(present) = self.record(descriptor)?
-            && present.request == request
-        {
+        if let Some(present) = self.record(descriptor)? {
+            if present.request != request {
+                return Ok(());
+            }
             blocks::give_up_all(self, &present, now_ms)?;
             self.batch.delete(keys::record(descriptor));
             self.view.records.set(descriptor, None);
         }
-        let mark = mark_of(life);
+        let mark = mark_of(descriptor);
         self.removed
             .remember(mark, &[], &mut self.counters.removed, self.batch);
         Ok(())
     }
 
-    fn not_removed(&self, descriptor: FileDescriptor, request: RequestId) -> Applied<()> {
-        let life = FileLife {
-            descriptor,
-            request,
-        };
-        match self.removed.find(mark_of(life), self.batch)? {
+    fn not_removed(&self, descriptor: FileDescriptor) -> Applied<()> {
+        match self.removed.find(mark_of(descriptor), self.batch)? {
             Some(_) => Err(Refusal::Gone { descriptor }.into()),
             None => Ok(()),
         }
@@ -329,16 +323,10 @@ pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
     })
 }
 
-/// Removed files are remembered in a ring of their own. A request has at most a few descriptors
-/// and draws its 64 bits of client at random, so no two lives have one mark.
-fn mark_of(life: FileLife) -> RequestId {
-    let FileLife {
-        descriptor,
-        request,
-    } = life;
-    let bits = u64::from(descriptor.id.0) << 32 | u64::from(descriptor.version.0);
+/// Removed files are remembered in a ring of their own, named by their descriptors.
+fn mark_of(descriptor: FileDescriptor) -> RequestId {
     RequestId {
-        client: request.client ^ bits,
-        sequence: request.sequence,
+        client: u64::from(descriptor.id.0),
+        sequence: u64::from(descriptor.version.0),
     }
 }

@@ -10,7 +10,6 @@ use sdfs_types::{
     Refusal, RequestId, UserName,
 };
 
-use crate::life::FileLife;
 use crate::volumes::{VolumeAnswer, VolumeCommand};
 
 /// What is made of a file before its name is decided.
@@ -21,8 +20,8 @@ pub enum Begun {
     /// Its record, perhaps, under a leased descriptor: a create whose main works meanwhile. When
     /// the name gets another one, this record is given up.
     Record(FileDescriptor),
-    /// Its record with its blocks: the end of a put. When the name gets another descriptor, the
-    /// blocks are written again.
+    /// Its record with its blocks, under a leased descriptor: the end of a put. It is the one the
+    /// name gets, or the put is refused and all of it given up.
     Blocks(FileDescriptor),
 }
 
@@ -77,13 +76,6 @@ pub enum RootCommand {
         descriptor: FileDescriptor,
         /// When.
         now_ms: u64,
-    },
-    /// Keeps a put from getting its name, unless it has it already; answers as that put is.
-    GiveUp {
-        /// The record the put has made.
-        life: FileLife,
-        /// Where the record is.
-        group: MetaGroup,
     },
     /// Makes a directory.
     MakeDirectory {
@@ -187,11 +179,6 @@ pub enum RootCommand {
 pub enum RootAnswer {
     /// What the name stands for now.
     Name(FileMetaMetaData),
-    /// A put's blocks must be written again under this descriptor.
-    Redo {
-        /// The descriptor.
-        descriptor: FileDescriptor,
-    },
     /// What the name stood for.
     Deleted {
         /// The descriptor.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sdfs_types::{
-    BlockSize, EntryKind, FileDescriptor, FileMetaMetaData, FilePath, FileVersion, PathFault,
-    Refusal, RequestId, UserName,
+    BlockSize, EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal,
+    RequestId, UserName,
 };
 
 use super::command::{Begun, Decide, RootAnswer};
@@ -27,8 +27,7 @@ struct Place {
     former: Option<Arc<FileMetaMetaData>>,
 }
 
-/// Decides a name. The end of a put is told to write its blocks again when they lie under another
-/// descriptor than the name must get.
+/// Decides a name. What was begun for it and is not what it stands for is given up.
 pub(crate) fn decide(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
     let answer = match decide_file(applying, wanted) {
         Err(Fault::Store(error)) => return Err(Fault::Store(error)),
@@ -98,10 +97,7 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
     let files = i64::from(place.former.is_none());
     let bytes = signed(wanted.size_bytes) - signed(former_bytes);
     quota::check(applying, path, &place.above, files, bytes)?;
-    let descriptor = match descriptor_for(applying, wanted, &place, name)? {
-        Given::Redo(descriptor) => return Ok(RootAnswer::Redo { descriptor }),
-        Given::Use(descriptor) => descriptor,
-    };
+    let descriptor = descriptor_for(applying, wanted, &place, name)?;
     let made = Directory {
         request: wanted.request,
         owner: &wanted.owner,
@@ -118,19 +114,23 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
     Ok(RootAnswer::Name(entry))
 }
 
-enum Given {
-    Use(FileDescriptor),
-    Redo(FileDescriptor),
-}
-
-/// The descriptor a name must get: the next life of what it stood for, or a fresh one. Blocks
-/// written under another one are of no use, a record without any is made once more.
+/// The descriptor a name gets: that of the put's blocks; for a create the next life of what the
+/// name stood for, or a leased or fresh one.
 fn descriptor_for(
     applying: &mut Applying<'_>,
     wanted: &Decide,
     place: &Place,
     name: &str,
-) -> Applied<Given> {
+) -> Applied<FileDescriptor> {
+    let is_leased = |begun: FileDescriptor, next_file_id: u32| {
+        begun.version.0 != 0 && begun.id.0 != 0 && begun.id.0 < next_file_id
+    };
+    let next_file_id = applying.counters.next_file_id;
+    match wanted.begun {
+        Begun::Blocks(begun) if is_leased(begun, next_file_id) => return Ok(begun),
+        Begun::Blocks(_) => return Err(Refusal::NotGranted.into()),
+        Begun::Record(_) | Begun::Nothing => {}
+    }
     let former = match &place.former {
         Some(former) => Some(former.descriptor),
         None if place.above.len() == depth(&wanted.path) => {
@@ -138,22 +138,9 @@ fn descriptor_for(
         }
         None => None,
     };
-    let next = former.and_then(FileDescriptor::next_life);
-    let Some(begun) = wanted.begun.descriptor() else {
-        return Ok(Given::Use(applying.counters.life_after(former)?));
-    };
-    let is_leased = begun.version == FileVersion(1)
-        && begun.id.0 != 0
-        && begun.id.0 < applying.counters.next_file_id;
-    let other = match next {
-        Some(next) if next == begun => return Ok(Given::Use(next)),
-        Some(next) => next,
-        None if is_leased => return Ok(Given::Use(begun)),
-        None => applying.counters.fresh()?,
-    };
-    match wanted.begun {
-        Begun::Blocks(_) => Ok(Given::Redo(other)),
-        Begun::Nothing | Begun::Record(_) => Ok(Given::Use(other)),
+    match (wanted.begun, former.and_then(FileDescriptor::next_life)) {
+        (Begun::Record(begun), None) if is_leased(begun, next_file_id) => Ok(begun),
+        _ => Ok(applying.counters.life_after(former)?),
     }
 }
 

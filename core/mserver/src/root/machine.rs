@@ -22,7 +22,7 @@ use crate::cache::{Cache, FixedHasher, Known};
 use crate::fault::{Applied, Fault, unreadable};
 use crate::life::FileLife;
 use crate::limits::{ENTRIES_CACHED, ROOT_OUTCOMES_MAX};
-use crate::outcomes::Outcomes;
+use crate::outcomes::{Outcomes, named};
 use crate::volumes::VolumeTable;
 
 /// What is remembered of a request.
@@ -190,15 +190,14 @@ impl Applying<'_> {
         let Some(request) = request_of(command) else {
             return self.now(command);
         };
+        named(request)?;
         if let Some(outcome) = self.outcomes.find(request, self.batch)? {
             let remembered: RememberedAnswer = wire::decode(&outcome).map_err(unreadable)?;
-            if !is_redone(command, &remembered) {
-                // Tried again by another coordinator, which has begun anew.
-                if let RootCommand::Decide(wanted) = command {
-                    create::give_up_begun(self, wanted, &remembered.answer);
-                }
-                return remembered.answer.map_err(Fault::Refused);
+            // Tried again by another coordinator, which has begun anew.
+            if let RootCommand::Decide(wanted) = command {
+                create::give_up_begun(self, wanted, &remembered.answer);
             }
+            return remembered.answer.map_err(Fault::Refused);
         }
         let answer = match self.now(command) {
             Err(Fault::Refused(refusal)) if ends_a_put(command) => Err(refusal),
@@ -222,11 +221,6 @@ impl Applying<'_> {
             } => {
                 self.outcomes.forget(*request, self.batch);
                 delete::withdraw(self, path, *descriptor, *now_ms)
-            }
-            RootCommand::GiveUp { life, group } => {
-                self.remove_life(*group, *life);
-                let descriptor = life.descriptor;
-                Err(Refusal::Gone { descriptor }.into())
             }
             RootCommand::MakeDirectory {
                 request,
@@ -345,7 +339,6 @@ impl Entries for Applying<'_> {
 fn request_of(command: &RootCommand) -> Option<RequestId> {
     match command {
         RootCommand::Decide(wanted) => Some(wanted.request),
-        RootCommand::GiveUp { life, .. } => Some(life.request),
         RootCommand::MakeDirectory { request, .. }
         | RootCommand::Delete { request, .. }
         | RootCommand::Rename { request, .. }
@@ -356,19 +349,5 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
 
 /// A put that was refused stays refused: its blocks are given up.
 fn ends_a_put(command: &RootCommand) -> bool {
-    match command {
-        RootCommand::Decide(wanted) => matches!(wanted.begun, Begun::Blocks(_)),
-        RootCommand::GiveUp { .. } => true,
-        _ => false,
-    }
-}
-
-/// Whether this is the put that comes back after it was told to write its blocks again.
-fn is_redone(command: &RootCommand, remembered: &RememberedAnswer) -> bool {
-    match (command, &remembered.answer) {
-        (RootCommand::Decide(wanted), Ok(RootAnswer::Redo { descriptor })) => {
-            wanted.begun == Begun::Blocks(*descriptor)
-        }
-        _ => false,
-    }
+    matches!(command, RootCommand::Decide(wanted) if matches!(wanted.begun, Begun::Blocks(_)))
 }

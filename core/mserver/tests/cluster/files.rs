@@ -101,24 +101,26 @@ fn put_is_seen_whole_at_its_end() {
 }
 
 #[test]
-fn overtaken_put_is_redone() {
+fn overtaking_puts_never_share_a_descriptor() {
     run(async {
         let cluster = Cluster::start().await;
         let (client, other) = (cluster.admin(1).await, cluster.admin(2).await);
         let slow = begin(&client, "/a", true).await.unwrap();
         let fast = begin(&other, "/a", true).await.unwrap();
-        let done = other.call(&finish(&fast)).await.unwrap();
-        assert!(matches!(done, PutFinished::Done { .. }));
-        let redo = client.call(&finish(&slow)).await.unwrap();
-        let PutFinished::Redo { begun } = redo else {
-            panic!("{redo:?}")
-        };
-        assert_eq!(Some(begun.descriptor), fast.begun.descriptor.next_life());
-        let again = Put { begun, ..slow };
-        let done = client.call(&finish(&again)).await.unwrap();
-        assert!(matches!(done, PutFinished::Done { .. }), "{done:?}");
-        let seen = other.call(&get("/a")).await.unwrap();
-        assert_eq!(seen.name.descriptor, again.begun.descriptor);
+        assert_ne!(slow.begun.descriptor.id, fast.begun.descriptor.id);
+        for (client, put) in [(&other, &fast), (&client, &slow)] {
+            let done = client.call(&finish(put)).await.unwrap();
+            assert!(matches!(done, PutFinished::Done { .. }), "{done:?}");
+            let seen = other.call(&get("/a")).await.unwrap();
+            assert_eq!(seen.name.descriptor, put.begun.descriptor);
+        }
+        // What stands for the name next counts on from the last.
+        let next = begin(&other, "/a", true).await.unwrap().begun.descriptor;
+        let last = slow.begun.descriptor;
+        assert_eq!(
+            Some(next.version),
+            last.next_life().map(|life| life.version)
+        );
     });
 }
 

@@ -329,43 +329,20 @@ fn another_put_cannot_take_the_descriptor() {
     };
     let (first, second) = (files.fresh_request(), files.fresh_request());
     files.run(put(first)).unwrap();
-    assert_eq!(files.run(put(second)), Ok(MetaAnswer::Taken { by: first }));
-    // The first has lost its name: what it wrote goes, and it cannot come back.
-    let remove = MetaCommand::Remove {
-        lives: vec![life(first)],
+    assert_eq!(files.run(put(second)), Err(Refusal::NotGranted));
+    // What another request gives up is not this one's.
+    let remove = |request| MetaCommand::Remove {
+        lives: vec![life(request)],
         now_ms: 9,
     };
-    files.run(remove.clone()).unwrap();
-    assert!(matches!(files.run(put(second)), Ok(MetaAnswer::File(_))));
-    files.run(remove).unwrap();
-    assert!(
-        files.view.record(FILE).unwrap().is_some(),
-        "not the other's"
+    files.run(remove(second)).unwrap();
+    assert!(files.view.record(FILE).unwrap().is_some());
+    files.run(remove(first)).unwrap();
+    assert!(files.view.record(FILE).unwrap().is_none());
+    assert_eq!(
+        files.run(put(second)),
+        Err(Refusal::Gone { descriptor: FILE })
     );
-    assert_eq!(files.run(put(first)), Ok(MetaAnswer::Taken { by: second }));
-}
-
-#[test]
-fn lost_put_makes_way_for_the_create() {
-    let mut files = Files::new();
-    let lost = files.fresh_request();
-    files
-        .run(MetaCommand::Put {
-            request: lost,
-            file: new_file(1),
-            blocks: vec![entry(1, 1)],
-        })
-        .unwrap();
-    files.create(0);
-    assert_eq!(files.given_up(), [named(0, 1)]);
-    files.commit(vec![written(0, 0, entry(2, 10))], 10).unwrap();
-    files
-        .run(MetaCommand::Remove {
-            lives: vec![life(lost)],
-            now_ms: 9,
-        })
-        .unwrap();
-    assert_eq!(files.blocks(0, 1), [entry(2, 10)], "the create's are kept");
 }
 
 #[test]

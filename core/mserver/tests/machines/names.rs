@@ -1,7 +1,6 @@
 //! The root group's machine: names, tombstones, quotas, users, by tables.
 
 use crate::driver::{Names, descriptor_of, locate, name_of, path};
-use sdfs_mserver::FileLife;
 use sdfs_mserver::root::{Begun, Decide, RootAnswer, RootCommand};
 use sdfs_types::{Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal};
 
@@ -198,32 +197,24 @@ fn put_under_a_stale_descriptor_is_redone() {
     assert_eq!(descriptor_of(names.run(command.clone())), leased);
     assert_eq!(descriptor_of(names.run(command)), leased);
 
+    // Another put of the name has a descriptor of its own.
     let mut other = names.decide("/a");
     other.replace = true;
-    let unused = FileDescriptor {
+    let own = FileDescriptor {
         id: FileId(first.0 + 1),
-        version: FileVersion(1),
+        version: FileVersion(2),
     };
-    other.begun = Begun::Blocks(unused);
-    let redo = names.run(RootCommand::Decide(Box::new(other.clone())));
-    let next = leased.next_life().unwrap();
-    assert_eq!(redo, Ok(RootAnswer::Redo { descriptor: next }));
-    assert_eq!(names.removals(), [unused]);
-    assert_eq!(
-        names.stat("/a").unwrap().descriptor,
-        leased,
-        "nothing replaced yet"
-    );
-    other.begun = Begun::Blocks(next);
-    assert_eq!(
-        descriptor_of(names.run(RootCommand::Decide(Box::new(other)))),
-        next
-    );
-    assert_eq!(names.removals(), [leased, unused]);
+    other.begun = Begun::Blocks(own);
+    let answer = names.run(RootCommand::Decide(Box::new(other)));
+    assert_eq!(descriptor_of(answer), own);
+    assert_eq!(names.removals(), [leased]);
+    // And the name goes on from there.
+    names.delete("/a", false).unwrap();
+    assert_eq!(Some(descriptor_of(names.create("/a"))), own.next_life());
 }
 
 #[test]
-fn put_under_an_unleased_id_is_redone() {
+fn put_under_an_unleased_id_is_refused() {
     let mut names = Names::new();
     let mut put = names.decide("/a");
     put.begun = Begun::Blocks(FileDescriptor {
@@ -231,7 +222,8 @@ fn put_under_an_unleased_id_is_redone() {
         version: FileVersion(1),
     });
     let answer = names.run(RootCommand::Decide(Box::new(put)));
-    assert!(matches!(answer, Ok(RootAnswer::Redo { descriptor }) if descriptor.id != FileId(77)));
+    assert_eq!(answer, Err(Refusal::NotGranted));
+    assert!(names.stat("/a").is_err());
 }
 
 #[test]
@@ -520,29 +512,26 @@ fn early_record_becomes_the_name_or_goes() {
 }
 
 #[test]
-fn put_that_is_given_up_never_gets_its_name() {
+fn nameless_request_is_refused() {
     let mut names = Names::new();
-    let (mut dead, leased) = early(&mut names, "/a");
-    dead.begun = Begun::Blocks(leased);
-    let life = FileLife {
-        descriptor: leased,
-        request: dead.request,
-    };
-    let group = dead.locate.group;
-    let gone = Err(Refusal::Gone { descriptor: leased });
-    assert_eq!(names.run(RootCommand::GiveUp { life, group }), gone);
-    assert_eq!(names.removals(), [leased]);
-    assert_eq!(names.run(RootCommand::Decide(Box::new(dead))), gone);
-    assert!(names.stat("/a").is_err());
-
-    let (mut alive, leased) = early(&mut names, "/b");
-    alive.begun = Begun::Blocks(leased);
-    let life = FileLife {
-        descriptor: leased,
-        request: alive.request,
-    };
-    names.run(RootCommand::Decide(Box::new(alive))).unwrap();
-    let answer = names.run(RootCommand::GiveUp { life, group });
-    assert_eq!(descriptor_of(answer), leased, "it has its name already");
-    assert!(names.stat("/b").is_ok());
+    let withdrawn = descriptor_of(names.create("/a"));
+    let request = names.stat("/a").unwrap().request;
+    names
+        .run(RootCommand::Withdraw {
+            request,
+            path: path("/a"),
+            descriptor: withdrawn,
+            now_ms: 1,
+        })
+        .unwrap();
+    // The place of the forgotten outcome is read back as that of request 0.
+    let mut names = names.reopened();
+    let mut decide = names.decide("/b");
+    decide.request = sdfs_types::RequestId::default();
+    let answer = names.run(RootCommand::Decide(Box::new(decide)));
+    assert!(
+        matches!(answer, Err(Refusal::Malformed { .. })),
+        "{answer:?}"
+    );
+    assert!(names.create("/b").is_ok());
 }

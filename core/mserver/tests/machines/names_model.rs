@@ -189,7 +189,7 @@ impl Run {
         answer.is_ok()
     }
 
-    /// A put under a fresh id, redone as often as it is told to.
+    /// A put under a fresh id.
     fn put(&mut self, at: &str, replace: bool) -> bool {
         let Ok(RootAnswer::Leased { first, .. }) =
             self.names.run(RootCommand::LeaseFileIds { count: 1 })
@@ -200,21 +200,9 @@ impl Run {
         let mut decide = self.names.decide(at);
         decide.replace = replace;
         decide.begun = Begun::Blocks(FileDescriptor { id: first, version });
-        for _ in 0..2 {
-            let answer = self
-                .names
-                .run(RootCommand::Decide(Box::new(decide.clone())));
-            match answer {
-                Ok(RootAnswer::Redo { descriptor }) => {
-                    decide.begun = Begun::Blocks(descriptor);
-                }
-                other => {
-                    self.issue(&other);
-                    return other.is_ok();
-                }
-            }
-        }
-        panic!("redone for ever")
+        let answer = self.names.run(RootCommand::Decide(Box::new(decide)));
+        self.issue(&answer);
+        answer.is_ok()
     }
 
     fn issue(&mut self, answer: &crate::driver::Answer) {
