@@ -125,6 +125,12 @@ pub(crate) enum Command {
     /// Show how every server is
     #[command(after_help = "Example: sdfs status --json | jq '.servers[].name'")]
     Status(StatusArgs),
+    /// Show which copies are missing and how far they are being made
+    #[command(subcommand)]
+    Heal(HealCommand),
+    /// Read and verify every copy of everything, now
+    #[command(after_help = "Examples:\n  sdfs scrub --wait\n  sdfs scrub --status --json")]
+    Scrub(ScrubArgs),
     /// Add, remove and list users
     #[command(subcommand)]
     User(UserCommand),
@@ -305,6 +311,27 @@ pub(crate) struct StatusArgs {
     /// Show every volume
     #[arg(long)]
     pub(crate) volumes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HealCommand {
+    /// Show every copy that is missing: done, rate, time left
+    #[command(after_help = "Example: sdfs heal status --wait && echo whole")]
+    Status {
+        /// Wait until every volume has every copy
+        #[arg(long)]
+        wait: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScrubArgs {
+    /// Wait until everything is verified; fails when damage is left
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Show how far it is, begin nothing
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) status: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -42,6 +42,11 @@ impl Progress {
         self.bar.inc(bytes);
     }
 
+    /// So many bytes are done in all.
+    pub(crate) fn reach(&self, bytes: u64) {
+        self.bar.set_position(bytes);
+    }
+
     /// Takes the bar away; what is printed next says what was done.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sdfs_client::{CallOptions, Client, Error};
-use sdfs_server_group::{Config, ServerConfig};
-use sdfs_types::calls::status::ServerStatus;
+use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_types::calls::status::{ServerStatus, VolumeKept};
+use sdfs_types::{ServerId, Volume, VolumeId};
+
+/// A server that does not answer within this is told as not answering.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Asks every server of `config` how it is, all at once.
 pub(crate) async fn told_by_all<'a>(
@@ -25,6 +29,72 @@ pub(crate) async fn told_by_all<'a>(
         async move { (server, client.status(server.name.as_str()).await) }
     });
     join_all(asks).await
+}
+
+/// What the servers of a configuration say, put together.
+pub(crate) struct Seen<'a> {
+    pub(crate) told: Vec<(&'a ServerConfig, Result<ServerStatus, Error>)>,
+    /// Whether a mserver that answered hears a majority of them.
+    pub(crate) hears_majority: bool,
+    /// The mserver whose volume map counts: it hears a majority if any does, and has seen most.
+    mserver: Option<usize>,
+}
+
+/// Asks every server of `config` how it is.
+pub(crate) async fn seen<'a>(client: &Client, config: &'a Config, within: Duration) -> Seen<'a> {
+    let told = told_by_all(client, config, within.min(ANSWER_WITHIN)).await;
+    let mservers = told.iter().enumerate().filter_map(|(at, (_, status))| {
+        let status = status.as_ref().ok()?;
+        let epochs: u64 = status
+            .volumes
+            .iter()
+            .map(|volume| u64::from(volume.epoch.0))
+            .sum();
+        let rank = (status.hears_majority, epochs);
+        (status.role == Role::Mserver).then_some((rank, at))
+    });
+    let best = mservers.max();
+    Seen {
+        hears_majority: best.is_some_and(|((hears_majority, _), _)| hears_majority),
+        mserver: best.map(|(_, at)| at),
+        told,
+    }
+}
+
+impl Seen<'_> {
+    /// The servers that answered.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &ServerStatus> {
+        self.told
+            .iter()
+            .filter_map(|(_, status)| status.as_ref().ok())
+    }
+
+    /// The servers that did not.
+    pub(crate) fn silent(&self) -> impl Iterator<Item = &ServerConfig> {
+        let silent = self.told.iter().filter(|(_, status)| status.is_err());
+        silent.map(|(server, _)| *server)
+    }
+
+    /// Every volume, as the mserver that counts has it.
+    pub(crate) fn volumes(&self) -> &[Volume] {
+        let status = self.mserver.and_then(|at| self.told[at].1.as_ref().ok());
+        status.map_or(&[], |status| &status.volumes)
+    }
+
+    /// The name of that mserver.
+    pub(crate) fn told_by(&self) -> Option<String> {
+        self.mserver.map(|at| self.told[at].0.name.to_string())
+    }
+
+    /// What a dserver keeps of a volume.
+    pub(crate) fn kept(&self, server: ServerId, volume: VolumeId) -> Option<VolumeKept> {
+        let status = self.known().find(|status| status.server == server)?;
+        status
+            .kept
+            .iter()
+            .find(|kept| kept.volume == volume)
+            .copied()
+    }
 }
 
 /// The server that uses a space, when one does on this machine.

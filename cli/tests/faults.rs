@@ -11,10 +11,12 @@ mod faults {
     pub(crate) mod servers;
 
     mod freeze;
+    mod healing;
     mod hostile;
     mod kill_loop;
     mod names;
     mod nobody_there;
+    mod overwrite;
     mod race;
     mod restart;
     mod sizes;

@@ -3,10 +3,12 @@
 pub(crate) mod check_config;
 pub(crate) mod create;
 pub(crate) mod get;
+pub(crate) mod heal;
 pub(crate) mod ls;
 pub(crate) mod names;
 pub(crate) mod put;
 pub(crate) mod quota;
+pub(crate) mod scrub;
 pub(crate) mod serve;
 pub(crate) mod stat;
 pub(crate) mod status;

@@ -1,7 +1,5 @@
 //! `status`: how every server is, in its own words.
 
-use std::time::Duration;
-
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{MemberState, ServerId, Volume};
@@ -13,10 +11,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::told_by_all;
-
-/// A server that does not answer within this is told as not answering.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+use crate::view::{ANSWER_WITHIN, told_by_all};
 
 /// What a server told, or why not.
 type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);

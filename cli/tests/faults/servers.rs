@@ -210,6 +210,20 @@ impl Servers {
         }
     }
 
+    /// Runs a command of `sdfs` against this cluster: its exit code, and what it printed.
+    pub(crate) fn sdfs(&self, arguments: &[&str]) -> (i32, String) {
+        let done = Command::new(env!("CARGO_BIN_EXE_sdfs"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.path().join("config.conf"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command runs");
+        let mut said = String::from_utf8_lossy(&done.stdout).into_owned();
+        said.push_str(&String::from_utf8_lossy(&done.stderr));
+        (done.status.code().unwrap_or(-1), said)
+    }
+
     /// The last lines of every server's log.
     pub(crate) fn logs(&self) -> String {
         let mut all = String::new();

@@ -1,7 +1,7 @@
 //! The calls on the cluster: users and the servers' status.
 
 use sdfs_server_group::UserKey;
-use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, UserListed};
+use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, Scrub, ScrubBegun, UserListed};
 use sdfs_types::calls::status::{GetStatus, ServerStatus};
 use sdfs_types::{PathRight, ServerId};
 
@@ -46,6 +46,14 @@ impl Client {
     /// `Denied` as [`Error::Refused`].
     pub async fn list_users(&self) -> Result<Vec<UserListed>, Error> {
         self.ask(&ListUsers {}, None).await
+    }
+
+    /// Has every dserver read and verify all it keeps, now; how far they are is in their status.
+    ///
+    /// # Errors
+    /// `Denied` as [`Error::Refused`].
+    pub async fn scrub(&self) -> Result<ScrubBegun, Error> {
+        self.ask(&Scrub {}, None).await
     }
 
     /// How a server is, in its own words; no other server is asked in its place.

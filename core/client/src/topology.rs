@@ -128,6 +128,7 @@ mod tests {
             groups: Vec::new(),
             volumes: Vec::new(),
             spaces: Vec::new(),
+            kept: Vec::new(),
             hears_majority: true,
         }
     }

@@ -53,6 +53,8 @@ pub(crate) struct BlockTable {
     live: BTreeMap<u32, u64>,
     /// Blocks whose bytes were found damaged or gone, to be fetched from another member.
     damaged: BTreeSet<(VolumeId, BlockDescriptor)>,
+    /// Blocks that were ever among them.
+    found_damaged: u64,
 }
 
 impl BlockTable {
@@ -166,7 +168,20 @@ impl BlockTable {
             return false;
         }
         self.free(volume, &block);
+        self.found_damaged += 1;
         self.damaged.insert((volume, block))
+    }
+
+    /// How many blocks were found damaged, and how many of those are no more.
+    pub(crate) fn damage(&self) -> (u64, u64) {
+        let left = self.damaged.len() as u64;
+        (self.found_damaged, self.found_damaged.saturating_sub(left))
+    }
+
+    /// Blocks of one volume, and their bytes.
+    pub(crate) fn totals_of(&self, volume: VolumeId) -> (u64, u64) {
+        let blocks = self.volumes.get(&volume);
+        blocks.map_or((0, 0), |v| (v.index.len() as u64, v.live_bytes))
     }
 
     /// Blocks to be fetched from another member.

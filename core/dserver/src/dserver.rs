@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use sdfs_log::Disk;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
 use sdfs_types::calls::blocks::ReadBlock;
-use sdfs_types::calls::status::SpaceStatus;
+use sdfs_types::calls::status::{ScrubStatus, SpaceStatus, VolumeKept};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{BlockDescriptor, GrantKey, Refusal, Volume, VolumeId, wire};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::StartError;
 use crate::keeper::{Accept, BeginSync, End, Keeper, Push};
 use crate::limits::REPORTS_WAITING_MAX;
+use crate::locked::locked;
 use crate::peers::Peers;
 use crate::reports;
 use crate::shared::{Shared, SpaceSlot};
@@ -77,6 +78,7 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         spaces,
         volumes: DashMap::new(),
         reports,
+        syncs: DashMap::new(),
         is_stopping: AtomicBool::new(false),
     });
     let keeper = Keeper::new(Arc::clone(&shared)).start();
@@ -220,6 +222,10 @@ impl Dserver {
                 }
                 Err(refusal) => refused(&refusal),
             },
+            Some(CallKind::BeginScrub) => {
+                self.begin_scrub();
+                encoded(Ok(()))
+            }
             _ => refused(&Refusal::NotServed),
         }
     }
@@ -248,9 +254,37 @@ impl Dserver {
                 segment_bytes: 0,
                 free_bytes: 0,
                 volumes: Vec::new(),
+                scrub: ScrubStatus::default(),
             },
         };
         self.shared.spaces.iter().map(status).collect()
+    }
+
+    /// What is kept of each volume, as last pushed.
+    #[must_use]
+    pub fn kept(&self) -> Vec<VolumeKept> {
+        let kept = self.shared.volumes.iter().map(|here| {
+            let volume = here.volume.id;
+            let totals = |space: &Arc<Space>| locked(&space.table).totals_of(volume);
+            let (blocks, bytes) = here.space.as_ref().map_or((0, 0), totals);
+            VolumeKept {
+                volume,
+                epoch: here.volume.epoch,
+                blocks,
+                bytes,
+                sync: self.shared.syncs.get(&volume).map(|sync| *sync),
+            }
+        });
+        let mut kept: Vec<VolumeKept> = kept.collect();
+        kept.sort_unstable_by_key(|kept| kept.volume);
+        kept
+    }
+
+    /// Has every space read and verify all it keeps, now.
+    pub fn begin_scrub(&self) {
+        for (space, _) in self.shared.spaces.iter().filter_map(SpaceSlot::working) {
+            locked(&space.scrub).is_hurried = true;
+        }
     }
 
     /// The volumes kept here, as last pushed.

@@ -66,7 +66,9 @@ pub(crate) struct End;
 impl Keeper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let doubtful = |slot: &SpaceSlot| match slot {
-            SpaceSlot::Open { space, .. } if space.has_lost_records => space.volumes(),
+            SpaceSlot::Open { space, .. } if space.has_lost_records.load(Ordering::Acquire) => {
+                space.volumes()
+            }
             SpaceSlot::Open { .. } | SpaceSlot::Faulty { .. } => BTreeSet::new(),
         };
         let distrusted = shared.spaces.iter().flat_map(doubtful).collect();
@@ -239,7 +241,7 @@ impl Keeper {
         }
         let job = sync::run(Arc::clone(&self.shared), here, call.sources.clone());
         let ended = move |(), keeper: &mut Self, _: &mut Context<Self>| {
-            keeper.distrusted.remove(&id);
+            keeper.trust(id);
             if let Some(sync) = keeper.syncs.get_mut(&id).filter(|sync| sync.epoch == epoch) {
                 sync.running = None;
             }
@@ -253,6 +255,17 @@ impl Keeper {
             },
         );
         Ok(())
+    }
+
+    /// A volume has been gone through block by block. When that is so for all of a space, what was
+    /// lost of it is made good.
+    fn trust(&mut self, volume: VolumeId) {
+        self.distrusted.remove(&volume);
+        for (space, _) in self.shared.spaces.iter().filter_map(SpaceSlot::working) {
+            if space.volumes().is_disjoint(&self.distrusted) {
+                space.has_lost_records.store(false, Ordering::Release);
+            }
+        }
     }
 
     fn accept(&mut self, ask: &AcceptAsk) -> Result<(), Refusal> {

@@ -80,6 +80,10 @@ pub const COMPACT_BYTES_PER_S: u64 = 64 << 20;
 /// are likely to rot too.
 pub const SCRUB_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Bytes a second a scrub that was asked for reads of one disk at most, so that clients keep most
+/// of it.
+pub const HURRIED_SCRUB_BYTES_PER_S: u64 = 128 << 20;
+
 /// Blocks fetched anew from other members in one tick.
 pub const REPAIRS_PER_TICK: usize = 16;
 

@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use sdfs_log::Position;
 use sdfs_server_group::{Caller, Role, ServerId};
 use sdfs_types::calls::negotiation::{ReportTrouble, Trouble};
+use sdfs_types::calls::status::SyncStatus;
 use sdfs_types::{
     Epoch, FileDescriptor, Grant, GrantKey, GrantRights, MemberState, Refusal, Volume, VolumeId,
     clock,
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     /// served on whatever thread their link runs on and must not wait for the keeper.
     pub(crate) volumes: DashMap<VolumeId, Arc<VolumeHere>>,
     pub(crate) reports: mpsc::Sender<ReportTrouble>,
+    /// How far each sync under way is: written by the sync, read by whoever asks.
+    pub(crate) syncs: DashMap<VolumeId, SyncStatus>,
     pub(crate) is_stopping: AtomicBool,
 }
 

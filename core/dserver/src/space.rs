@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sdfs_log::{Disk, LogOptions, OpenError, Position, SegmentLog};
 use sdfs_types::VolumeId;
-use sdfs_types::calls::status::SpaceStatus;
+use sdfs_types::calls::status::{ScrubStatus, SpaceStatus};
 use thiserror::Error;
 
 use crate::block_record::{self, Head};
@@ -60,10 +60,13 @@ pub(crate) struct Space {
     pub(crate) table: Arc<Mutex<BlockTable>>,
     record: Mutex<SpaceRecord>,
     reserve_bytes: u64,
+    /// How far the scrub is; written by the work thread, and by whoever hurries it.
+    pub(crate) scrub: Mutex<ScrubStatus>,
     /// The work thread is to end.
     pub(crate) is_ending: AtomicBool,
-    /// Durable records were found damaged at the replay: blocks may be missing.
-    pub(crate) has_lost_records: bool,
+    /// Durable records were found damaged at the replay: blocks may be missing, until every volume
+    /// has been synced.
+    pub(crate) has_lost_records: AtomicBool,
 }
 
 impl Space {
@@ -122,8 +125,9 @@ impl Space {
             table: Arc::new(Mutex::new(table)),
             record: Mutex::new(record),
             reserve_bytes: options.reserve_bytes,
+            scrub: Mutex::default(),
             is_ending: AtomicBool::new(false),
-            has_lost_records,
+            has_lost_records: AtomicBool::new(has_lost_records),
         })
     }
 
@@ -151,8 +155,13 @@ impl Space {
         locked(&self.record).volumes.clone()
     }
 
-    /// Writes a checkpoint. Blocks on the disk.
+    /// Writes a checkpoint. Blocks on the disk. None is written while blocks are known to be
+    /// damaged or lost: the next start would begin behind the damage and never hear of it.
     pub(crate) fn checkpoint(&self) -> Result<(), SpaceFault> {
+        let is_sound = !self.has_lost_records.load(Ordering::Acquire);
+        if !is_sound || !locked(&self.table).damaged().is_empty() {
+            return Ok(());
+        }
         let replay_from = self.log.end();
         let (tell, told) = std::sync::mpsc::channel();
         let synced = self.log.when_synced(move |result| drop(tell.send(result)));
@@ -180,7 +189,10 @@ impl Space {
 
     /// How the space is.
     pub(crate) fn status(&self) -> SpaceStatus {
-        let (blocks, live_bytes) = locked(&self.table).totals();
+        let ((blocks, live_bytes), (damaged, repaired)) = {
+            let table = locked(&self.table);
+            (table.totals(), table.damage())
+        };
         let segments = self.log.segments();
         SpaceStatus {
             path: self.path.display().to_string(),
@@ -190,6 +202,11 @@ impl Space {
             segment_bytes: segments.iter().map(|s| u64::from(s.record_bytes)).sum(),
             free_bytes: self.log.stats().free_bytes,
             volumes: self.volumes().into_iter().collect(),
+            scrub: ScrubStatus {
+                damaged,
+                repaired,
+                ..*locked(&self.scrub)
+            },
         }
     }
 }

@@ -500,6 +500,11 @@ fn acknowledged_blocks_survive_every_crash() {
                 space.log.replay_report()
             );
         }
-        assert!(!space.has_lost_records, "{fault:?} at {number}, {loss:?}");
+        assert!(
+            !space
+                .has_lost_records
+                .load(std::sync::atomic::Ordering::Acquire),
+            "{fault:?} at {number}, {loss:?}"
+        );
     }
 }

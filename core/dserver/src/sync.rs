@@ -10,6 +10,7 @@ use futures::stream::{self, StreamExt};
 use sdfs_server_group::{Deadline, Payload, ServerId};
 use sdfs_types::calls::blocks::{BlockKept, ListVolume, ReadBlock};
 use sdfs_types::calls::negotiation::ReportSync;
+use sdfs_types::calls::status::SyncStatus;
 use sdfs_types::{BlockDescriptor, Refusal, VolumeId};
 use tokio::time::Instant;
 
@@ -61,6 +62,7 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
         copied_bytes: 0,
         present: 0,
     };
+    job.publish();
     while job.space.is_open() {
         if job.attempt(&sources).await {
             let report = job.report();
@@ -72,7 +74,25 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
     }
 }
 
+/// However a sync ends, nobody is told of it any more.
+impl Drop for SyncJob {
+    fn drop(&mut self) {
+        self.shared.syncs.remove(&self.volume());
+    }
+}
+
 impl SyncJob {
+    fn publish(&self) {
+        let status = SyncStatus {
+            for_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            done_bytes: self.read_bytes,
+            copied: self.copied,
+            copied_bytes: self.copied_bytes,
+            present: self.present,
+        };
+        self.shared.syncs.insert(self.volume(), status);
+    }
+
     fn report(&self) -> ReportSync {
         ReportSync {
             volume: self.volume(),
@@ -89,9 +109,10 @@ impl SyncJob {
     }
 
     /// Goes through every source. Each has all that was acknowledged, so one is enough; a block is
-    /// dropped only when no source that could be gone through has it.
+    /// dropped only when all could be gone through and none has it.
     async fn attempt(&mut self, sources: &[ServerId]) -> bool {
         self.present = 0;
+        let mut has_heard_all = true;
         let mut surplus: Option<BTreeSet<BlockDescriptor>> = None;
         let me = self.shared.me;
         for source in sources.iter().filter(|source| **source != me) {
@@ -105,12 +126,15 @@ impl SyncJob {
                 }
                 Err(SyncFault::Disk) => return false,
                 Err(fault) => {
+                    has_heard_all = false;
                     tracing::warn!(%source, volume = %self.volume(), ?fault, "a sync goes on");
                 }
             }
         }
         match surplus {
-            Some(surplus) => self.drop_surplus(surplus).await,
+            Some(surplus) if has_heard_all => self.drop_surplus(surplus).await,
+            // What one source lacks may be what another had to give.
+            Some(_) => true,
             None => false,
         }
     }
@@ -224,6 +248,7 @@ impl SyncJob {
     /// Holds reading and copying down to their rate.
     async fn pace(&mut self, bytes: u64) {
         self.read_bytes += bytes;
+        self.publish();
         let due = Duration::from_micros(self.read_bytes * 1_000_000 / SYNC_BYTES_PER_S);
         let early = due.saturating_sub(self.begun.elapsed());
         if early > Duration::from_millis(5) {

@@ -14,7 +14,9 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::compaction::CompactFault;
-use crate::limits::{CHECKPOINT_BYTES, CHECKPOINT_RECORDS, SCRUB_PERIOD, TICK};
+use crate::limits::{
+    CHECKPOINT_BYTES, CHECKPOINT_RECORDS, HURRIED_SCRUB_BYTES_PER_S, SCRUB_PERIOD, TICK,
+};
 use crate::locked::locked;
 use crate::space::{Space, SpaceFault};
 
@@ -101,6 +103,8 @@ struct Upkeep {
 
 struct Scrub {
     next: Option<(VolumeId, BlockDescriptor)>,
+    /// Whether the present pass was asked for.
+    is_hurried: bool,
     /// Bytes that may be read by now.
     budget: f64,
     at: Instant,
@@ -110,6 +114,7 @@ impl Upkeep {
     fn new(space: Arc<Space>) -> Self {
         let scrub = Scrub {
             next: None,
+            is_hurried: false,
             budget: 0.0,
             at: Instant::now(),
         };
@@ -186,12 +191,17 @@ impl Upkeep {
         let (_, live_bytes) = locked(&self.space.table).totals();
         let passed = self.scrub.at.elapsed();
         self.scrub.at = Instant::now();
-        self.scrub.budget += live_bytes as f64 * passed.div_duration_f64(SCRUB_PERIOD);
+        self.hurry_if_asked();
+        self.scrub.budget += if self.scrub.is_hurried {
+            HURRIED_SCRUB_BYTES_PER_S as f64 * passed.as_secs_f64()
+        } else {
+            live_bytes as f64 * passed.div_duration_f64(SCRUB_PERIOD)
+        };
         // The whole of a small space is within a few blocks' budget.
         self.scrub.budget = self.scrub.budget.min(live_bytes as f64);
-        while self.scrub.budget > 0.0 {
+        while self.scrub.budget > 0.0 || self.scrub.is_hurried {
             let Some((volume, block, bytes)) = self.space.block_after(self.scrub.next) else {
-                self.scrub.next = None;
+                self.end_of_pass();
                 return;
             };
             if self.scrub.budget < f64::from(bytes) {
@@ -201,6 +211,27 @@ impl Upkeep {
             self.scrub.next = Some((volume, block));
             // What is damaged was put aside, what is absent was freed meanwhile.
             self.space.verify(volume, block).unwrap_or(());
+            locked(&self.space.scrub).checked_bytes += u64::from(bytes);
         }
+    }
+
+    /// A pass that is asked for begins anew: what the present one has read may be days old.
+    fn hurry_if_asked(&mut self) {
+        let mut status = locked(&self.space.scrub);
+        if status.is_hurried && !self.scrub.is_hurried {
+            self.scrub.is_hurried = true;
+            self.scrub.next = None;
+            self.scrub.budget = 0.0;
+            status.checked_bytes = 0;
+        }
+    }
+
+    fn end_of_pass(&mut self) {
+        self.scrub.next = None;
+        self.scrub.is_hurried = false;
+        let mut status = locked(&self.space.scrub);
+        status.passes += 1;
+        status.checked_bytes = 0;
+        status.is_hurried = false;
     }
 }

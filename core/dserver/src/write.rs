@@ -131,7 +131,10 @@ impl Shared {
             (Ok(storing), Durability::Synced) => storing.durable().await,
             (storing, _) => storing.map(drop),
         };
-        stored.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))
+        stored.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))?;
+        // It may have waited for the disk past the end of the epoch. A member that syncs from here
+        // in the next one has then gone through the volume without this block.
+        check_member(&self.volume(volume)?.volume, here.volume.epoch, self.me)
     }
 
     fn refusal_of(&self, fault: StoreFault, free_bytes: u64) -> Refusal {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use sdfs_server_group::Deadline;
+use sdfs_server_group::{Deadline, Role};
 use sdfs_types::calls::names::{
-    DeleteFile, DeleteUser, FileDeleted, MakeDirectory, PutUser, Quota, Rename, SetQuota,
-    UserListed,
+    DeleteFile, DeleteUser, FileDeleted, MakeDirectory, PutUser, Quota, Rename, ScrubBegun,
+    SetQuota, UserListed,
 };
+use sdfs_types::calls::status::BeginScrub;
 use sdfs_types::{Access, FileMetaMetaData, FilePath, Refusal, UserName, clock};
 
 use crate::core::{Core, unknown};
@@ -160,6 +161,31 @@ pub(crate) async fn list_users(
         rights: user.rights.clone(),
     };
     Ok(all.iter().map(listed).collect())
+}
+
+/// Has every dserver read and verify all it keeps.
+pub(crate) async fn scrub(
+    core: &Arc<Core>,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<ScrubBegun, Refusal> {
+    core.root_barrier(deadline).await?;
+    core.root
+        .users()
+        .check(&user, Access::Admin, &FilePath::root())?;
+    let dservers = core.mesh.all(Role::Dserver);
+    let told = dservers.into_iter().map(|server| async move {
+        let begun = core.ask(server, &BeginScrub {}, deadline).await;
+        (server, begun.is_ok())
+    });
+    let mut answer = ScrubBegun::default();
+    for (server, has_begun) in futures::future::join_all(told).await {
+        match has_begun {
+            true => answer.begun.push(server),
+            false => answer.unreached.push(server),
+        }
+    }
+    Ok(answer)
 }
 
 fn name_of(answer: RootAnswer) -> Result<FileMetaMetaData, Refusal> {

@@ -9,7 +9,7 @@ use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
 use sdfs_types::calls::names::{
     BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks, GetFile,
-    GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, ResizeFile,
+    GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, ResizeFile, Scrub,
     SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
@@ -90,6 +90,9 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::DeleteUser => as_user::<DeleteUser, _, _>(core, call, user, names::delete_user),
         CallKind::ListUsers => with(core, call, |core, _: ListUsers, _, deadline| async move {
             names::list_users(&core, user, deadline).await
+        }),
+        CallKind::Scrub => with(core, call, |core, _: Scrub, _, deadline| async move {
+            names::scrub(&core, user, deadline).await
         }),
         _ => refuse(call.reply, Refusal::NotServed),
     }
@@ -256,7 +259,6 @@ async fn at_main(
     };
     match core.propose_meta(group, command, deadline).await? {
         MetaAnswer::File(file) => Ok(MainAnswer::Changed { file }),
-        MetaAnswer::Taken { .. } => Err(Refusal::NotGranted),
         MetaAnswer::Done => Err(Refusal::NotServed),
     }
 }

@@ -56,6 +56,7 @@ impl RoleAtWork {
             RoleAtWork::Dserver(dserver) => {
                 status.volumes = dserver.volumes();
                 status.spaces = dserver.spaces();
+                status.kept = dserver.kept();
             }
         }
     }

@@ -30,6 +30,7 @@ impl Known {
             groups: Vec::new(),
             volumes: Vec::new(),
             spaces: Vec::new(),
+            kept: Vec::new(),
             hears_majority: hears_majority(&self.mesh),
         }
     }

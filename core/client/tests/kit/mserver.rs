@@ -411,6 +411,7 @@ pub fn status(model: &Model, me: ServerId) -> Bytes {
         groups: Vec::new(),
         volumes: Vec::new(),
         spaces: Vec::new(),
+        kept: Vec::new(),
         hears_majority: true,
     }))
 }

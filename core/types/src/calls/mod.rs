@@ -59,6 +59,8 @@ pub enum CallKind {
     DeleteUser = 0x0211,
     /// [`names::ListUsers`].
     ListUsers = 0x0212,
+    /// [`names::Scrub`].
+    Scrub = 0x0213,
     /// [`negotiation::CanCreate`].
     CanCreate = 0x0300,
     /// [`negotiation::Release`].
@@ -87,6 +89,8 @@ pub enum CallKind {
     ListVolume = 0x0504,
     /// [`blocks::SyncVolume`].
     SyncVolume = 0x0505,
+    /// [`status::BeginScrub`].
+    BeginScrub = 0x0506,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
 }
@@ -112,6 +116,7 @@ impl CallKind {
         CallKind::PutUser,
         CallKind::DeleteUser,
         CallKind::ListUsers,
+        CallKind::Scrub,
         CallKind::CanCreate,
         CallKind::Release,
         CallKind::CreateMetaData,
@@ -126,6 +131,7 @@ impl CallKind {
         CallKind::PushVolumes,
         CallKind::ListVolume,
         CallKind::SyncVolume,
+        CallKind::BeginScrub,
         CallKind::GetStatus,
     ];
 
@@ -169,7 +175,8 @@ impl CallKind {
             CallKind::AcceptFiles
             | CallKind::FreeBlocks
             | CallKind::PushVolumes
-            | CallKind::SyncVolume => role == Role::Mserver,
+            | CallKind::SyncVolume
+            | CallKind::BeginScrub => role == Role::Mserver,
             _ => false,
         }
     }

@@ -13,6 +13,7 @@ use crate::path::{FilePath, Name};
 use crate::trace::Trace;
 use crate::user::{PathRight, UserName};
 use crate::volume::{Volume, VolumeMap};
+use sdfs_server_group::ServerId;
 
 /// How fresh an answer must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,6 +416,20 @@ pub struct DeleteUser {
     pub name: UserName,
 }
 call!(DeleteUser => (), DeleteUser);
+
+/// Has every dserver read and verify all it keeps, now. For administrators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrub {}
+call!(Scrub => ScrubBegun, Scrub);
+
+/// Who reads and verifies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubBegun {
+    /// Dservers that have begun.
+    pub begun: Vec<ServerId>,
+    /// Dservers that could not be told.
+    pub unreached: Vec<ServerId>,
+}
 
 /// Asks who the users are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

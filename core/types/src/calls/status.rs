@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call;
-use crate::ids::VolumeId;
+use crate::ids::{Epoch, VolumeId};
 use crate::volume::Volume;
 use sdfs_server_group::{Role, ServerId};
 
@@ -35,6 +35,8 @@ pub struct ServerStatus {
     pub volumes: Vec<Volume>,
     /// Its disks.
     pub spaces: Vec<SpaceStatus>,
+    /// What it keeps of each volume, for a dserver.
+    pub kept: Vec<VolumeKept>,
     /// Whether it hears a majority of the mservers.
     pub hears_majority: bool,
 }
@@ -98,4 +100,57 @@ pub struct SpaceStatus {
     pub free_bytes: u64,
     /// Volumes kept here.
     pub volumes: Vec<VolumeId>,
+    /// How far its scrub is.
+    pub scrub: ScrubStatus,
 }
+
+/// How far the reading and verifying of everything on a disk is, since the server was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubStatus {
+    /// Whole passes over the disk.
+    pub passes: u64,
+    /// Bytes verified in the present pass.
+    pub checked_bytes: u64,
+    /// Whether the present pass was asked for and is read as fast as allowed; else one takes a
+    /// week.
+    pub is_hurried: bool,
+    /// Blocks found damaged, by whatever read them.
+    pub damaged: u64,
+    /// Of those, blocks fetched from another copy and verified, or freed since.
+    pub repaired: u64,
+}
+
+/// What a dserver keeps of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeKept {
+    /// Which volume.
+    pub volume: VolumeId,
+    /// The epoch it was told.
+    pub epoch: Epoch,
+    /// Blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How far it is brought up to date, while it is.
+    pub sync: Option<SyncStatus>,
+}
+
+/// How far a volume is brought up to date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// Milliseconds since it was begun.
+    pub for_ms: u64,
+    /// Bytes gone through: verified where they were present, copied where not.
+    pub done_bytes: u64,
+    /// Blocks copied.
+    pub copied: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Blocks found present and right.
+    pub present: u64,
+}
+
+/// Asks a dserver to read and verify everything it keeps, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeginScrub {}
+call!(BeginScrub => (), BeginScrub);

@@ -1,0 +1,216 @@
+//! `heal`: which copies are missing, which are being made, and how far they are. Told from what
+//! the servers say, so it answers on both sides of a partition.
+
+use std::time::Duration;
+
+use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_types::calls::status::{ServerStatus, SyncStatus};
+use sdfs_types::{MemberState, ServerId, Volume};
+use serde_json::json;
+
+use crate::args::{Global, HealCommand};
+use crate::failure::Outcome;
+use crate::output::{Ink, Output};
+use crate::session;
+use crate::table::{Cell, Table};
+use crate::units;
+use crate::view::{Seen, seen};
+
+/// How often a wait looks again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A copy that is not whole.
+struct Missing {
+    volume: Volume,
+    server: ServerId,
+    state: MemberState,
+    /// Bytes its sources have of the volume.
+    wanted_bytes: Option<u64>,
+    sync: Option<SyncStatus>,
+}
+
+impl Missing {
+    /// Bytes a second and seconds left, once there is something to reckon with.
+    fn pace(&self) -> Option<(u64, u64)> {
+        let sync = self.sync?;
+        let rate = sync
+            .done_bytes
+            .saturating_mul(1_000)
+            .checked_div(sync.for_ms)?;
+        let left = self.wanted_bytes?.saturating_sub(sync.done_bytes);
+        Some((rate, left.checked_div(rate)?))
+    }
+}
+
+/// Runs `heal`.
+pub(crate) async fn run(global: &Global, command: &HealCommand, out: Output) -> Outcome {
+    let HealCommand::Status { wait } = command;
+    let config = session::config(global)?;
+    let client = session::connect(global).await?;
+    loop {
+        let seen = seen(&client, &config, global.timeout).await;
+        let missing = missing(&seen);
+        let is_whole = missing.is_empty() && seen.hears_majority && !seen.volumes().is_empty();
+        if is_whole || !wait {
+            show(&config, &seen, &missing, out);
+            return Ok(());
+        }
+        show_line(&missing, out);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn missing(seen: &Seen<'_>) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for volume in seen.volumes() {
+        let sources = volume
+            .readable()
+            .filter_map(|server| seen.kept(server, volume.id));
+        let wanted_bytes = sources.map(|kept| kept.bytes).max();
+        for member in volume
+            .members
+            .iter()
+            .filter(|m| m.state != MemberState::InSync)
+        {
+            missing.push(Missing {
+                volume: volume.clone(),
+                server: member.server,
+                state: member.state,
+                wanted_bytes,
+                sync: seen
+                    .kept(member.server, volume.id)
+                    .and_then(|kept| kept.sync),
+            });
+        }
+    }
+    missing
+}
+
+fn show(config: &Config, seen: &Seen<'_>, missing: &[Missing], out: Output) {
+    let (damaged, repaired) = damage(seen);
+    if out.is_json() {
+        let copies: Vec<_> = missing.iter().map(|copy| json_of(config, copy)).collect();
+        out.json(&json!({
+            "hears_majority": seen.hears_majority,
+            "told_by": seen.told_by(),
+            "volumes": seen.volumes().len(),
+            "whole": missing.is_empty(),
+            "missing": copies,
+            "damaged_blocks": damaged,
+            "repaired_blocks": repaired,
+            "no_answer": seen.silent().map(|server| server.name.to_string()).collect::<Vec<_>>(),
+        }));
+        return;
+    }
+    if !seen.hears_majority {
+        let line = "no mserver that answers hears a majority: this side of the cut cannot heal, \
+                    and what it knows may be old";
+        out.say(&out.ink(Ink::Bad, line));
+    }
+    for server in seen.silent() {
+        out.say(&out.ink(Ink::Bad, &format!("{}: no answer", server.name)));
+    }
+    let volumes = seen.volumes().len();
+    if missing.is_empty() {
+        out.say(&format!("all {volumes} volumes have every copy"));
+    } else {
+        let mut broken: Vec<_> = missing.iter().map(|copy| copy.volume.id).collect();
+        broken.dedup();
+        out.say(&format!(
+            "{} of {volumes} volumes miss a copy",
+            broken.len()
+        ));
+        table(config, missing).print(out, 0);
+    }
+    if damaged > 0 {
+        out.say(&format!(
+            "{damaged} damaged blocks found, {repaired} of them repaired"
+        ));
+    }
+}
+
+fn show_line(missing: &[Missing], out: Output) {
+    let done: u64 = missing
+        .iter()
+        .filter_map(|copy| copy.sync)
+        .map(|sync| sync.done_bytes)
+        .sum();
+    let wanted: u64 = missing.iter().filter_map(|copy| copy.wanted_bytes).sum();
+    let (done, wanted) = (units::size(done), units::size(wanted));
+    out.say(&format!(
+        "{} copies missing, {done} of {wanted} done",
+        missing.len()
+    ));
+}
+
+fn table(config: &Config, missing: &[Missing]) -> Table {
+    let mut table = Table::new(&[
+        ">volume", "copy at", "state", ">done", ">of", ">copied", ">rate", ">left",
+    ]);
+    let dash = || "-".to_owned();
+    for copy in missing {
+        let state = match (copy.state, &copy.sync) {
+            (MemberState::Syncing, Some(_)) => Cell::inked(Ink::Warn, "being made"),
+            (MemberState::Syncing, None) => Cell::inked(Ink::Warn, "about to begin"),
+            _ => Cell::inked(Ink::Bad, "waits for its server"),
+        };
+        let sync = copy.sync;
+        table.row([
+            Cell::from(copy.volume.id.to_string()),
+            name_of(config, copy.server).into(),
+            state,
+            sync.map_or_else(dash, |sync| units::size(sync.done_bytes))
+                .into(),
+            copy.wanted_bytes.map_or_else(dash, units::size).into(),
+            sync.map_or_else(dash, |sync| units::size(sync.copied_bytes))
+                .into(),
+            copy.pace()
+                .map_or_else(dash, |(rate, _)| format!("{}/s", units::size(rate)))
+                .into(),
+            copy.pace()
+                .map_or_else(dash, |(_, left_s)| units::uptime(left_s))
+                .into(),
+        ]);
+    }
+    table
+}
+
+fn json_of(config: &Config, copy: &Missing) -> serde_json::Value {
+    json!({
+        "volume": copy.volume.id,
+        "epoch": copy.volume.epoch,
+        "server": name_of(config, copy.server),
+        "state": copy.state,
+        "wanted_bytes": copy.wanted_bytes,
+        "sync": copy.sync,
+        "bytes_per_s": copy.pace().map(|(rate, _)| rate),
+        "left_s": copy.pace().map(|(_, left_s)| left_s),
+    })
+}
+
+fn name_of(config: &Config, server: ServerId) -> String {
+    let known = config.server(server);
+    known.map_or_else(|| server.to_string(), |server| server.name.to_string())
+}
+
+/// Blocks found damaged and blocks repaired, over all disks.
+pub(crate) fn damage(seen: &Seen<'_>) -> (u64, u64) {
+    let scrubs = seen
+        .known()
+        .flat_map(|status| &status.spaces)
+        .map(|space| space.scrub);
+    scrubs.fold((0, 0), |sum, scrub| {
+        (sum.0 + scrub.damaged, sum.1 + scrub.repaired)
+    })
+}
+
+/// The dservers among those that answered.
+pub(crate) fn dservers<'a>(
+    seen: &'a Seen<'_>,
+) -> impl Iterator<Item = (&'a ServerConfig, &'a ServerStatus)> {
+    let known = seen
+        .told
+        .iter()
+        .filter_map(|(server, status)| status.as_ref().ok().map(|status| (*server, status)));
+    known.filter(|(_, status)| status.role == Role::Dserver)
+}
