@@ -1,7 +1,6 @@
 //! Many clients put, replace and delete the same few names, some with the same bytes. What a name
 //! stands for is always one whole put, and stays readable when everything that lost is swept.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -68,7 +67,7 @@ async fn write(client: Client, writer: u64, until: Instant) -> u64 {
 #[test]
 fn overwriters_of_one_name_keep_it_whole() {
     run(async {
-        let servers = Arc::new(Servers::start(3, 3).await);
+        let servers = Servers::start(3, 3).await;
         let until = Instant::now() + WRITING_FOR;
         let mut writers = Vec::new();
         for writer in 0..WRITERS {
