@@ -70,3 +70,18 @@ fn a_name_returns_with_the_next_version() {
         assert_eq!(second.version.0, first.version.0 + 1);
     });
 }
+
+#[test]
+fn another_list_of_mservers_is_refused() {
+    run(async {
+        let mut servers = Servers::start(3, 3).await;
+        servers.kill_all();
+        let fourth = "(id: 77, name: \"mserver-4\", role: Mserver, \
+                      address: \"127.0.0.1:1\", space: [\"data/mserver-4\"]),";
+        servers.rewrite_config(|text| text.replacen("    ],\n", &format!("{fourth}],\n"), 1));
+        let (code, said) = servers.sdfs(&["serve", "--name", "mserver-1"]);
+        assert_ne!(code, 0, "{said}");
+        assert!(said.contains("was begun with the voters 1, 2, 3"), "{said}");
+        assert!(said.contains("put the former list back"), "{said}");
+    });
+}

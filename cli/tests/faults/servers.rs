@@ -224,6 +224,13 @@ impl Servers {
         (done.status.code().unwrap_or(-1), said)
     }
 
+    /// Rewrites the configuration that servers started from now on read.
+    pub(crate) fn rewrite_config(&self, change: impl FnOnce(String) -> String) {
+        let path = self.folder.path().join("config.conf");
+        let text = std::fs::read_to_string(&path).expect("a configuration");
+        std::fs::write(&path, change(text)).expect("it can be written");
+    }
+
     /// The last lines of every server's log.
     pub(crate) fn logs(&self) -> String {
         let mut all = String::new();

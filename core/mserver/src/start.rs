@@ -59,6 +59,19 @@ pub enum StartError {
     /// This server is no mserver of the configuration.
     #[error("server {0} is no mserver of this configuration")]
     NotMserver(ServerId),
+    /// The configuration names other mservers than the cluster was begun with.
+    #[error(
+        "raft group {group} was begun with the voters {stored}, the configuration now gives it \
+         {configured}; mservers cannot be added or taken away yet: put the former list back"
+    )]
+    OtherMservers {
+        /// Which group, 0 for the root.
+        group: u8,
+        /// Its voters as stored.
+        stored: String,
+        /// Its voters by the configuration.
+        configured: String,
+    },
 }
 
 /// A running mserver. Cheap to clone; all clones are the same one.
@@ -91,6 +104,10 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
     let admin_key = config.admin_key()?;
     let (root_machine, root) = RootMachine::new(Users::default());
     let (groups, metas) = specs(&layout, me, Box::new(root_machine));
+    let voters: BTreeMap<GroupId, Vec<ServerId>> = groups
+        .iter()
+        .map(|spec| (spec.id, spec.voters.clone()))
+        .collect();
     let timers = RaftTimers {
         heartbeat_ms: config.timers.heartbeat_ms,
         election_ms: config.timers.election_ms,
@@ -104,10 +121,40 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
         groups,
     };
     let groups = RaftGroups::start(raft).await?;
+    check_voters(&groups, &voters)?;
     let core = Arc::new(core(mesh, groups, layout, (root, metas), grants));
     let admin: UserName = config.admin.name.as_str().into();
     let duties = Arc::new(start_duties(&core, admin, admin_key));
     Ok(Mserver { core, duties })
+}
+
+/// Groups that are placed differently by the configuration than they are would lose members, and
+/// with them what they keep.
+fn check_voters(
+    groups: &RaftGroups,
+    configured: &BTreeMap<GroupId, Vec<ServerId>>,
+) -> Result<(), StartError> {
+    for status in groups.status().groups {
+        let voters = status.members.iter().filter(|member| member.is_voter);
+        let mut stored: Vec<ServerId> = voters.map(|member| member.server).collect();
+        let mut wanted = configured.get(&status.group).cloned().unwrap_or_default();
+        stored.sort_unstable();
+        wanted.sort_unstable();
+        // Before a group is begun nobody is a member.
+        if !stored.is_empty() && stored != wanted {
+            return Err(StartError::OtherMservers {
+                group: status.group.0,
+                stored: names_of(&stored),
+                configured: names_of(&wanted),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn names_of(servers: &[ServerId]) -> String {
+    let names: Vec<String> = servers.iter().map(ServerId::to_string).collect();
+    names.join(", ")
 }
 
 type Metas = BTreeMap<MetaGroup, Arc<MetaView>>;
