@@ -64,17 +64,17 @@ impl Space {
         pick(&candidates, is_tight)
     }
 
-    /// Copies what is live in a segment to the end of the log and gives the segment up. Blocks;
-    /// copies no more than `COMPACT_BYTES_PER_S`.
+    /// Copies what is live in a segment to the end of the log and gives the segment up. One that
+    /// was given up before is done with. Blocks; copies no more than `COMPACT_BYTES_PER_S`.
     pub(crate) fn compact(&self, segment: SegmentId) -> Result<(), CompactFault> {
         let begun = Instant::now();
         let segments = self.log.segments();
-        // Copies would go to the very segment that is to be given up.
-        if segments
-            .iter()
-            .any(|other| other.id == segment && other.is_active)
-        {
-            return Err(CompactFault::Active);
+        match segments.iter().find(|other| other.id == segment) {
+            // Copies would go to the very segment that is to be given up.
+            Some(status) if status.is_active => return Err(CompactFault::Active),
+            Some(status) if !status.is_given_up => {}
+            // Its file may be gone at any moment, and that is no damage.
+            Some(_) | None => return Ok(()),
         }
         let is_oldest = segments.first().is_some_and(|first| first.id == segment);
         let mut fault = None;

@@ -24,7 +24,8 @@ pub(crate) fn pick(candidates: &[Candidate], is_tight: bool) -> Option<SegmentId
     };
     candidates
         .iter()
-        .filter(|candidate| !candidate.segment.is_active && percent(candidate) <= limit)
+        .filter(|Candidate { segment, .. }| !segment.is_active && !segment.is_given_up)
+        .filter(|candidate| percent(candidate) <= limit)
         .min_by_key(|candidate| (percent(candidate), candidate.segment.id))
         .map(|candidate| candidate.segment.id)
 }
@@ -38,6 +39,7 @@ mod tests {
             id: SegmentId(id),
             record_bytes,
             is_active,
+            is_given_up: false,
         };
         Candidate {
             segment,
@@ -59,5 +61,12 @@ mod tests {
         assert_eq!(pick(&all[..1], true), Some(SegmentId(1)));
         assert_eq!(pick(&all[4..], true), None);
         assert_eq!(pick(&[], true), None);
+    }
+
+    #[test]
+    fn given_up_segment_is_not_picked() {
+        let mut all = [candidate(1, 1000, 0, false), candidate(2, 1000, 300, false)];
+        all[0].segment.is_given_up = true;
+        assert_eq!(pick(&all, false), Some(SegmentId(2)));
     }
 }

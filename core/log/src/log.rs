@@ -258,6 +258,7 @@ impl SegmentLog {
             id: *id,
             record_bytes: end.offset - SEGMENT_HEADER_BYTES,
             is_active: *id == active,
+            is_given_up: end.is_removed,
         };
         state.segments.iter().map(status).collect()
     }

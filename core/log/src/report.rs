@@ -37,6 +37,8 @@ pub struct SegmentStatus {
     pub record_bytes: u32,
     /// Whether appends still go to it; such a segment cannot be removed.
     pub is_active: bool,
+    /// Whether it was given up already; its file may be gone.
+    pub is_given_up: bool,
 }
 
 /// Counters since the log was opened, and what waits.

@@ -157,6 +157,8 @@ fn removed_segment_is_used_again() {
     let first = log.segments()[0].id;
     assert!(log.remove_segment(first));
     assert!(!log.remove_segment(first), "already given up");
+    let mut first_listed = log.segments().into_iter().filter(|s| s.id == first);
+    assert!(first_listed.all(|status| status.is_given_up));
     assert!(
         !log.remove_segment(SegmentId(last.segment)),
         "still written"
