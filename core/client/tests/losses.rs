@@ -11,7 +11,7 @@ mod shared;
 
 use sdfs_client::PutOptions;
 use sdfs_server::{Cluster, ClusterOptions};
-use shared::{bytes, client_of};
+use shared::{bytes, client_of, client_via};
 
 #[actix_rt::test]
 async fn one_server_of_each_kind_may_die() {
@@ -40,4 +40,11 @@ async fn one_server_of_each_kind_may_die() {
     }
     let newcomer = client_of(&cluster).await;
     assert!(newcomer.get("/without-dserver-2").await.unwrap() == data);
+    for server in ["dserver-2", "mserver-1"] {
+        cluster.start(server).await.unwrap();
+    }
+    let returned = client_via(&cluster, "mserver-1").await;
+    for name in ["/before", "/without-dserver-2", "/without-mserver-1"] {
+        assert!(returned.get(name).await.unwrap() == data, "{name}");
+    }
 }

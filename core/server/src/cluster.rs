@@ -175,8 +175,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends a server at once if it runs, and starts it again. A mserver's store may outlive its
-    /// thread in this process; its start then fails, and a cluster of processes is what to use.
+    /// Ends a server at once if it runs, and starts it again.
     ///
     /// # Errors
     /// When there is no such server or it does not start.

@@ -1,7 +1,7 @@
 //! The way of a call to the part that answers it, and of a user's name to the key: both may be
 //! asked for before the role stands, because the role is built on the mesh.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use sdfs_server_group::{IncomingCall, Role, Service, UserKey, UserKeys};
 use sdfs_types::calls::CallKind;
@@ -17,18 +17,25 @@ pub(crate) trait Answers: Send + Sync {
     fn key_of(&self, user: &str) -> Option<UserKey>;
 }
 
-/// Hands calls on once there is somebody to take them.
+/// Hands calls on as long as there is somebody to take them.
 #[derive(Clone, Default)]
 pub(crate) struct Route {
-    role: Arc<OnceLock<Box<dyn Answers>>>,
+    /// Weak, because the role holds the mesh and the mesh holds this way to the role: whoever
+    /// drops the role must find it gone, with the files it has open.
+    role: Arc<OnceLock<Weak<dyn Answers>>>,
 }
 
 impl Route {
-    /// Sends everything to `role` from now on; only the first role counts.
-    pub(crate) fn open(&self, role: Box<dyn Answers>) {
-        if self.role.set(role).is_err() {
+    /// Sends everything to `role` from now on, for as long as the caller keeps it; only the first
+    /// role counts.
+    pub(crate) fn open(&self, role: &Arc<dyn Answers>) {
+        if self.role.set(Arc::downgrade(role)).is_err() {
             tracing::error!("a server was given two roles; the first stays");
         }
+    }
+
+    fn role(&self) -> Option<Arc<dyn Answers>> {
+        self.role.get()?.upgrade()
     }
 }
 
@@ -41,9 +48,9 @@ impl Service for Route {
     }
 
     fn serve(&self, call: IncomingCall) {
-        // Before the role stands a call is dropped unanswered: its sender hears `Lost` and asks
-        // again, here or elsewhere.
-        if let Some(role) = self.role.get() {
+        // Before the role stands, and when it is gone, a call is dropped unanswered: its sender
+        // hears `Lost` and asks again, here or elsewhere.
+        if let Some(role) = self.role() {
             role.serve(call);
         }
     }
@@ -51,7 +58,7 @@ impl Service for Route {
 
 impl UserKeys for Route {
     fn key_of(&self, user: &str) -> Option<UserKey> {
-        self.role.get().and_then(|role| role.key_of(user))
+        self.role()?.key_of(user)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::error::ServerError;
 use crate::role::{Answering, RoleAtWork};
-use crate::route::Route;
+use crate::route::{Answers, Route};
 use crate::space::{Spaces, take_spaces};
 use crate::status::Known;
 
@@ -33,6 +33,8 @@ pub(crate) struct Running {
     group: Addr<Group>,
     known: Known,
     role: RoleAtWork,
+    /// What the mesh's calls go to, for as long as this is kept.
+    _answers: Arc<dyn Answers>,
     /// Given up last: nobody else may use the spaces before everything is closed.
     _spaces: Spaces,
 }
@@ -60,14 +62,16 @@ impl Running {
             me: me.clone(),
             begun,
         };
-        route.open(Box::new(Answering {
+        let answers: Arc<dyn Answers> = Arc::new(Answering {
             role: role.clone(),
             known: known.clone(),
-        }));
+        });
+        route.open(&answers);
         Ok(Running {
             group,
             known,
             role,
+            _answers: answers,
             _spaces: spaces,
         })
     }

@@ -34,6 +34,15 @@ async fn lost_servers_are_not_missed() {
 }
 
 #[tokio::test]
+async fn killed_servers_are_started_again() {
+    let mut cluster = Cluster::embedded(options()).await.expect("it stands");
+    for name in ["mserver-1", "dserver-2", "mserver-3", "mserver-1"] {
+        cluster.restart(name).await.expect(name);
+        cluster.ready().await.expect("it takes writes");
+    }
+}
+
+#[tokio::test]
 async fn unknown_servers_are_named() {
     let small = ClusterOptions {
         mservers: 1,
