@@ -156,7 +156,9 @@ fn login(what: String, reason: &RefusalReason) -> Failure {
             Code::Refused,
             "Check --user and --secret-file, or `admin.secret_file` in config.conf",
         ),
-        RefusalReason::Stopping => (Code::NotNow, "Ask another server with --via"),
+        RefusalReason::Stopping | RefusalReason::NotReady => {
+            (Code::NotNow, "Ask another server with --via")
+        }
         _ => (Code::Refused, "`sdfs status` tells more"),
     };
     Failure::new(code, what).advise(advice)

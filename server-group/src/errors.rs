@@ -73,11 +73,15 @@ pub enum RefusalReason {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// The server does not know all users yet, or has lost touch with those that do: the proof
+    /// may be right.
+    #[error("the server cannot tell yet whether the proof is right")]
+    NotReady,
 }
 
 impl RefusalReason {
     /// The names counters use, in the order of `index`.
-    pub(crate) const NAMES: [&'static str; 11] = [
+    pub(crate) const NAMES: [&'static str; 12] = [
         "other_cluster",
         "other_version",
         "wrong_proof",
@@ -89,6 +93,7 @@ impl RefusalReason {
         "too_slow",
         "malformed",
         "stopping",
+        "not_ready",
     ];
 
     pub(crate) fn index(&self) -> usize {
@@ -104,6 +109,7 @@ impl RefusalReason {
             Self::TooSlow => 8,
             Self::Malformed => 9,
             Self::Stopping => 10,
+            Self::NotReady => 11,
         }
     }
 }

@@ -162,10 +162,7 @@ impl Acceptance<'_> {
         connection.send(PacketKind::Hello, acceptor.clone())?;
         let proof = Proof::from_wire(&connection.next(PacketKind::Proof).await?)?;
         let transcript = Transcript { dialer, acceptor };
-        let known = self.known(&theirs)?;
-        if !proof.is_good(&known.key, &transcript, Side::Dialer) {
-            return Err(RefusalReason::WrongProof.into());
-        }
+        let known = self.proven(&theirs, &proof, &transcript).await?;
         connection.receiver.set_limits(PacketLimits::default());
         let grant = match &theirs.credential {
             Credential::User(user) => Some(TicketGrant::make(
@@ -206,6 +203,31 @@ impl Acceptance<'_> {
             (_, Credential::Cluster) => Err(RefusalReason::UnknownServer),
             (_, Credential::User(_) | Credential::Ticket(_)) => Err(RefusalReason::WrongProof),
         }
+    }
+
+    /// What the dialer has proven to know. A user's key that does not fit may have been changed
+    /// elsewhere: nobody is told that his secret is wrong by a server that is behind.
+    async fn proven(
+        &self,
+        theirs: &Hello,
+        proof: &Proof,
+        transcript: &Transcript,
+    ) -> Result<Known, HandshakeFault> {
+        let fits = |known: &Known| proof.is_good(&known.key, transcript, Side::Dialer);
+        let known = self.known(theirs)?;
+        if fits(&known) {
+            return Ok(known);
+        }
+        if matches!(theirs.credential, Credential::User(_)) {
+            if !self.user_keys.caught_up().await {
+                return Err(RefusalReason::NotReady.into());
+            }
+            let known = self.known(theirs)?;
+            if fits(&known) {
+                return Ok(known);
+            }
+        }
+        Err(RefusalReason::WrongProof.into())
     }
 
     /// The key the dialer has to prove, and the user it stands for.

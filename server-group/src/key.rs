@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -41,9 +42,17 @@ impl fmt::Debug for UserKey {
 }
 
 /// The keys of users, as this server knows them now.
+#[async_trait]
 pub trait UserKeys: Send + Sync {
-    /// The key of a user; `None` when there is no such user.
+    /// The key of a user; `None` when no such user is known here.
     fn key_of(&self, user: &str) -> Option<UserKey>;
+
+    /// Waits until [`UserKeys::key_of`] knows every change of users that was acknowledged anywhere
+    /// before. `false` when it may not: then this server cannot tell whether a key is wrong. Asked
+    /// only about a user whose proof does not fit, and ended with the handshake's time.
+    async fn caught_up(&self) -> bool {
+        true
+    }
 }
 
 /// The cluster's secret: what servers prove to each other.

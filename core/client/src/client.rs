@@ -9,13 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures::stream::{FuturesUnordered, StreamExt};
-use sdfs_server_group::{Config, ConnectError, Deadline, Payload, Role, UserName};
+use sdfs_server_group::{Config, ConnectError, Deadline, Payload, RefusalReason, Role, UserName};
 use sdfs_types::calls::Call;
 use sdfs_types::calls::blocks::Durability;
 use sdfs_types::calls::status::GetStatus;
 use sdfs_types::{RequestId, ServerId, Volume, VolumeId, wire};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::counters::{Counters, Counting, count};
 use crate::error::Error;
@@ -23,7 +23,7 @@ use crate::journey::{Journey, Room, Step, definite};
 use crate::limits::{ATTEMPT_CHANGE, ATTEMPT_READ, DIAL};
 use crate::nearest::{Candidate, nearest};
 use crate::options::{CallOptions, ClientOptions, Servers};
-use crate::pause::random;
+use crate::pause::{pause, random};
 use crate::pool::{Peer, Pool};
 use crate::probe;
 use crate::retry::verdict;
@@ -262,22 +262,32 @@ impl Client {
             Some(via) => vec![*via],
             None => pool.topology().mservers.clone(),
         };
-        let dial = |address| async move { (address, pool.link(address, deadline).await) };
-        let mut dials: FuturesUnordered<_> = addresses.into_iter().map(dial).collect();
-        let mut last = Err(Error::NoMserver);
-        while let Some((address, dialed)) = dials.next().await {
-            match dialed {
-                Ok(_) => {
-                    self.shared.current.send_replace(Some(address));
-                    return Ok(());
-                }
-                Err(error) => {
-                    let room = self.shared.room(begin, deadline);
-                    last = Err(definite(Trouble::Connect(error), room));
+        let mut rounds = 0;
+        loop {
+            let dial = |address| async move { (address, pool.link(address, deadline).await) };
+            let mut dials: FuturesUnordered<_> = addresses.iter().copied().map(dial).collect();
+            let mut last = Err(Error::NoMserver);
+            let mut is_one_soon_ready = false;
+            while let Some((address, dialed)) = dials.next().await {
+                match dialed {
+                    Ok(_) => {
+                        self.shared.current.send_replace(Some(address));
+                        return Ok(());
+                    }
+                    Err(error) => {
+                        is_one_soon_ready |= is_not_ready(&error);
+                        let room = self.shared.room(begin, deadline);
+                        last = Err(definite(Trouble::Connect(error), room));
+                    }
                 }
             }
+            rounds += 1;
+            let wait = pause(rounds, random());
+            if !is_one_soon_ready || deadline.remaining() <= wait {
+                return last;
+            }
+            sleep(wait).await;
         }
-        last
     }
 
     /// Talks to that mserver only from now on.
@@ -430,4 +440,15 @@ pub(crate) async fn call_peer<C: Call>(
         .await?;
     let answer = wire::decode_answer::<C::Reply>(&body.head)?;
     Ok((answer?, body.payload))
+}
+
+/// Whether a mserver could not judge the login yet; it soon can.
+fn is_not_ready(error: &ConnectError) -> bool {
+    matches!(
+        error,
+        ConnectError::Refused {
+            reason: RefusalReason::NotReady,
+            ..
+        }
+    )
 }

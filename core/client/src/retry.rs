@@ -233,10 +233,9 @@ mod tests {
             of_connect(&refused(RefusalReason::WrongProof)).next,
             Next::GiveUp
         );
-        assert_eq!(
-            of_connect(&refused(RefusalReason::Stopping)).next,
-            Next::Elsewhere
-        );
+        for passing in [RefusalReason::Stopping, RefusalReason::NotReady] {
+            assert_eq!(of_connect(&refused(passing)).next, Next::Elsewhere);
+        }
         assert_eq!(
             of_connect(&ConnectError::Deadline(address)).next,
             Next::Elsewhere

@@ -269,23 +269,38 @@ async fn a_repeated_request_is_done_once() {
     }
 }
 
+/// How late a busy machine may notice that a deadline has passed; less than a call may take by
+/// itself.
+const LATENESS_MAX: Duration = Duration::from_secs(10);
+
 #[actix_rt::test]
 async fn every_call_ends_by_its_deadline() {
     let (kit, client) = prepared().await;
     for call in calls() {
         kit.fault_everywhere(call.kind, &Fault::Silence, 9);
-        let wait = Duration::from_millis(120);
-        let client = client.with(CallOptions {
-            timeout: Some(wait),
-            ..CallOptions::default()
-        });
-        let begin = Instant::now();
-        let outcome = (call.run)(client).await;
-        assert!(begin.elapsed() < Duration::from_secs(2), "{}", call.name);
-        match outcome {
-            Err(Error::Unknown { .. }) => assert!(call.is_change, "{}", call.name),
-            Err(Error::Deadline { .. }) => assert!(!call.is_change, "{}", call.name),
-            other => panic!("{}: {other:?}", call.name),
+        let mut wait = Duration::from_millis(120);
+        loop {
+            let client = client.with(CallOptions {
+                timeout: Some(wait),
+                ..CallOptions::default()
+            });
+            let asked = kit.served(call.kind);
+            let begin = Instant::now();
+            let outcome = (call.run)(client).await;
+            assert!(begin.elapsed() < wait + LATENESS_MAX, "{}", call.name);
+            match outcome {
+                Err(Error::Unknown { .. }) => assert!(call.is_change, "{}", call.name),
+                // A busy machine has let the time pass before the silent call was made.
+                Err(Error::Deadline { .. })
+                    if kit.served(call.kind) == asked && wait < LATENESS_MAX =>
+                {
+                    wait *= 4;
+                    continue;
+                }
+                Err(Error::Deadline { .. }) => assert!(!call.is_change, "{}", call.name),
+                other => panic!("{}: {other:?}", call.name),
+            }
+            break;
         }
         kit.no_more_faults();
     }
@@ -313,7 +328,7 @@ async fn no_quorum_is_a_definite_failure() {
         voters: 3,
     });
     kit.fault_everywhere(CallKind::MakeDirectory, &alone, 1_000);
-    let timeout = Some(Duration::from_millis(200));
+    let timeout = Some(Duration::from_secs(2));
     let client = client.with(CallOptions {
         timeout,
         ..CallOptions::default()
@@ -332,12 +347,20 @@ async fn a_silent_mserver_is_left() {
     kit.fault(first.0, CallKind::Stat, Fault::Silence, 1_000);
     let begin = Instant::now();
     client.stat("/f").await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(4));
+    assert!(begin.elapsed() < LATENESS_MAX);
+    // Each that waited for the silent one again would take as long as an attempt.
     let begin = Instant::now();
     for _ in 0..20 {
         client.stat("/f").await.unwrap();
     }
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < LATENESS_MAX);
+}
+
+#[actix_rt::test]
+async fn login_waits_for_users_not_known_yet() {
+    let kit = Kit::start();
+    kit.forget_users_for(12);
+    kit.client().await;
 }
 
 #[actix_rt::test]
@@ -420,7 +443,7 @@ async fn a_client_works_from_other_threads() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(5), done).await.unwrap();
+    timeout(Duration::from_secs(30), done).await.unwrap();
     assert_eq!(client.get("/f").await.unwrap(), "from there");
 }
 

@@ -88,6 +88,10 @@ pub(crate) const DUTY_EVERY: Duration = Duration::from_millis(1_000);
 /// How long one step of a duty may take.
 pub(crate) const DUTY_STEP_MAX: Duration = Duration::from_secs(5);
 
+/// How long a login whose proof does not fit waits for the users this mserver may not know yet:
+/// less than the time a handshake has.
+pub(crate) const LOGIN_BARRIER_MAX: Duration = Duration::from_secs(1);
+
 /// How long a create or put goes on by itself after its client is gone, so that what was decided
 /// is finished.
 pub(crate) const FINISH_ALONE_MAX: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 use actix::Actor;
+use async_trait::async_trait;
 use dashmap::DashMap;
 use tokio::task::AbortHandle;
 
@@ -13,7 +14,9 @@ use sdfs_log::Disk;
 use sdfs_raft::{
     GroupId, GroupSpec, RaftGroups, RaftOptions, RaftTimers, StateMachine, StopReason,
 };
-use sdfs_server_group::{IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys};
+use sdfs_server_group::{
+    Deadline, IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys,
+};
 use sdfs_store::Store;
 use sdfs_types::calls::status::GroupStatus;
 use sdfs_types::{GrantKey, MetaGroup, UserName, VolumeMap};
@@ -25,6 +28,7 @@ use crate::core::{Core, MainBatcher, MetaBatcher, ask, meta_batches, root_batche
 use crate::duties;
 use crate::ids::FileIds;
 use crate::layout::{Layout, raft_group};
+use crate::limits::LOGIN_BARRIER_MAX;
 use crate::meta::{GroupFreeList, MetaMachine, MetaView};
 use crate::root::command::{decode_volume, encode_volume};
 use crate::root::{RootMachine, RootView, Users};
@@ -360,8 +364,15 @@ impl Mserver {
     }
 }
 
+#[async_trait]
 impl UserKeys for Mserver {
     fn key_of(&self, user: &str) -> Option<UserKey> {
         self.core.root.users().key_of(user)
+    }
+
+    async fn caught_up(&self) -> bool {
+        let deadline = Deadline::after(LOGIN_BARRIER_MAX);
+        // Every cluster has its administrator, only a new one not yet.
+        self.core.root_barrier(deadline).await.is_ok() && !self.core.root.users().is_empty()
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use sdfs_dserver::{Dserver, DserverOptions};
 use sdfs_log::RealDisk;
 use sdfs_mserver::{Mserver, MserverOptions};
@@ -112,6 +113,7 @@ pub(crate) struct Answering {
     pub(crate) known: Known,
 }
 
+#[async_trait]
 impl Answers for Answering {
     fn serve(&self, call: IncomingCall) {
         if call.kind == CallKind::GetStatus.to_wire() {
@@ -131,6 +133,14 @@ impl Answers for Answering {
         match &self.role {
             RoleAtWork::Mserver(mserver) => mserver.key_of(user),
             RoleAtWork::Dserver(_) => None,
+        }
+    }
+
+    async fn caught_up(&self) -> bool {
+        match &self.role {
+            RoleAtWork::Mserver(mserver) => mserver.caught_up().await,
+            // There is nothing it could learn.
+            RoleAtWork::Dserver(_) => true,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use async_trait::async_trait;
 use sdfs_server_group::{IncomingCall, Role, Service, UserKey, UserKeys};
 use sdfs_types::calls::CallKind;
 
@@ -10,11 +11,14 @@ use sdfs_types::calls::CallKind;
 const RAFT_KINDS: std::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
 
 /// What a role gives the mesh.
+#[async_trait]
 pub(crate) trait Answers: Send + Sync {
     /// Takes a call.
     fn serve(&self, call: IncomingCall);
     /// The key of a user; `None` when there is no such user, or this role knows no users.
     fn key_of(&self, user: &str) -> Option<UserKey>;
+    /// As [`UserKeys::caught_up`].
+    async fn caught_up(&self) -> bool;
 }
 
 /// Hands calls on as long as there is somebody to take them.
@@ -56,9 +60,17 @@ impl Service for Route {
     }
 }
 
+#[async_trait]
 impl UserKeys for Route {
     fn key_of(&self, user: &str) -> Option<UserKey> {
         self.role()?.key_of(user)
+    }
+
+    async fn caught_up(&self) -> bool {
+        match self.role() {
+            Some(role) => role.caught_up().await,
+            None => false,
+        }
     }
 }
 
@@ -76,8 +88,9 @@ mod tests {
         assert!(!route.is_allowed(0x7777, Role::Mserver));
     }
 
-    #[test]
-    fn nobody_is_known_before_the_role() {
+    #[tokio::test]
+    async fn nobody_is_judged_before_the_role() {
         assert!(Route::default().key_of("admin").is_none());
+        assert!(!Route::default().caught_up().await);
     }
 }

@@ -12,7 +12,7 @@ mod model;
 mod mserver;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,6 +54,8 @@ struct Shared {
     faults: Mutex<Faults>,
     served: Mutex<BTreeMap<(ServerId, u16), u32>>,
     kept: Mutex<Vec<IncomingCall>>,
+    /// Logins before which no mserver knows its users.
+    logins_too_early: AtomicU32,
 }
 
 struct Double {
@@ -125,9 +127,19 @@ impl Shared {
 
 struct Keys(Arc<Shared>);
 
+#[async_trait::async_trait]
 impl UserKeys for Keys {
     fn key_of(&self, user: &str) -> Option<UserKey> {
-        self.0.model.lock().unwrap().users.get(user).cloned()
+        let is_known = self.0.logins_too_early.load(Ordering::SeqCst) == 0;
+        let known = || self.0.model.lock().unwrap().users.get(user).cloned();
+        is_known.then(known).flatten()
+    }
+
+    async fn caught_up(&self) -> bool {
+        let fewer = |left: u32| left.checked_sub(1);
+        let left = &self.0.logins_too_early;
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+            .is_err()
     }
 }
 
@@ -149,6 +161,7 @@ impl Kit {
             faults: Mutex::default(),
             served: Mutex::default(),
             kept: Mutex::default(),
+            logins_too_early: AtomicU32::new(0),
         });
         let (stop, stopped) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -195,13 +208,19 @@ impl Kit {
     pub fn options(&self) -> ClientOptions {
         let options = ClientOptions::of_admin(Arc::clone(&self.config)).unwrap();
         ClientOptions {
-            timeout: Duration::from_secs(10),
+            // Beyond what anything here takes, however busy the machine is.
+            timeout: Duration::from_secs(30),
             ..options
         }
     }
 
     pub fn model(&self) -> MutexGuard<'_, Model> {
         self.shared.model.lock().unwrap()
+    }
+
+    /// The users are not known anywhere until so many logins were tried.
+    pub fn forget_users_for(&self, logins: u32) {
+        self.shared.logins_too_early.store(logins, Ordering::SeqCst);
     }
 
     /// The next `times` calls of that kind at that server fail that way.
@@ -248,7 +267,7 @@ impl Kit {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), all)
+        tokio::time::timeout(Duration::from_secs(30), all)
             .await
             .expect("calls are cancelled");
     }
@@ -260,7 +279,7 @@ impl Kit {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), all)
+        tokio::time::timeout(Duration::from_secs(30), all)
             .await
             .expect("calls arrive");
     }
@@ -275,11 +294,19 @@ impl Drop for Kit {
     }
 }
 
+/// A port below those the system gives to outgoing connections, so that none takes it before its
+/// server does, and never the same one twice.
+fn next_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let offset = std::process::id().wrapping_mul(97) + NEXT.fetch_add(1, Ordering::SeqCst);
+    12_000 + (offset % 18_000) as u16
+}
+
 fn config(folder: &tempfile::TempDir) -> Arc<Config> {
-    let held: Vec<_> = (0..6)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    let ports = held.iter().map(|one| one.local_addr().unwrap().port());
+    let ports = std::iter::repeat_with(next_port).filter(|port| {
+        let address = (std::net::Ipv4Addr::LOCALHOST, *port);
+        std::net::TcpListener::bind(address).is_ok()
+    });
     let names = [("Mserver", "mserver"), ("Dserver", "dserver")]
         .into_iter()
         .flat_map(|(role, name)| (1..=3).map(move |number| (role, format!("{name}-{number}"))));

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::Addr;
+use async_trait::async_trait;
 use bytes::Bytes;
 use sdfs_log::MemoryDisk;
 use sdfs_mserver::{Mserver, MserverOptions};
@@ -24,7 +25,7 @@ use sdfs_types::wire;
 use sdfs_types::{FilePath, GrantKey, Refusal, RequestId};
 use tempfile::TempDir;
 
-const ADMIN_SECRET: &str = "the administrator's secret";
+pub(crate) const ADMIN_SECRET: &str = "the administrator's secret";
 /// Far beyond what anything here takes, so that a slow machine fails no test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -57,9 +58,17 @@ impl Service for Front {
     }
 }
 
+#[async_trait]
 impl UserKeys for Front {
     fn key_of(&self, user: &str) -> Option<UserKey> {
         self.0.get().and_then(|mserver| mserver.key_of(user))
+    }
+
+    async fn caught_up(&self) -> bool {
+        match self.0.get() {
+            Some(mserver) => mserver.caught_up().await,
+            None => false,
+        }
     }
 }
 
@@ -123,6 +132,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster in which names can be created.
     pub(crate) async fn start() -> Cluster {
+        let cluster = Cluster::start_first(6).await;
+        cluster.wait_ready().await;
+        cluster
+    }
+
+    /// The first servers of the same cluster.
+    pub(crate) async fn start_first(servers: u16) -> Cluster {
         let space = tempfile::tempdir().unwrap();
         let config = Arc::new(config(space.path()));
         let mut cluster = Cluster {
@@ -131,11 +147,10 @@ impl Cluster {
             _space: space,
             config,
         };
-        for id in 1..=6 {
+        for id in 1..=servers {
             let member = cluster.start_member(ServerId(id)).await;
             cluster.members.push(member);
         }
-        cluster.wait_ready().await;
         cluster
     }
 
@@ -228,7 +243,7 @@ impl Cluster {
             name: name.into(),
             key: UserKey::of_secret(secret),
         };
-        let deadline = Deadline::after(Duration::from_secs(5));
+        let deadline = Deadline::after(PATIENCE);
         let connected = connect_client(&TcpTransport, address, &credentials, deadline).await;
         let link = connected.map_err(|fault| fault.to_string())?.link;
         let client = CLIENTS.fetch_add(1, Ordering::SeqCst);
@@ -302,7 +317,7 @@ impl Client {
     }
 
     pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Reply, Refusal> {
-        let deadline = Deadline::after(Duration::from_secs(20));
+        let deadline = Deadline::after(PATIENCE);
         let head: Bytes = wire::encode(call);
         let kind = C::KIND.to_wire();
         match self

@@ -8,7 +8,7 @@ use sdfs_types::calls::names::{
 };
 use sdfs_types::{Access, Name, PathRight, Refusal, TraceWhat};
 
-use crate::kit::{Client, Cluster, path, run};
+use crate::kit::{ADMIN_SECRET, Client, Cluster, path, run};
 
 async fn mkdir(client: &Client, at: &str) -> Result<(), Refusal> {
     let (request, path) = (client.request(), path(at));
@@ -254,6 +254,30 @@ fn quota_holds_over_all_mservers() {
             "{answers:?}"
         );
     });
+}
+
+#[test]
+fn mserver_without_news_calls_no_secret_wrong() {
+    run(async {
+        let alone = Cluster::start_first(1).await;
+        for secret in [ADMIN_SECRET, "a wrong secret"] {
+            refused_until(&alone, secret, ("cannot tell yet", "is wrong")).await;
+        }
+        let cluster = Cluster::start().await;
+        refused_until(&cluster, "a wrong secret", ("is wrong", "nothing else")).await;
+    });
+}
+
+/// Logs in until it is refused with the words wanted, and never with the others. A busy machine
+/// may first be too slow for any answer.
+async fn refused_until(cluster: &Cluster, secret: &str, (wanted, never): (&str, &str)) {
+    loop {
+        let refused = cluster.client_as(1, "admin", secret).await.err().unwrap();
+        assert!(!refused.contains(never), "{refused}");
+        if refused.contains(wanted) {
+            return;
+        }
+    }
 }
 
 #[test]
