@@ -300,7 +300,7 @@ async fn only_bad_copies_fail_by_the_deadline() {
     let (kit, client) = cluster().await;
     client.put("/f", bytes(10), small_blocks()).await.unwrap();
     kit.fault_everywhere(CallKind::ReadBlock, &Fault::Damage, 10_000);
-    let timeout = Some(Duration::from_millis(200));
+    let timeout = Some(Duration::from_secs(2));
     let hasty = client.with(CallOptions {
         timeout,
         ..CallOptions::default()
@@ -352,7 +352,7 @@ async fn a_silent_dserver_delays_little() {
     let begin = tokio::time::Instant::now();
     assert_eq!(client.get("/f").await.unwrap(), data);
     assert_eq!(client.get("/f").await.unwrap(), data);
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert!(begin.elapsed() < Duration::from_secs(10));
 }
 
 #[actix_rt::test]

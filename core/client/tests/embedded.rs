@@ -226,30 +226,50 @@ async fn one_of_many_creators_wins() {
     for mserver in ["mserver-1", "mserver-2", "mserver-3"] {
         clients.push(client_via(&cluster, mserver).await);
     }
-    for round in 0..10 {
-        let path = format!("/race-{round}");
+    let (mut whole, mut spoiled) = (0, Vec::new());
+    while whole < 10 {
+        let path = format!("/race-{whole}-{}", spoiled.len());
         let creates = clients
             .iter()
             .map(|client| client.create_file_meta_data(&path, CreateOptions::default()));
         let outcomes = futures::future::join_all(creates).await;
-        let mut winners = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
-        let winner = winners
-            .next()
-            .expect("one succeeds")
-            .file
-            .meta_data()
-            .descriptor;
-        assert!(winners.next().is_none(), "only one succeeds");
-        for outcome in outcomes {
-            match outcome {
-                Ok(_) => {}
-                Err(Error::Refused(Refusal::Exists { descriptor, .. })) => {
-                    assert_eq!(descriptor, winner);
+        let winners: Vec<_> = outcomes
+            .iter()
+            .filter_map(|one| one.as_ref().ok())
+            .collect();
+        assert!(winners.len() <= 1, "{path}: only one succeeds");
+        let errors: Vec<_> = outcomes
+            .iter()
+            .filter_map(|one| one.as_ref().err())
+            .collect();
+        if errors.iter().any(|error| is_want_of_servers(error)) {
+            spoiled.push(format!("{errors:?}"));
+            assert!(spoiled.len() < 10, "{spoiled:#?}");
+            continue;
+        }
+        assert_eq!(winners.len(), 1, "{path}: one succeeds, {errors:?}");
+        let winner = winners[0].file.meta_data().descriptor;
+        for error in errors {
+            match error {
+                Error::Refused(Refusal::Exists { descriptor, .. }) => {
+                    assert_eq!(*descriptor, winner, "{path}");
                 }
-                Err(other) => panic!("{other}"),
+                other => panic!("{path}: {other:?}"),
             }
         }
+        whole += 1;
     }
+}
+
+/// On a machine too busy to answer in time a create may fail so, and its name be withdrawn after
+/// the others were told of it. Nothing else takes a race its winner.
+fn is_want_of_servers(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Refused(Refusal::NoVolume { .. } | Refusal::NoQuorum { .. } | Refusal::Busy { .. })
+            | Error::Unknown { .. }
+            | Error::Deadline { .. }
+    )
 }
 
 #[actix_rt::test]

@@ -26,7 +26,7 @@ use sdfs_types::{
 };
 
 /// Longest a test waits for something that is to happen soon.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const MSERVER: ServerId = ServerId(100);
 pub(crate) const VOLUME: VolumeId = VolumeId(1);
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sdfs_log::{Disk, LogFailure, LogOptions, OpenError, Position, Record, SegmentLog};
 
 /// Longest a test waits for something that is to happen at once.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const DIR: &str = "/log";
 

@@ -266,7 +266,7 @@ impl RootGroup for FakeRoot {
 
 /// Waits for a condition; a test that waits too long fails.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(tokio::time::Instant::now() < end, "{what} did not happen");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -112,7 +112,7 @@ pub(crate) fn server(number: u16) -> ServerId {
 }
 
 pub(crate) fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(30))
+    Deadline::after(Duration::from_secs(60))
 }
 
 impl Cluster {
@@ -266,7 +266,7 @@ impl Cluster {
 
     /// Waits until the condition holds.
     pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(40);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !holds() {
             assert!(
                 Instant::now() < deadline,
@@ -287,7 +287,7 @@ impl Cluster {
 
 /// Opens a store that calls still under way may hold for a moment after their server stopped.
 async fn open_store(path: &Path) -> Store {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match Store::open(path) {
             Err(StoreError::Locked { .. }) if Instant::now() < deadline => {

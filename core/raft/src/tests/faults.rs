@@ -123,11 +123,15 @@ async fn reads_are_linearizable_through_faults() {
             count.acknowledged.load(Ordering::SeqCst) > before + 10
         })
         .await;
+    cluster
+        .until("enough was read", || {
+            count.reads.load(Ordering::SeqCst) > 100
+        })
+        .await;
     count.is_over.store(true, Ordering::SeqCst);
     for task in tasks {
         task.await.unwrap();
     }
-    assert!(count.reads.load(Ordering::SeqCst) > 100);
     let last = count.acknowledged.load(Ordering::SeqCst);
     for (_, groups) in cluster.running() {
         let value = read(&groups, "n").await.unwrap();

@@ -166,12 +166,12 @@ async fn snapshot_and_purge(cluster: &Cluster, leader: sdfs_server_group::Server
         .clone();
     let applied = groups.status().groups[0].applied_index.unwrap();
     raft.trigger().snapshot().await.unwrap();
-    raft.wait(Some(Duration::from_secs(10)))
+    raft.wait(Some(Duration::from_secs(60)))
         .snapshot_at_least(applied)
         .await
         .unwrap();
     raft.trigger().purge_log(applied).await.unwrap();
-    raft.wait(Some(Duration::from_secs(10)))
+    raft.wait(Some(Duration::from_secs(60)))
         .purged_at_least(applied)
         .await
         .unwrap();

@@ -265,7 +265,7 @@ fn idle_groups_move_out_of_old_segments() {
             run = run.step(0, Step::Release).await;
         }
         // A segment is gone once another thread has made its removal durable.
-        let deadline = Instant::now() + Duration::from_secs(40);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while run.log.stats().1 > crate::limits::SEGMENTS_MAX + 1 {
             assert!(Instant::now() < deadline, "{} segments", run.log.stats().1);
             run = run.step(0, Step::Release).await;
