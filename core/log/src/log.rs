@@ -330,9 +330,21 @@ impl Inner {
         };
         self.shared.lock().is_closing = true;
         self.shared.work.notify_all();
-        join_all(threads);
         self.readers.close();
-        drop(lock);
+        let me = std::thread::current().id();
+        let is_own = threads.iter().any(|thread| thread.thread().id() == me);
+        let name = format!("{}-close", self.shared.options.name);
+        let ending = move || {
+            join_all(threads);
+            drop(lock);
+        };
+        // The last handle was dropped by a callback: its thread has an end of its own to come to,
+        // and the others wait for that.
+        if !is_own {
+            ending();
+        } else if let Err(error) = std::thread::Builder::new().name(name).spawn(ending) {
+            tracing::error!(%error, "nobody waits for the end of a log");
+        }
     }
 }
 

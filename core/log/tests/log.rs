@@ -378,3 +378,21 @@ fn fresh_log_takes_little_disk() {
         .sum();
     assert!(bytes <= 4 << 20, "{bytes} bytes");
 }
+
+#[test]
+fn last_handle_may_go_in_a_callback() {
+    let disk = memory();
+    let (log, _) = open(&disk);
+    let (go, may_go) = channel();
+    let last = log.clone();
+    let done = move |_| {
+        may_go.recv_timeout(PATIENCE).unwrap();
+        drop(last);
+    };
+    log.append(record(0, 100), done).unwrap();
+    drop(log);
+    go.send(()).unwrap();
+    wait_until("the directory is free", || {
+        disk.lock_dir(Path::new(DIR)).is_ok()
+    });
+}
