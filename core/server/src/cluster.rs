@@ -34,7 +34,8 @@ pub struct ClusterOptions {
 }
 
 impl Default for ClusterOptions {
-    /// Three and three, with small segments: a test writes little and should not wait for disks.
+    /// Three and three, with small segments: a test writes little and should not wait for disks,
+    /// but for a machine that is busy with others.
     fn default() -> Self {
         ClusterOptions {
             name: "embedded".to_owned(),
@@ -42,7 +43,7 @@ impl Default for ClusterOptions {
             dservers: 3,
             timers: None,
             storage: Some("storage: (segment_bytes: 16777216, reserve_bytes: 0)".to_owned()),
-            ready_within: Duration::from_secs(30),
+            ready_within: Duration::from_secs(120),
         }
     }
 }
@@ -252,7 +253,7 @@ const READY_ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// How long the threads of a killed server may go on: a process cannot kill its own threads, so
 /// those of the disks end when they find that nobody is left to work for.
-const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(5);
+const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Whether a start may have failed only because the former one of that name still holds files or
 /// the port.

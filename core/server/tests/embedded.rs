@@ -1,20 +1,13 @@
 //! A whole cluster inside the test's process.
 
-use std::time::Duration;
-
 use sdfs_server::{Cluster, ClusterError, ClusterOptions, ServerError};
 use sdfs_server_group::Role;
 
-fn options() -> ClusterOptions {
-    ClusterOptions {
-        ready_within: Duration::from_secs(120),
-        ..ClusterOptions::default()
-    }
-}
-
 #[tokio::test]
 async fn lost_servers_are_not_missed() {
-    let mut cluster = Cluster::embedded(options()).await.expect("it stands");
+    let mut cluster = Cluster::embedded(ClusterOptions::default())
+        .await
+        .expect("it stands");
     assert_eq!(cluster.addresses(Role::Mserver).len(), 3);
     cluster.stop("dserver-1").await.expect("stopped");
     cluster.kill("mserver-3").expect("killed");
@@ -35,7 +28,9 @@ async fn lost_servers_are_not_missed() {
 
 #[tokio::test]
 async fn killed_servers_are_started_again() {
-    let mut cluster = Cluster::embedded(options()).await.expect("it stands");
+    let mut cluster = Cluster::embedded(ClusterOptions::default())
+        .await
+        .expect("it stands");
     for name in ["mserver-1", "dserver-2", "mserver-3", "mserver-1"] {
         cluster.restart(name).await.expect(name);
         cluster.ready().await.expect("it takes writes");
@@ -48,7 +43,7 @@ async fn unknown_servers_are_named() {
         mservers: 1,
         dservers: 1,
         storage: Some("storage: (copies: 1, copies_min: 1, segment_bytes: 16777216)".to_owned()),
-        ..options()
+        ..ClusterOptions::default()
     };
     let mut cluster = Cluster::embedded(small).await.expect("it stands");
     let error = cluster.restart("mserver-9").await.expect_err("unknown");

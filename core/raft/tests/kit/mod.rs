@@ -7,15 +7,16 @@
 )]
 
 use bytes::Bytes;
-use sdfs_log::RealDisk;
+use sdfs_log::{OpenError, RealDisk};
 use sdfs_net_layer::TcpTransport;
 use sdfs_raft::{
-    CALL_KINDS, GroupId, GroupSpec, RaftGroups, RaftOptions, RaftTimers, StateMachine,
+    CALL_KINDS, GroupId, GroupSpec, RaftGroups, RaftOptions, RaftTimers, StartError, StateMachine,
 };
 use sdfs_server_group::{
     Config, Deadline, GroupOptions, IncomingCall, Role, ServerId, Service, UserKey, UserKeys, start,
 };
 use sdfs_store::{Batch, Keyspace, Store, StoreError};
+use std::fmt::Debug;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
@@ -149,24 +150,54 @@ async fn open(config: Arc<Config>, dir: &Path, me: ServerId) -> (RaftGroups, Arc
         user_keys: Arc::new(Nobody),
     };
     let (_, mesh) = start(options).await.unwrap();
-    let groups = GROUPS.into_iter().map(|id| GroupSpec {
-        id,
-        voters: voters.clone(),
-        learners: Vec::new(),
-        preferred: Some(voters[usize::from(id.0) % voters.len()]),
-        machine: Some(Box::new(Register)),
-    });
-    let options = RaftOptions {
-        mesh,
-        disk: Arc::new(RealDisk),
-        dir: dir.join("raft"),
-        store: Store::open(&dir.join("store")).unwrap(),
-        timers: RaftTimers::default(),
-        groups: groups.collect(),
+    let specs = || {
+        GROUPS.into_iter().map(|id| GroupSpec {
+            id,
+            voters: voters.clone(),
+            learners: Vec::new(),
+            preferred: Some(voters[usize::from(id.0) % voters.len()]),
+            machine: Some(Box::new(Register)),
+        })
     };
-    let groups = RaftGroups::start(options).await.unwrap();
+    let store = once_free(
+        async || Store::open(&dir.join("store")),
+        |error| matches!(error, StoreError::Locked { .. }),
+    );
+    let store = store.await;
+    let groups = once_free(
+        async || {
+            let options = RaftOptions {
+                mesh: mesh.clone(),
+                disk: Arc::new(RealDisk),
+                dir: dir.join("raft"),
+                store: store.clone(),
+                timers: RaftTimers::default(),
+                groups: specs().collect(),
+            };
+            RaftGroups::start(options).await
+        },
+        |error| matches!(error, StartError::Log(OpenError::InUse { .. })),
+    );
+    let groups = groups.await;
     *calls.0.write().unwrap() = Some(groups.clone());
     (groups, calls)
+}
+
+/// Opens what a killed member may still hold: its files are closed by threads of the disk, which end
+/// a moment after it where a process would take them along.
+async fn once_free<T, E: Debug>(
+    open: impl AsyncFn() -> Result<T, E>,
+    is_held: impl Fn(&E) -> bool,
+) -> T {
+    let end = soon();
+    loop {
+        match open().await {
+            Err(error) if is_held(&error) && !end.is_over() => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 pub fn soon() -> Deadline {
