@@ -43,6 +43,14 @@ struct Request {
     deadline: Deadline,
 }
 
+impl Drop for LinkReader {
+    /// Also when the runtime ends that the tasks of the link run on: who waits for an answer on
+    /// another one would wait for ever, for nobody watches deadlines any more.
+    fn drop(&mut self) {
+        self.state.end_calls();
+    }
+}
+
 impl LinkReader {
     pub(crate) fn new(
         state: Arc<LinkState>,
@@ -58,7 +66,7 @@ impl LinkReader {
         }
     }
 
-    /// Reads until the connection ends, then ends the calls that wait for answers on it.
+    /// Reads until the connection ends; the calls that wait for answers on it end with this.
     pub(crate) async fn run(mut self) {
         let reason = loop {
             if let Err(reason) = self.turn().await {
@@ -66,7 +74,6 @@ impl LinkReader {
             }
         };
         tracing::debug!(remote = %self.state.remote.address, %reason, "link ended");
-        self.state.end_calls();
     }
 
     /// Handles what has arrived, then lets others run if it was much.

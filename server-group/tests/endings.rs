@@ -317,3 +317,38 @@ fn idle_call_takes_no_millisecond() {
         }
     });
 }
+
+#[test]
+fn calls_end_with_the_runtime_of_their_link() {
+    run(async {
+        let plan = Plan::new(1, 0);
+        let server = plan.start(1).await;
+        let address = plan.address(1);
+        let (made, link) = tokio::sync::oneshot::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let elsewhere = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                let connected = connect_client(&TcpTransport, address, &ann(), soon()).await;
+                assert!(made.send(connected.unwrap().link).is_ok());
+                stopped.await.unwrap();
+            });
+        });
+        let link = link.await.unwrap();
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let mut calling = Box::pin(link.call(KEEP, Bytes::new(), Payload::new(), deadline));
+        tokio::select! {
+            ended = &mut calling => unreachable!("ended early: {ended:?}"),
+            () = until("it is served", || !server.echo.kept.lock().unwrap().is_empty()) => {}
+        }
+        stop.send(()).unwrap();
+        elsewhere.join().unwrap();
+        let ended = timeout(Duration::from_secs(5), calling).await;
+        assert_eq!(ended, Ok(Err(CallError::Lost { maybe_done: true })));
+        let next = link.call(ECHO, Bytes::new(), Payload::new(), soon()).await;
+        assert_eq!(next, Err(CallError::NotConnected));
+    });
+}
