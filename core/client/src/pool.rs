@@ -227,7 +227,8 @@ impl Pool {
         });
         let is_due = match &slot.state {
             State::Up(peer) => !peer.link.is_up(),
-            State::Dialing(_) => false,
+            // Whoever dials says how that ended, unless it was ended itself, with its runtime.
+            State::Dialing(dialing) => dialing.peek().is_some(),
             State::Down { again_at, .. } => Instant::now() >= *again_at,
         };
         if is_due {
