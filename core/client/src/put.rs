@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::client::Client;
 use crate::error::Error;
 use crate::options::PutOptions;
-use crate::upload::Upload;
+use crate::upload::{Beginning, Upload};
 
 impl Client {
     /// Stores a whole file. Nobody sees any of it before all of it is durable; then everybody
@@ -46,7 +46,10 @@ impl Client {
             size_bytes,
             ..options
         };
-        let mut upload = Upload::begin(self, FilePath::parse(path)?, &options).await?;
+        let mut upload = match Upload::begin(self, FilePath::parse(path)?, &options).await? {
+            Beginning::Begun(upload) => upload,
+            Beginning::Finished(name) => return Ok(name),
+        };
         let block_bytes = upload.block_bytes();
         if !data.is_empty() && data.len() <= block_bytes {
             upload.only_block(data.into()).await?;
@@ -74,7 +77,10 @@ impl Client {
         R: AsyncRead + Unpin + ?Sized,
     {
         let expected_bytes = options.size_bytes;
-        let mut upload = Upload::begin(self, FilePath::parse(path)?, &options).await?;
+        let mut upload = match Upload::begin(self, FilePath::parse(path)?, &options).await? {
+            Beginning::Begun(upload) => upload,
+            Beginning::Finished(name) => return Ok(name),
+        };
         let block_bytes = upload.block_bytes();
         // One byte more than expected, so that the end is seen without growing.
         let expected = expected_bytes.and_then(|bytes| usize::try_from(bytes + 1).ok());
@@ -115,7 +121,10 @@ impl Client {
     where
         S: Stream<Item = io::Result<Bytes>> + Unpin + ?Sized,
     {
-        let mut upload = Upload::begin(self, FilePath::parse(path)?, &options).await?;
+        let mut upload = match Upload::begin(self, FilePath::parse(path)?, &options).await? {
+            Beginning::Begun(upload) => upload,
+            Beginning::Finished(name) => return Ok(name),
+        };
         let block_bytes = upload.block_bytes();
         let mut block = Payload::new();
         loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sdfs_server_group::{Deadline, Payload};
 use sdfs_types::calls::blocks::WriteBlock;
-use sdfs_types::calls::names::{BeginPut, Freshness, GetFile, PutBegun};
+use sdfs_types::calls::names::{BeginPut, Freshness, GetFile, PutBegun, RenewGrant};
 use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, Epoch, FileDescriptor, FilePath, Grant, OpenFile,
     Refusal, ServerId, Volume, VolumeId, wire,
@@ -40,18 +40,24 @@ pub(crate) struct Target {
 /// Where a new grant comes from.
 #[derive(Debug)]
 enum Origin {
-    Put(Box<BeginPut>),
+    Put(Box<RenewGrant>),
     Open(FilePath),
 }
 
 impl Target {
     /// A file to be.
-    pub(crate) fn of_put(begin: BeginPut, begun: &PutBegun) -> Target {
+    pub(crate) fn of_put(begin: &BeginPut, begun: &PutBegun) -> Target {
+        let renew = RenewGrant {
+            request: begin.request,
+            path: begin.path.clone(),
+            descriptor: begun.descriptor,
+            proof: begun.proof,
+        };
         Target {
             descriptor: begun.descriptor,
             plan: begun.plan.iter().map(|volume| volume.id).collect(),
             grant: watch::Sender::new(begun.grant),
-            origin: Origin::Put(Box::new(begin)),
+            origin: Origin::Put(Box::new(renew)),
         }
     }
 
@@ -72,11 +78,8 @@ impl Target {
 
     /// Gets a new grant for the same file.
     pub(crate) async fn renew(&self, client: &Client) -> Result<(), Error> {
-        let (grant, descriptor) = match &self.origin {
-            Origin::Put(begin) => {
-                let begun = client.ask(&**begin, Some(begin.request)).await?;
-                (begun.grant, begun.descriptor)
-            }
+        let grant = match &self.origin {
+            Origin::Put(renew) => client.ask(&**renew, None).await?,
             Origin::Open(path) => {
                 let freshness = Freshness::Linearizable;
                 let get = GetFile {
@@ -84,11 +87,10 @@ impl Target {
                     write: true,
                     freshness,
                 };
-                let open = client.ask(&get, None).await?;
-                (open.grant, open.file.descriptor)
+                client.ask(&get, None).await?.grant
             }
         };
-        if descriptor != self.descriptor {
+        if grant.descriptor != self.descriptor {
             return Err(Error::Refused(Refusal::Gone {
                 descriptor: self.descriptor,
             }));

@@ -8,9 +8,11 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use sdfs_server_group::Payload;
-use sdfs_types::calls::names::{BeginPut, FinishPut, PutBegun, PutFinished};
+use sdfs_types::calls::names::{BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished};
 use sdfs_types::limits::FILE_BLOCKS_MAX;
-use sdfs_types::{BlockEntry, BlockIndex, BlockVersion, Digest, FileMetaMetaData, FilePath};
+use sdfs_types::{
+    BlockEntry, BlockIndex, BlockVersion, Digest, FileMetaMetaData, FilePath, Refusal,
+};
 
 use crate::client::Client;
 use crate::error::{CopyCause, Error};
@@ -22,6 +24,14 @@ use crate::store::Target;
 use crate::version::VersionChoice;
 
 type OneBlock = BoxFuture<'static, (BlockIndex, u64, Result<BlockEntry, Error>)>;
+
+/// How a put begins.
+pub(crate) enum Beginning {
+    /// With blocks to be written.
+    Begun(Box<Upload>),
+    /// A put of the same request has made the file before.
+    Finished(FileMetaMetaData),
+}
 
 /// A put under way.
 pub(crate) struct Upload {
@@ -42,19 +52,23 @@ impl Upload {
         client: &Client,
         path: FilePath,
         options: &PutOptions,
-    ) -> Result<Upload, Error> {
+    ) -> Result<Beginning, Error> {
         let begin = BeginPut {
             request: client.request(),
             path,
             size_bytes: options.size_bytes,
             options: options.file(),
             replace: options.replace,
+            may_be_repeated: client.options.request.is_some(),
         };
-        let begun = client.ask(&begin, Some(begin.request)).await?;
+        let begun = match client.ask(&begin, Some(begin.request)).await? {
+            PutBeginning::Begun(begun) => begun,
+            PutBeginning::Finished { name } => return Ok(Beginning::Finished(name)),
+        };
         client.shared.learn_volumes(&begun.plan);
-        Ok(Upload {
+        Ok(Beginning::Begun(Box::new(Upload {
             client: client.clone(),
-            target: Arc::new(Target::of_put(begin.clone(), &begun)),
+            target: Arc::new(Target::of_put(&begin, &begun)),
             begin,
             begun,
             entries: Vec::new(),
@@ -62,7 +76,7 @@ impl Upload {
             hasher: options.digest.then(blake3::Hasher::new),
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
-        })
+        })))
     }
 
     /// Length of every block but the last.
@@ -158,13 +172,15 @@ impl Upload {
             .map(|hasher| *hasher.finalize().as_bytes());
         for _ in 0..REFRESHES_MAX {
             let call = self.call(digest.map(Digest::Blake3));
-            match self.client.ask(&call, Some(call.request)).await? {
-                PutFinished::Done { name } => return Ok(name),
-                PutFinished::Redo { begun } => self.redo(begun).await?,
+            match self.client.ask(&call, Some(call.request)).await {
+                Ok(PutFinished::Done { name }) => return Ok(name),
+                Ok(PutFinished::Redo { begun }) => self.redo(begun).await?,
+                Err(Error::Refused(Refusal::NotGranted)) => self.target.renew(&self.client).await?,
+                Err(error) => return Err(error),
             }
         }
         let busy = "the name is replaced over and over by others".to_owned();
-        Err(Error::Refused(sdfs_types::Refusal::Busy { why: busy }))
+        Err(Error::Refused(Refusal::Busy { why: busy }))
     }
 
     fn call(&self, digest: Option<Digest>) -> FinishPut {
@@ -187,7 +203,7 @@ impl Upload {
     /// bytes may be gone by now.
     async fn redo(&mut self, begun: PutBegun) -> Result<(), Error> {
         self.client.shared.learn_volumes(&begun.plan);
-        let new = Arc::new(Target::of_put(self.begin.clone(), &begun));
+        let new = Arc::new(Target::of_put(&self.begin, &begun));
         let old = std::mem::replace(&mut self.target, new);
         let grant = old.grant();
         let client = self.client.clone();
@@ -233,7 +249,7 @@ fn again(fault: FetchFault, wanted: &Wanted, path: FilePath) -> Error {
         FetchFault::Failed(error) => return error,
         FetchFault::NoCopy(last) => last,
         FetchFault::Stale => CopyCause::Missing,
-        FetchFault::NotGranted => CopyCause::Refused(sdfs_types::Refusal::NotGranted),
+        FetchFault::NotGranted => CopyCause::Refused(Refusal::NotGranted),
     };
     Error::NoCopy {
         path,

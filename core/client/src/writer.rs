@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 use crate::client::Client;
 use crate::error::Error;
 use crate::options::PutOptions;
-use crate::upload::Upload;
+use crate::upload::{Beginning, Upload};
 
 /// A new file on its way. Nobody sees it before [`FileWriter::finish`] or `shutdown`; dropped
 /// before, nothing of it stays.
@@ -43,6 +43,8 @@ pub struct FileWriter {
 enum State {
     Writing(Box<Upload>),
     Finishing(BoxFuture<'static, Result<FileMetaMetaData, Error>>),
+    /// A put of the same request has made the file before: what is written goes nowhere.
+    Known(Box<FileMetaMetaData>),
     Finished,
     Failed,
 }
@@ -53,9 +55,12 @@ impl Client {
     /// # Errors
     /// As [`Client::put`].
     pub async fn create(&self, path: &str, options: PutOptions) -> Result<FileWriter, Error> {
-        let upload = Upload::begin(self, FilePath::parse(path)?, &options).await?;
+        let state = match Upload::begin(self, FilePath::parse(path)?, &options).await? {
+            Beginning::Begun(upload) => State::Writing(upload),
+            Beginning::Finished(name) => State::Known(Box::new(name)),
+        };
         Ok(FileWriter {
-            state: State::Writing(Box::new(upload)),
+            state,
             block: BytesMut::new(),
         })
     }
@@ -67,6 +72,9 @@ impl FileWriter {
     /// # Errors
     /// As [`Client::put`].
     pub async fn finish(mut self) -> Result<FileMetaMetaData, Error> {
+        if let State::Known(name) = self.state {
+            return Ok(*name);
+        }
         self.seal()?;
         match mem::replace(&mut self.state, State::Finished) {
             State::Finishing(finishing) => finishing.await,
@@ -119,7 +127,7 @@ impl FileWriter {
                 };
                 Poll::Ready(outcome.map(drop))
             }
-            State::Finished => Poll::Ready(Ok(())),
+            State::Finished | State::Known(_) => Poll::Ready(Ok(())),
             _ => Poll::Ready(Err(Error::WriterFailed)),
         }
     }
@@ -130,6 +138,7 @@ impl fmt::Debug for FileWriter {
         let state = match &self.state {
             State::Writing(_) => "writing",
             State::Finishing(_) => "finishing",
+            State::Known(_) => "known",
             State::Finished => "finished",
             State::Failed => "failed",
         };
@@ -146,6 +155,9 @@ impl AsyncWrite for FileWriter {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        if let State::Known(_) = &this.state {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         ready!(this.poll_stored(cx, false))?;
         let State::Writing(upload) = &mut this.state else {
             return Poll::Ready(Err(Error::WriterFailed.into()));
@@ -165,7 +177,7 @@ impl AsyncWrite for FileWriter {
 
     /// Waits until all full blocks are durable; they are still nobody's file.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let State::Finishing(_) | State::Finished = &self.state {
+        if let State::Finishing(_) | State::Known(_) | State::Finished = &self.state {
             return Poll::Ready(Ok(()));
         }
         self.poll_stored(cx, true).map_err(io::Error::from)

@@ -9,9 +9,21 @@
 
 mod shared;
 
-use sdfs_client::PutOptions;
+use std::io;
+
+use futures::stream;
+use sdfs_client::{BlockSize, CallOptions, Client, PutOptions};
 use sdfs_server::{Cluster, ClusterOptions};
 use shared::{bytes, client_of, client_via};
+
+const SERVERS: [&str; 6] = [
+    "mserver-1",
+    "mserver-2",
+    "mserver-3",
+    "dserver-1",
+    "dserver-2",
+    "dserver-3",
+];
 
 #[actix_rt::test]
 async fn one_server_of_each_kind_may_die() {
@@ -47,4 +59,46 @@ async fn one_server_of_each_kind_may_die() {
     for name in ["/before", "/without-dserver-2", "/without-mserver-1"] {
         assert!(returned.get(name).await.unwrap() == data, "{name}");
     }
+}
+
+/// Blocks all dservers keep.
+async fn blocks_kept(client: &Client) -> u64 {
+    let mut blocks = 0;
+    for server in SERVERS.iter().filter(|name| name.starts_with('d')) {
+        let status = client.status(server).await.unwrap();
+        blocks += status.spaces.iter().map(|space| space.blocks).sum::<u64>();
+    }
+    blocks
+}
+
+#[actix_rt::test]
+async fn a_repeated_put_leaves_no_blocks() {
+    let cluster = Cluster::embedded(ClusterOptions::default()).await.unwrap();
+    let client = client_of(&cluster).await;
+    let once = CallOptions {
+        request: Some(client.next_request()),
+        ..CallOptions::default()
+    };
+    let options = PutOptions {
+        block_size: Some(BlockSize::from_bytes(65_536).unwrap()),
+        ..PutOptions::default()
+    };
+    let data = bytes(5 * 65_536);
+    let client_once = client.with(once);
+    let first = client_once.put("/f", data.clone(), options.clone()).await;
+    let first = first.unwrap();
+    let kept = blocks_kept(&client).await;
+    for mserver in ["mserver-1", "mserver-2", "mserver-3"] {
+        let other = client_via(&cluster, mserver).await.with(once);
+        let again = other.put("/f", data.clone(), options.clone()).await;
+        assert_eq!(again.unwrap(), first, "by {mserver}");
+        let mut source = stream::iter([io::Result::Ok(data.clone())]);
+        let again = other.put_stream("/f", &mut source, options.clone()).await;
+        assert_eq!(again.unwrap(), first, "by {mserver}");
+    }
+    assert!(
+        blocks_kept(&client).await <= kept,
+        "only what was there before"
+    );
+    assert!(client.get("/f").await.unwrap() == data);
 }

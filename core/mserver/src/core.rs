@@ -70,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) acceptor: Acceptor,
     pub(crate) supervisor: Supervisor,
     pub(crate) grants: GrantKey,
+    /// How long a grant is good for, milliseconds.
+    pub(crate) grant_ms: u64,
     pub(crate) ids: FileIds,
     /// Creates this mserver leads now.
     pub(crate) creating: Arc<AtomicU32>,

@@ -8,7 +8,6 @@ use tokio::task::JoinHandle;
 use sdfs_server_group::{Deadline, ServerId};
 use sdfs_types::calls::names::{CreateFile, FileCreated};
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, MetaDataCreated, MetaDataWanted};
-use sdfs_types::limits::GRANT_MS;
 use sdfs_types::{
     Attributes, BlockPage, BlockSize, FileDescriptor, FileMetaMetaData, FilePath, Grant,
     GrantRights, Locate, OpenFile, Refusal, TraceWhat, UserName, clock,
@@ -382,7 +381,7 @@ pub(crate) fn block_size_for(
 /// The right to a file's blocks from now on.
 pub(crate) fn grant(core: &Core, descriptor: FileDescriptor, rights: GrantRights) -> Grant {
     core.grants
-        .grant(descriptor, rights, clock::now_ms() + GRANT_MS)
+        .grant(descriptor, rights, clock::now_ms() + core.grant_ms)
 }
 
 /// Counts something while it lasts.

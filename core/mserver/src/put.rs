@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sdfs_server_group::{Deadline, Role};
-use sdfs_types::calls::names::{BeginPut, FinishPut, PutBegun, PutFinished};
+use sdfs_types::calls::names::{
+    BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished, RenewGrant,
+};
 use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
 use sdfs_types::{
-    Access, BlockSize, FileDescriptor, FileMetaData, GrantRights, Locate, Refusal, RequestId,
-    UserName, clock,
+    Access, BlockSize, FileDescriptor, FileMetaData, FileMetaMetaData, Grant, GrantRights, Locate,
+    PutGiven, Refusal, RequestId, UserName, clock,
 };
 
 use crate::core::{Core, unknown};
@@ -21,13 +23,26 @@ use crate::root::{Begun, Decide, RootAnswer, RootCommand};
 use crate::timeline::Timeline;
 use crate::voter::unreadable;
 
-/// Gives out a descriptor and volumes for a file to be, and starts the vote on its name.
+/// The file a request has made, as it is known here; a put that was refused stays refused.
+fn first_outcome(core: &Core, request: RequestId) -> Result<Option<FileMetaMetaData>, Refusal> {
+    let outcome = core.root.outcome(request).map_err(unreadable)?;
+    match outcome.map(|outcome| outcome.answer).transpose()? {
+        None => Ok(None),
+        Some(RootAnswer::Name(name)) => Ok(Some(name)),
+        Some(_) => Err(Refusal::Malformed {
+            why: "this request was something else than a put".to_owned(),
+        }),
+    }
+}
+
+/// Gives out a descriptor and volumes for a file to be, and starts the vote on its name. A request
+/// that was decided before gets what was decided.
 pub(crate) async fn begin(
     core: Arc<Core>,
     call: BeginPut,
     user: UserName,
     deadline: Deadline,
-) -> Result<PutBegun, Refusal> {
+) -> Result<PutBeginning, Refusal> {
     let core = &core;
     let size_bytes = call.size_bytes.unwrap_or(0);
     let block_size = block_size_for(core, call.options.block_size, size_bytes)?;
@@ -41,14 +56,53 @@ pub(crate) async fn begin(
         size_bytes,
         replace: call.replace,
     };
-    if !core.root.is_decided(wanted.request) && check_now(core, &wanted).is_err() {
-        // What speaks against it here may be old.
+    let mut first = first_outcome(core, wanted.request)?;
+    if first.is_none() && (call.may_be_repeated || check_now(core, &wanted).is_err()) {
+        // What is known here, or speaks against it here, may be old.
         core.root_barrier(deadline).await?;
-        check_now(core, &wanted)?;
+        first = first_outcome(core, wanted.request)?;
+        if first.is_none() {
+            check_now(core, &wanted)?;
+        }
+    }
+    if let Some(name) = first {
+        return Ok(PutBeginning::Finished { name });
     }
     let descriptor = own_descriptor(core, &wanted, deadline).await?;
-    start_vote(core, wanted);
-    begun(core, descriptor, block_size, call.size_bytes, deadline).await
+    start_vote(core, wanted.clone());
+    let given = PutGiven {
+        request: wanted.request,
+        user: &wanted.owner,
+        path: &wanted.path,
+        descriptor,
+    };
+    let begun = begun(core, &given, block_size, call.size_bytes, deadline).await?;
+    Ok(PutBeginning::Begun(begun))
+}
+
+/// A new right to write the blocks of a put under way, as long as its user may write its name and
+/// nothing is decided.
+pub(crate) async fn renew(
+    core: Arc<Core>,
+    call: RenewGrant,
+    user: UserName,
+    _deadline: Deadline,
+) -> Result<Grant, Refusal> {
+    core.root.users().check(&user, Access::Write, &call.path)?;
+    let descriptor = call.descriptor;
+    let given = PutGiven {
+        request: call.request,
+        user: &user,
+        path: &call.path,
+        descriptor,
+    };
+    if !core.grants.proves(&call.proof, &given) {
+        return Err(Refusal::NotGranted);
+    }
+    if first_outcome(&core, call.request)?.is_some() {
+        return Err(Refusal::Gone { descriptor });
+    }
+    Ok(grant(&core, descriptor, GrantRights::Write))
 }
 
 /// A put ends in a proposal to every group; without a majority none of it can succeed.
@@ -97,20 +151,21 @@ fn start_vote(core: &Arc<Core>, wanted: NameWanted) {
 
 async fn begun(
     core: &Core,
-    descriptor: FileDescriptor,
+    given: &PutGiven<'_>,
     block_size: BlockSize,
     size_bytes: Option<u64>,
     deadline: Deadline,
 ) -> Result<PutBegun, Refusal> {
     Ok(PutBegun {
-        descriptor,
+        descriptor: given.descriptor,
         block_size,
         locate: nearest_main(core)?,
         plan: core
             .acceptor
             .plan_soon(size_bytes, block_size, deadline)
             .await?,
-        grant: grant(core, descriptor, GrantRights::Write),
+        grant: grant(core, given.descriptor, GrantRights::Write),
+        proof: core.grants.prove(given),
     })
 }
 
@@ -134,7 +189,21 @@ pub(crate) async fn finish(
 ) -> Result<PutFinished, Refusal> {
     let core = &core;
     let _creating = Counted::one(&core.creating);
-    check_finish(core, &call, &user)?;
+    core.root.users().check(&user, Access::Write, &call.path)?;
+    // Whether it was ever granted.
+    if !is_granted_at(core, &call, call.grant.expires_ms) {
+        return Err(Refusal::NotGranted);
+    }
+    if let Some(name) = finished(core, &call)? {
+        return Ok(PutFinished::Done { name });
+    }
+    if !is_granted_at(core, &call, clock::now_ms()) {
+        // The grant of a put that is done is over in the end, and that is all right.
+        core.root_barrier(deadline).await?;
+        let name = finished(core, &call)?.ok_or(Refusal::NotGranted)?;
+        return Ok(PutFinished::Done { name });
+    }
+    check_finish(core, &call)?;
     let now_ms = clock::now_ms();
     if let Err(refusal) = commit_record(core, &mut call, &user, now_ms, deadline).await {
         return ended_before(core, call.request, refusal, deadline).await;
@@ -201,17 +270,26 @@ async fn ended_before(
     Err(refusal)
 }
 
-fn check_finish(core: &Core, call: &FinishPut, user: &UserName) -> Result<(), Refusal> {
-    core.root.users().check(user, Access::Write, &call.path)?;
+/// What these blocks have become, when it is decided. Blocks under another descriptor than the
+/// request has got are given up by the decision, not here.
+fn finished(core: &Core, call: &FinishPut) -> Result<Option<FileMetaMetaData>, Refusal> {
+    match core.root.outcome(call.request).map_err(unreadable)? {
+        Some(outcome) => Ok(match outcome.answer {
+            Ok(RootAnswer::Name(name)) if name.descriptor == call.descriptor => Some(name),
+            _ => None,
+        }),
+        None => Ok(None),
+    }
+}
+
+fn is_granted_at(core: &Core, call: &FinishPut, now_ms: u64) -> bool {
+    core.grants
+        .allows(&call.grant, call.descriptor, GrantRights::Write, now_ms)
+}
+
+fn check_finish(core: &Core, call: &FinishPut) -> Result<(), Refusal> {
     check_attributes(&call.options.attributes)?;
     block_size_for(core, Some(call.block_size), call.size_bytes)?;
-    let now_ms = clock::now_ms();
-    if !core
-        .grants
-        .allows(&call.grant, call.descriptor, GrantRights::Write, now_ms)
-    {
-        return Err(Refusal::NotGranted);
-    }
     if core.layout.locate(call.locate.main).as_ref() != Some(&call.locate) {
         return Err(Refusal::Malformed {
             why: "there is no such meta group".to_owned(),

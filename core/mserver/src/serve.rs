@@ -9,8 +9,8 @@ use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
 use sdfs_types::calls::names::{
     BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks, GetFile,
-    GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, ResizeFile, Scrub,
-    SetAttributes, SetQuota, Stat,
+    GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, RenewGrant, ResizeFile,
+    Scrub, SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
     AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, Release, ReportSync, ReportTrouble,
@@ -54,6 +54,7 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::CreateFile => as_user::<CreateFile, _, _>(core, call, user, create::create_file),
         CallKind::BeginPut => as_user::<BeginPut, _, _>(core, call, user, put::begin),
         CallKind::FinishPut => as_user::<FinishPut, _, _>(core, call, user, put::finish),
+        CallKind::RenewGrant => as_user::<RenewGrant, _, _>(core, call, user, put::renew),
         CallKind::GetFile => as_user::<GetFile, _, _>(core, call, user, read::get_file),
         CallKind::GetBlocks => with(
             core,

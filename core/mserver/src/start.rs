@@ -48,6 +48,8 @@ pub struct MserverOptions {
     pub store: Store,
     /// What grants to clients are made with; dservers check them with the same.
     pub grants: GrantKey,
+    /// How long a grant is good for, milliseconds: `GRANT_MS`, less in tests.
+    pub grant_ms: u64,
 }
 
 /// Why a mserver did not start.
@@ -98,6 +100,7 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
         raft_dir,
         store,
         grants,
+        grant_ms,
     } = options;
     let me = mesh.me();
     let layout = Layout::new(mesh.all(Role::Mserver));
@@ -126,7 +129,13 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
     };
     let groups = RaftGroups::start(raft).await?;
     check_voters(&groups, &voters)?;
-    let core = Arc::new(core(mesh, groups, layout, (root, metas), grants));
+    let core = Arc::new(core(
+        mesh,
+        groups,
+        layout,
+        (root, metas),
+        (grants, grant_ms),
+    ));
     let admin: UserName = config.admin.name.as_str().into();
     let duties = Arc::new(start_duties(&core, admin, admin_key));
     Ok(Mserver { core, duties })
@@ -199,7 +208,7 @@ fn core(
     groups: RaftGroups,
     layout: Layout,
     (root, metas): (Arc<RootView>, Metas),
-    grants: GrantKey,
+    (grants, grant_ms): (GrantKey, u64),
 ) -> Core {
     let me = mesh.me();
     let creating = Arc::new(AtomicU32::new(0));
@@ -237,6 +246,7 @@ fn core(
         root,
         metas,
         grants,
+        grant_ms,
     }
 }
 

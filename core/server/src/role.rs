@@ -11,6 +11,7 @@ use sdfs_server_group::{IncomingCall, Mesh, Payload, Role, ServerConfig, UserKey
 use sdfs_store::Store;
 use sdfs_types::calls::CallKind;
 use sdfs_types::calls::status::ServerStatus;
+use sdfs_types::limits::GRANT_MS;
 use sdfs_types::{GrantKey, wire};
 
 use crate::error::ServerError;
@@ -88,6 +89,7 @@ async fn mserver(mesh: &Mesh, grants: GrantKey, space: &Path) -> Result<Mserver,
         raft_dir: space.join(RAFT_FOLDER),
         store,
         grants,
+        grant_ms: GRANT_MS,
     };
     Ok(sdfs_mserver::start(options).await?)
 }

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::FileDescriptor;
+use crate::ids::{FileDescriptor, RequestId};
+use crate::path::FilePath;
 
 /// What a grant allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,23 @@ pub struct Grant {
     /// Proof that a mserver of the cluster granted it.
     pub mac: [u8; 16],
 }
+
+/// The file a put is to make: what a mserver has given out, to whom and for which name.
+#[derive(Clone, Copy, Debug)]
+pub struct PutGiven<'a> {
+    /// The put's request.
+    pub request: RequestId,
+    /// Who puts.
+    pub user: &'a str,
+    /// The name.
+    pub path: &'a FilePath,
+    /// What was given out.
+    pub descriptor: FileDescriptor,
+}
+
+/// Proof that a mserver of the cluster gave a descriptor out to a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutProof(pub [u8; 16]);
 
 /// What a cluster's servers make and check grants with.
 #[derive(Clone)]
@@ -62,11 +80,25 @@ impl GrantKey {
     ) -> bool {
         let enough = grant.rights == GrantRights::Write || wanted == GrantRights::Read;
         let expected = self.mac(grant.descriptor, grant.rights, grant.expires_ms);
-        let differing = expected
-            .iter()
-            .zip(grant.mac)
-            .fold(0, |all, (a, b)| all | (a ^ b));
-        enough && grant.descriptor == descriptor && now_ms <= grant.expires_ms && differing == 0
+        let is_ours = is_equal(&expected, &grant.mac);
+        enough && grant.descriptor == descriptor && now_ms <= grant.expires_ms && is_ours
+    }
+
+    /// Proves what is given out to a put.
+    pub fn prove(&self, given: &PutGiven<'_>) -> PutProof {
+        // Longer than what a grant's proof covers, so that neither passes for the other.
+        let mut proven = b"descriptor of a put".to_vec();
+        proven.extend_from_slice(&given.request.to_key());
+        proven.extend_from_slice(&given.descriptor.to_key());
+        proven.extend_from_slice(&(given.user.len() as u64).to_be_bytes());
+        proven.extend_from_slice(given.user.as_bytes());
+        proven.extend_from_slice(given.path.as_str().as_bytes());
+        PutProof(self.hash(&proven))
+    }
+
+    /// Whether `proof` was made with this key for just that.
+    pub fn proves(&self, proof: &PutProof, given: &PutGiven<'_>) -> bool {
+        is_equal(&self.prove(given).0, &proof.0)
     }
 
     fn mac(&self, descriptor: FileDescriptor, rights: GrantRights, expires_ms: u64) -> [u8; 16] {
@@ -74,10 +106,19 @@ impl GrantKey {
         granted[..8].copy_from_slice(&descriptor.to_key());
         granted[8..16].copy_from_slice(&expires_ms.to_be_bytes());
         granted[16] = u8::from(rights == GrantRights::Write);
+        self.hash(&granted)
+    }
+
+    fn hash(&self, message: &[u8]) -> [u8; 16] {
         let mut mac = [0; 16];
-        mac.copy_from_slice(&blake3::keyed_hash(&self.key, &granted).as_bytes()[..16]);
+        mac.copy_from_slice(&blake3::keyed_hash(&self.key, message).as_bytes()[..16]);
         mac
     }
+}
+
+/// Takes as long wherever they differ.
+fn is_equal(a: &[u8; 16], b: &[u8; 16]) -> bool {
+    a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
 #[cfg(test)]
@@ -119,5 +160,52 @@ mod tests {
             assert!(!key.allows(&grant, grant.descriptor, grant.rights, 1));
         }
         assert!(!GrantKey::derive(b"other").allows(&read, file, GrantRights::Read, 1));
+    }
+
+    #[test]
+    fn a_proof_is_good_for_one_put() {
+        let key = GrantKey::derive(b"secret");
+        let (path, other) = (FilePath::parse("/a"), FilePath::parse("/b"));
+        let (path, other) = (path.expect("a path"), other.expect("a path"));
+        let given = PutGiven {
+            request: RequestId {
+                client: 1,
+                sequence: 2,
+            },
+            user: "ann",
+            path: &path,
+            descriptor: FileDescriptor {
+                id: FileId(7),
+                version: FileVersion(1),
+            },
+        };
+        let proof = key.prove(&given);
+        assert!(key.proves(&proof, &given));
+        let next = given.descriptor.next_life().expect("a next life");
+        let others = [
+            PutGiven {
+                request: RequestId {
+                    client: 1,
+                    sequence: 3,
+                },
+                ..given
+            },
+            PutGiven {
+                user: "ann/",
+                ..given
+            },
+            PutGiven {
+                path: &other,
+                ..given
+            },
+            PutGiven {
+                descriptor: next,
+                ..given
+            },
+        ];
+        for other in others {
+            assert!(!key.proves(&proof, &other), "{other:?}");
+        }
+        assert!(!GrantKey::derive(b"other").proves(&proof, &given));
     }
 }

@@ -19,7 +19,7 @@ pub use block_entry::{BlockEntry, BlockPage};
 pub use file::{
     Attributes, Digest, EntryKind, FileMetaData, FileMetaMetaData, Locate, MetaGroup, OpenFile,
 };
-pub use grant::{Grant, GrantKey, GrantRights};
+pub use grant::{Grant, GrantKey, GrantRights, PutGiven, PutProof};
 pub use ids::{
     BlockDescriptor, BlockIndex, BlockSize, BlockVersion, Epoch, FileDescriptor, FileId,
     FileVersion, RequestId, VolumeId,

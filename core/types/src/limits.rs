@@ -25,8 +25,8 @@ pub const ATTRIBUTES_BYTES_MAX: usize = 64 * 1024;
 /// A user's name, bytes.
 pub const USER_NAME_BYTES_MAX: usize = 64;
 /// How long a grant to read or write the blocks of one file is good for, milliseconds: long
-/// enough for the largest transfer between two looks at the metadata, short enough that a right
-/// taken away is gone the same hour.
+/// enough that few transfers have to renew one, short enough that a right taken away is gone the
+/// same hour.
 pub const GRANT_MS: u64 = 15 * 60 * 1_000;
 /// How long a reservation of a name lives without its decision, milliseconds.
 pub const RESERVATION_MS: u64 = 5_000;

@@ -2,12 +2,15 @@
 //! servers of two versions would misread each other. Add a variant or a call instead.
 
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
-use sdfs_types::calls::names::{CreateFile, FileOptions, Freshness, GetFile};
+use sdfs_types::calls::names::{
+    BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
+};
 use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Vote};
 use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
-    FileDescriptor, FileId, FilePath, FileVersion, MemberState, Refusal, RequestId, ServerId,
-    Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+    FileDescriptor, FileId, FilePath, FileVersion, Grant, GrantRights, Locate, MemberState,
+    MetaGroup, PutProof, Refusal, RequestId, ServerId, Volume, VolumeId, VolumeMember,
+    VolumeStatus, wire,
 };
 
 const REQUEST: RequestId = RequestId {
@@ -70,6 +73,50 @@ fn get_file_keeps_its_bytes() {
         freshness: Freshness::Local,
     };
     check(&call, "01022f610101");
+}
+
+#[test]
+fn puts_keep_their_bytes() {
+    let begin = BeginPut {
+        request: REQUEST,
+        path: path("/a"),
+        size_bytes: Some(3),
+        options: FileOptions::default(),
+        replace: true,
+        may_be_repeated: false,
+    };
+    check(&begin, "018486880809022f6101030000000100");
+    let proof = PutProof([0x50; 16]);
+    let grant = Grant {
+        descriptor: block().file,
+        rights: GrantRights::Write,
+        expires_ms: 1 << 40,
+        mac: [0x6d; 16],
+    };
+    let begun = PutBegun {
+        descriptor: block().file,
+        block_size: BlockSize::default(),
+        locate: Locate {
+            group: MetaGroup(1),
+            main: ServerId(2),
+            slaves: vec![ServerId(3)],
+        },
+        plan: Vec::new(),
+        grant,
+        proof,
+    };
+    let granted = "ac0202018080808080206d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d";
+    let proven = "50505050505050505050505050505050";
+    let begun = PutBeginning::Begun(begun);
+    check(&begun, &format!("0100ac0202160102010300{granted}{proven}"));
+    let renew = RenewGrant {
+        request: REQUEST,
+        path: path("/a"),
+        descriptor: block().file,
+        proof,
+    };
+    check(&renew, &format!("018486880809022f61ac0202{proven}"));
+    check(&grant, &format!("01{granted}"));
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn store(model: &mut Model, write: &WriteBlock, data: Bytes) -> Result<BlockStor
     })
 }
 
-fn load(model: &Model, me: ServerId, read: &ReadBlock) -> Result<(BlockRange, Bytes), Refusal> {
+fn load(model: &mut Model, me: ServerId, read: &ReadBlock) -> Result<(BlockRange, Bytes), Refusal> {
     if !model.allows(read.grant.as_ref(), read.block.file, false) {
         return Err(Refusal::NotGranted);
     }

@@ -31,6 +31,12 @@ pub struct Model {
     pub map: VolumeMap,
     pub blocks: HashMap<(ServerId, VolumeId, BlockDescriptor), Bytes>,
     pub redo_next: bool,
+    /// How far the servers' clocks are ahead of the client's.
+    pub ahead_ms: u64,
+    /// How long a grant is good for.
+    pub grant_ms: u64,
+    /// How many calls came with a grant that is no good.
+    pub refused: u32,
     pub begun: HashMap<RequestId, FileDescriptor>,
     pub servers: Vec<(ServerId, String, Role, SocketAddr)>,
     grants: GrantKey,
@@ -65,6 +71,9 @@ impl Model {
             },
             blocks: HashMap::new(),
             redo_next: false,
+            ahead_ms: 0,
+            grant_ms: 60_000,
+            refused: 0,
             begun: HashMap::new(),
             servers: config
                 .servers
@@ -106,16 +115,23 @@ impl Model {
             GrantRights::Read
         };
         self.grants
-            .grant(descriptor, rights, clock::now_ms() + 60_000)
+            .grant(descriptor, rights, self.now_ms() + self.grant_ms)
     }
 
-    pub fn allows(&self, grant: Option<&Grant>, file: FileDescriptor, write: bool) -> bool {
+    pub fn allows(&mut self, grant: Option<&Grant>, file: FileDescriptor, write: bool) -> bool {
         let wanted = if write {
             GrantRights::Write
         } else {
             GrantRights::Read
         };
-        grant.is_some_and(|grant| self.grants.allows(grant, file, wanted, clock::now_ms()))
+        let now_ms = self.now_ms();
+        let is_allowed = grant.is_some_and(|grant| self.grants.allows(grant, file, wanted, now_ms));
+        self.refused += u32::from(!is_allowed);
+        is_allowed
+    }
+
+    fn now_ms(&self) -> u64 {
+        clock::now_ms() + self.ahead_ms
     }
 
     /// A new entry that nobody sees yet.

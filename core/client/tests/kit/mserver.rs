@@ -6,7 +6,7 @@ use sdfs_types::calls::names::*;
 use sdfs_types::calls::status::{PeerStatus, ServerStatus};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{
-    BlockEntry, EntryKind, FileMetaData, FileMetaMetaData, Refusal, RequestId, Role, wire,
+    BlockEntry, EntryKind, FileMetaData, FileMetaMetaData, PutProof, Refusal, RequestId, Role, wire,
 };
 
 use super::model::{Entry, Model};
@@ -17,6 +17,7 @@ pub fn answer(model: &mut Model, me: ServerId, kind: CallKind, call: &IncomingCa
     match kind {
         CallKind::CreateFile => change(model, call, |one: &CreateFile| one.request, create),
         CallKind::BeginPut => ask(model, call, begin),
+        CallKind::RenewGrant => ask(model, call, renew),
         CallKind::FinishPut => change(model, call, |one: &FinishPut| one.request, finish),
         CallKind::GetFile => ask(model, call, get),
         CallKind::GetBlocks => ask(model, call, get_blocks),
@@ -96,6 +97,12 @@ fn create(model: &mut Model, one: &CreateFile) -> Done<CreateFile> {
 }
 
 fn begin(model: &mut Model, one: &BeginPut) -> Done<BeginPut> {
+    if let Some(first) = model.outcomes.get(&one.request) {
+        let finished = wire::decode_answer::<PutFinished>(first).unwrap()?;
+        if let PutFinished::Done { name } = finished {
+            return Ok(PutBeginning::Finished { name });
+        }
+    }
     model.parent_exists(&one.path)?;
     match model.find(&one.path) {
         Ok(entry) if entry.name.kind == EntryKind::Directory => {
@@ -112,12 +119,17 @@ fn begin(model: &mut Model, one: &BeginPut) -> Done<BeginPut> {
         }
         _ => {}
     }
-    let descriptor = match model.begun.get(&one.request) {
-        Some(descriptor) => *descriptor,
-        None => model.next_descriptor(),
-    };
+    let descriptor = model.next_descriptor();
     model.begun.insert(one.request, descriptor);
-    Ok(begun(model, one.request, &one.options))
+    Ok(PutBeginning::Begun(begun(model, one.request, &one.options)))
+}
+
+fn renew(model: &mut Model, one: &RenewGrant) -> Done<RenewGrant> {
+    let descriptor = one.descriptor;
+    if model.begun.get(&one.request) != Some(&descriptor) {
+        return Err(Refusal::Gone { descriptor });
+    }
+    Ok(model.grant(descriptor, true))
 }
 
 fn begun(model: &Model, request: RequestId, options: &FileOptions) -> PutBegun {
@@ -128,6 +140,7 @@ fn begun(model: &Model, request: RequestId, options: &FileOptions) -> PutBegun {
         locate: model.locate(),
         plan: model.plan(),
         grant: model.grant(descriptor, true),
+        proof: PutProof([0; 16]),
     }
 }
 

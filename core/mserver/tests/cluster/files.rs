@@ -1,11 +1,18 @@
 //! Files through any mserver: puts, sizes, blocks, attributes.
 
+use std::time::Duration;
+
 use sdfs_types::calls::names::{
     BeginPut, CommitBlocks, FileOptions, FinishPut, Freshness, GetBlocks, GetFile, ListDirectory,
     PutFinished, Resize, ResizeFile, SetAttributes, Stat,
 };
-use sdfs_types::calls::names::{BlockWritten, PutBegun};
-use sdfs_types::{BlockEntry, BlockIndex, BlockVersion, Grant, Refusal, VolumeId};
+use sdfs_types::calls::names::{BlockWritten, PutBeginning, PutBegun, PutUser, RenewGrant};
+use sdfs_types::{
+    Access, BlockEntry, BlockIndex, BlockVersion, Grant, PathRight, PutProof, Refusal, VolumeId,
+    clock,
+};
+
+use sdfs_server_group::UserKey;
 
 use crate::kit::{Client, Cluster, path, run};
 
@@ -30,9 +37,21 @@ async fn begin(client: &Client, at: &str, replace: bool) -> Result<Put, Refusal>
         size_bytes: Some(100),
         options: FileOptions::default(),
         replace,
+        may_be_repeated: false,
     };
-    let begun = client.call(&begin).await?;
-    Ok(Put { begin, begun })
+    match client.call(&begin).await? {
+        PutBeginning::Begun(begun) => Ok(Put { begin, begun }),
+        finished => panic!("a new request is not finished: {finished:?}"),
+    }
+}
+
+fn renewal(put: &Put) -> RenewGrant {
+    RenewGrant {
+        request: put.begin.request,
+        path: put.begin.path.clone(),
+        descriptor: put.begun.descriptor,
+        proof: put.begun.proof,
+    }
 }
 
 fn finish(put: &Put) -> FinishPut {
@@ -121,6 +140,98 @@ fn overtaking_puts_never_share_a_descriptor() {
             Some(next.version),
             last.next_life().map(|life| life.version)
         );
+    });
+}
+
+#[test]
+fn a_grant_is_renewed_until_the_end() {
+    run(async {
+        let cluster = Cluster::with_grants(1_500).await;
+        let (client, other) = (cluster.admin(1).await, cluster.admin(2).await);
+        let mut put = begin(&client, "/a", false).await.unwrap();
+        while clock::now_ms() <= put.begun.grant.expires_ms {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let late = client.call(&finish(&put)).await;
+        assert_eq!(late, Err(Refusal::NotGranted));
+        put.begun.grant = other.call(&renewal(&put)).await.unwrap();
+        assert_eq!(put.begun.grant.descriptor, put.begun.descriptor);
+        let done = client.call(&finish(&put)).await.unwrap();
+        let PutFinished::Done { name } = &done else {
+            panic!("{done:?}")
+        };
+        assert_eq!(name.descriptor, put.begun.descriptor);
+        while clock::now_ms() <= put.begun.grant.expires_ms {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let again = other.call(&finish(&put)).await;
+        assert_eq!(again, Ok(done), "what is done is told without a grant");
+        let descriptor = put.begun.descriptor;
+        let over = client.call(&renewal(&put)).await;
+        assert_eq!(over, Err(Refusal::Gone { descriptor }));
+    });
+}
+
+#[test]
+fn a_grant_is_renewed_for_its_put_only() {
+    run(async {
+        let cluster = Cluster::start().await;
+        let admin = cluster.admin(1).await;
+        let put = begin(&admin, "/a", false).await.unwrap();
+        let forged = RenewGrant {
+            proof: PutProof([7; 16]),
+            ..renewal(&put)
+        };
+        assert_eq!(admin.call(&forged).await, Err(Refusal::NotGranted));
+        let elsewhere = RenewGrant {
+            path: path("/b"),
+            ..renewal(&put)
+        };
+        assert_eq!(admin.call(&elsewhere).await, Err(Refusal::NotGranted));
+        let secret = "the secret of somebody else";
+        let right = PathRight {
+            path: path("/"),
+            access: Access::Write,
+        };
+        let rights = |rights| PutUser {
+            request: admin.request(),
+            name: "ann".into(),
+            key: Some(UserKey::of_secret(secret).0),
+            rights,
+        };
+        admin.call(&rights(vec![right])).await.unwrap();
+        let ann = cluster.client_as(1, "ann", secret).await.unwrap();
+        assert_eq!(ann.call(&renewal(&put)).await, Err(Refusal::NotGranted));
+        let hers = begin(&ann, "/c", false).await.unwrap();
+        ann.call(&renewal(&hers)).await.unwrap();
+        admin.call(&rights(Vec::new())).await.unwrap();
+        let denied = ann.call(&renewal(&hers)).await;
+        assert!(matches!(denied, Err(Refusal::Denied { .. })), "{denied:?}");
+    });
+}
+
+#[test]
+fn a_decided_put_begins_as_it_ended() {
+    run(async {
+        let cluster = Cluster::start().await;
+        for replace in [false, true] {
+            let at = if replace { "/b" } else { "/a" };
+            let client = cluster.admin(1).await;
+            let put = begin(&client, at, replace).await.unwrap();
+            let done = client.call(&finish(&put)).await.unwrap();
+            let PutFinished::Done { name } = done else {
+                panic!("{done:?}")
+            };
+            for mserver in 1..=3 {
+                let again = BeginPut {
+                    may_be_repeated: true,
+                    ..put.begin.clone()
+                };
+                let other = cluster.admin(mserver).await;
+                let finished = PutBeginning::Finished { name: name.clone() };
+                assert_eq!(other.call(&again).await, Ok(finished), "at {mserver}");
+            }
+        }
     });
 }
 

@@ -21,6 +21,7 @@ use sdfs_store::Store;
 use sdfs_types::calls::blocks::{AcceptFiles, PushVolumes, VolumesKept};
 use sdfs_types::calls::names::{CreateFile, FileCreated, FileOptions};
 use sdfs_types::calls::{Call, CallKind};
+use sdfs_types::limits::GRANT_MS;
 use sdfs_types::wire;
 use sdfs_types::{FilePath, GrantKey, Refusal, RequestId};
 use tempfile::TempDir;
@@ -126,24 +127,35 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
     /// Whether dservers refuse every file.
     pub(crate) refuses: Arc<AtomicBool>,
+    grant_ms: u64,
     _space: TempDir,
 }
 
 impl Cluster {
     /// A cluster in which names can be created.
     pub(crate) async fn start() -> Cluster {
-        let cluster = Cluster::start_first(6).await;
+        Cluster::with_grants(GRANT_MS).await
+    }
+
+    /// The same, with grants that last that long.
+    pub(crate) async fn with_grants(grant_ms: u64) -> Cluster {
+        let cluster = Cluster::start_some(6, grant_ms).await;
         cluster.wait_ready().await;
         cluster
     }
 
     /// The first servers of the same cluster.
     pub(crate) async fn start_first(servers: u16) -> Cluster {
+        Cluster::start_some(servers, GRANT_MS).await
+    }
+
+    async fn start_some(servers: u16, grant_ms: u64) -> Cluster {
         let space = tempfile::tempdir().unwrap();
         let config = Arc::new(config(space.path()));
         let mut cluster = Cluster {
             members: Vec::new(),
             refuses: Arc::new(AtomicBool::new(false)),
+            grant_ms,
             _space: space,
             config,
         };
@@ -188,6 +200,7 @@ impl Cluster {
                 raft_dir: "/raft".into(),
                 store: Store::memory(),
                 grants: GrantKey::derive(b"grants"),
+                grant_ms: self.grant_ms,
             })
             .await
             .unwrap();

@@ -61,6 +61,8 @@ pub enum CallKind {
     ListUsers = 0x0212,
     /// [`names::Scrub`].
     Scrub = 0x0213,
+    /// [`names::RenewGrant`].
+    RenewGrant = 0x0214,
     /// [`negotiation::CanCreate`].
     CanCreate = 0x0300,
     /// [`negotiation::Release`].
@@ -117,6 +119,7 @@ impl CallKind {
         CallKind::DeleteUser,
         CallKind::ListUsers,
         CallKind::Scrub,
+        CallKind::RenewGrant,
         CallKind::CanCreate,
         CallKind::Release,
         CallKind::CreateMetaData,

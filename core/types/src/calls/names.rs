@@ -7,7 +7,7 @@ use crate::block_entry::{BlockEntry, BlockPage};
 use crate::file::{
     Attributes, Digest, EntryKind, FileMetaData, FileMetaMetaData, Locate, MetaGroup, OpenFile,
 };
-use crate::grant::Grant;
+use crate::grant::{Grant, PutProof};
 use crate::ids::{BlockIndex, BlockSize, BlockVersion, FileDescriptor, RequestId};
 use crate::path::{FilePath, Name};
 use crate::trace::Trace;
@@ -75,8 +75,23 @@ pub struct BeginPut {
     pub options: FileOptions,
     /// Whether a file of that name is replaced.
     pub replace: bool,
+    /// Whether a put of this request may have been decided before: the answer then knows of
+    /// everything acknowledged before the call.
+    pub may_be_repeated: bool,
 }
-call!(BeginPut => PutBegun, BeginPut);
+call!(BeginPut => PutBeginning, BeginPut);
+
+/// How a put begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PutBeginning {
+    /// With blocks to be written.
+    Begun(PutBegun),
+    /// The request was decided before: the file exists, and nothing needs to be written.
+    Finished {
+        /// What every mserver knows of it.
+        name: FileMetaMetaData,
+    },
+}
 
 /// Where the blocks of a file to be go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +106,24 @@ pub struct PutBegun {
     pub plan: Vec<Volume>,
     /// The right to write.
     pub grant: Grant,
+    /// With this the right to write is renewed.
+    pub proof: PutProof,
 }
+
+/// Asks for a new grant to write the blocks of a put under way, which may take longer than a
+/// grant lasts. The old one may be over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewGrant {
+    /// As in the [`BeginPut`] before.
+    pub request: RequestId,
+    /// As in the [`BeginPut`] before: the user must still have the right to write it.
+    pub path: FilePath,
+    /// As answered to [`BeginPut`].
+    pub descriptor: FileDescriptor,
+    /// As answered to [`BeginPut`].
+    pub proof: PutProof,
+}
+call!(RenewGrant => Grant, RenewGrant);
 
 /// Makes the written blocks a file: file-meta-data first, then the name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
