@@ -52,7 +52,7 @@ pub(crate) struct Global {
     /// Print one JSON value instead of text
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// How long one operation may take: 500ms, 30s, 2m
+    /// How long one operation may take, a transfer without progress: 500ms, 30s, 2m
     #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
     #[arg(value_parser = parse_duration, help_heading = "Global options")]
     pub(crate) timeout: Duration,

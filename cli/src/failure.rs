@@ -114,7 +114,7 @@ impl From<Error> for Failure {
             Error::Refused(refusal) => refusal.into(),
             Error::Unknown { .. } => Failure::new(Code::Unknown, what)
                 .advise("Look with `sdfs stat` or `sdfs ls` whether it was done"),
-            Error::Deadline { .. } => Failure::new(Code::Unreachable, what)
+            Error::Deadline { .. } | Error::Stalled { .. } => Failure::new(Code::Unreachable, what)
                 .advise("Is the cluster up? `sdfs status` tells; --timeout waits longer"),
             Error::Unreachable { .. } | Error::Lost { .. } => Failure::new(Code::Unreachable, what)
                 .advise("Start the cluster with `sdfs up`, or check the addresses in config.conf"),

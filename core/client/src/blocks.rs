@@ -127,7 +127,8 @@ impl Client {
     ) -> Result<Vec<BlockEntry>, Error> {
         let mut entries = Vec::new();
         for index in range {
-            let (_, entry) = file.source.entry(block_index(index)?).await?;
+            let deadline = file.source.client.deadline();
+            let (_, entry) = file.source.entry(block_index(index)?, deadline).await?;
             entries.push(entry);
         }
         Ok(entries)
@@ -154,7 +155,7 @@ impl Client {
     pub async fn read_block(&self, file: &File, block: BlockIndex) -> Result<Bytes, Error> {
         let open = &file.source.view().open.file;
         match whole_block(block, open.block_size, open.size_bytes) {
-            Some(part) => Ok(file.source.read(part).await?.to_bytes()),
+            Some(part) => Ok(file.source.read_alone(part).await?.to_bytes()),
             None => Ok(Bytes::new()),
         }
     }

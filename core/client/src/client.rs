@@ -13,7 +13,7 @@ use sdfs_server_group::{Config, ConnectError, Deadline, Payload, RefusalReason, 
 use sdfs_types::calls::Call;
 use sdfs_types::calls::blocks::Durability;
 use sdfs_types::calls::status::GetStatus;
-use sdfs_types::{RequestId, ServerId, Volume, VolumeId, wire};
+use sdfs_types::{BlockSize, RequestId, ServerId, Volume, VolumeId, wire};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -23,10 +23,12 @@ use crate::journey::{Journey, Room, Step, definite};
 use crate::limits::{ATTEMPT_CHANGE, ATTEMPT_READ, DIAL};
 use crate::nearest::{Candidate, nearest};
 use crate::options::{CallOptions, ClientOptions, Servers};
+use crate::patience::Patience;
 use crate::pause::{pause, random};
 use crate::pool::{Peer, Pool};
 use crate::probe;
 use crate::retry::verdict;
+use crate::store::travel;
 use crate::topology::Topology;
 use crate::trouble::Trouble;
 
@@ -168,15 +170,35 @@ impl Client {
         self.options.durability.unwrap_or(self.shared.durability)
     }
 
-    /// Asks a mserver, another one if need be, until the deadline. `request` marks a change.
+    /// Asks a mserver as an operation of its own. `request` marks a change.
     pub(crate) async fn ask<C: Call>(
         &self,
         call: &C,
         request: Option<RequestId>,
     ) -> Result<C::Reply, Error> {
+        self.ask_by(call, request, self.deadline()).await
+    }
+
+    /// When an operation that begins now ends.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeout())
+    }
+
+    /// How long a transfer of blocks of that size goes on without progress.
+    pub(crate) fn patience(&self, block_size: BlockSize) -> Patience {
+        let block_bytes = usize::try_from(block_size.bytes()).unwrap_or(usize::MAX);
+        Patience::new(self.timeout() + travel(block_bytes))
+    }
+
+    /// Asks a mserver, another one if need be, until the deadline.
+    pub(crate) async fn ask_by<C: Call>(
+        &self,
+        call: &C,
+        request: Option<RequestId>,
+        deadline: Deadline,
+    ) -> Result<C::Reply, Error> {
         let head = wire::encode(call);
         let begin = Instant::now();
-        let deadline = Deadline::at(begin + self.timeout());
         let attempt = if request.is_some() {
             ATTEMPT_CHANGE
         } else {

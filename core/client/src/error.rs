@@ -46,6 +46,12 @@ pub enum Error {
         /// How long the client has waited.
         waited: Duration,
     },
+    /// A transfer has made no progress for as long as one may. Nothing of it is seen by anybody.
+    #[error("the transfer made no progress for {} ms", waited.as_millis())]
+    Stalled {
+        /// How long nothing was stored or read.
+        waited: Duration,
+    },
     /// No server that could do it can be reached.
     #[error("no server can be reached: {last}")]
     Unreachable {
@@ -229,7 +235,9 @@ impl From<Error> for io::Error {
             Error::Refused(Refusal::NoSpace { .. }) => io::ErrorKind::StorageFull,
             Error::Refused(Refusal::Path(_)) => io::ErrorKind::InvalidFilename,
             Error::OutOfRange { .. } => io::ErrorKind::InvalidInput,
-            Error::Deadline { .. } | Error::Unknown { .. } => io::ErrorKind::TimedOut,
+            Error::Deadline { .. } | Error::Stalled { .. } | Error::Unknown { .. } => {
+                io::ErrorKind::TimedOut
+            }
             Error::Unreachable { .. } | Error::Lost { .. } => io::ErrorKind::NotConnected,
             Error::NoCopy {
                 last: CopyCause::Corrupt,

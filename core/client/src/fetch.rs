@@ -6,13 +6,13 @@ use sdfs_types::calls::blocks::ReadBlock;
 use sdfs_types::{
     BlockDescriptor, BlockEntry, FileDescriptor, Grant, Refusal, ServerId, Volume, wire,
 };
-use tokio::time::Instant;
 
 use crate::client::{Client, Shared, call_peer};
 use crate::counters::count;
 use crate::error::{CopyCause, Error};
 use crate::extent::Part;
 use crate::limits::ATTEMPT_READ;
+use crate::patience::Patience;
 use crate::pause::{pause, random};
 use crate::pool::OnTheWay;
 use crate::retry::{Next, verdict};
@@ -43,15 +43,20 @@ pub(crate) enum FetchFault {
 }
 
 impl Client {
-    /// The bytes of one part, what was never stored filled up with zeros.
-    pub(crate) async fn fetch(&self, wanted: &Wanted) -> Result<Payload, FetchFault> {
+    /// The bytes of one part, what was never stored filled up with zeros; for as long as the
+    /// transfer has patience: whoever waits for this has an eye on that.
+    pub(crate) async fn fetch(
+        &self,
+        wanted: &Wanted,
+        patience: &Patience,
+    ) -> Result<Payload, FetchFault> {
         let Wanted { entry, part, .. } = wanted;
         let stored = entry
             .length_bytes
             .saturating_sub(part.offset_bytes)
             .min(part.length_bytes);
         let mut bytes = if entry.version.is_written() && stored > 0 {
-            self.fetch_stored(wanted, stored).await?
+            self.fetch_stored(wanted, stored, patience).await?
         } else {
             Payload::new()
         };
@@ -62,17 +67,20 @@ impl Client {
         Ok(bytes)
     }
 
-    async fn fetch_stored(&self, wanted: &Wanted, length: u32) -> Result<Payload, FetchFault> {
-        let begin = Instant::now();
+    async fn fetch_stored(
+        &self,
+        wanted: &Wanted,
+        length: u32,
+        patience: &Patience,
+    ) -> Result<Payload, FetchFault> {
         let allowance = travel(length as usize);
-        let deadline = Deadline::at(begin + self.timeout() + allowance);
         let call = wanted.call(length);
         let mut failures = 0;
         let mut last = CopyCause::NoMember;
         loop {
             let mut is_missing = false;
             for server in self.shared.copies(wanted) {
-                let limit = deadline.earlier(Deadline::after(ATTEMPT_READ + allowance));
+                let limit = Deadline::after(ATTEMPT_READ + allowance);
                 let trouble = match self.shared.read(server, wanted, &call, limit).await {
                     Ok(bytes) => return Ok(bytes),
                     Err(trouble) => trouble,
@@ -102,11 +110,12 @@ impl Client {
             if is_missing {
                 return Err(FetchFault::Stale);
             }
-            if wait >= deadline.remaining() {
+            if wait >= patience.deadline().remaining() {
                 return Err(FetchFault::NoCopy(last));
             }
             tokio::time::sleep(wait).await;
-            self.refresh_volumes().await.map_err(FetchFault::Failed)?;
+            let refreshed = self.refresh_volumes(patience.deadline()).await;
+            refreshed.map_err(FetchFault::Failed)?;
         }
     }
 }

@@ -112,7 +112,8 @@ impl File {
     /// # Errors
     /// [`Error::Replaced`] when the name stands for another file now.
     pub async fn refresh(&self) -> Result<(), Error> {
-        self.source.refresh(&self.source.view()).await
+        let deadline = self.source.client.deadline();
+        self.source.refresh(&self.source.view(), deadline).await
     }
 
     /// A range, cut at the file's end, in memory. Leaves the reading position where it is.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use crate::client::Client;
 use crate::error::Error;
 use crate::extent::Parts;
-use crate::fetch::Wanted;
+use crate::fetch::{FetchFault, Wanted};
 use crate::limits::REFRESHES_MAX;
 use crate::read_ahead::ReadAhead;
 use crate::source::Source;
@@ -102,10 +102,20 @@ impl Client {
         open: OpenFile,
         range: Range<u64>,
     ) -> Result<Bytes, Error> {
-        if let Some(wanted) = only_part(&open, &range)
-            && let Ok(payload) = self.fetch(&wanted).await
-        {
-            return Ok(payload.to_bytes());
+        if let Some(wanted) = only_part(&open, &range) {
+            let patience = self.patience(open.file.block_size);
+            patience.begin();
+            let fetching = async { Ok(self.fetch(&wanted, &patience).await) };
+            match patience.guard(fetching).await? {
+                Ok(payload) => return Ok(payload.to_bytes()),
+                // What was tried until the end is not tried once more.
+                Err(FetchFault::NoCopy(last)) => {
+                    let (path, block) = (path.clone(), wanted.part.block);
+                    return Err(Error::NoCopy { path, block, last });
+                }
+                Err(FetchFault::Failed(error)) => return Err(error),
+                Err(FetchFault::Stale | FetchFault::NotGranted) => {}
+            }
         }
         let source = Source::of(self, path.clone(), false, open);
         read_all(Arc::new(source), range).await

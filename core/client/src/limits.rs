@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
-/// How long one operation may take when the caller says nothing: longer than a leader election
-/// with a volume's fencing after it, short enough that a person still waits.
+/// How long one operation may take, and a transfer may go without progress, when the caller says
+/// nothing: longer than a leader election with a volume's fencing after it, short enough that a
+/// person still waits.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// After its deadline, whoever knows why a transfer goes no further has this long to say so.
+pub const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Between two renewals of a grant, at least: covers a clock so far ahead that each grant looks
+/// over.
+pub const RENEW_EVERY_MIN: Duration = Duration::from_secs(1);
+/// A writer that comes back later than this has left its blocks alone meanwhile.
+pub const LEFT_ALONE: Duration = Duration::from_secs(1);
 /// Block bytes one transfer has in flight: fills three disks and a 10 Gbit/s wire at 50 ms.
 pub const WINDOW_BYTES: u64 = 64 << 20;
 /// Parts in flight however large they are, so that the next one travels while one is consumed.

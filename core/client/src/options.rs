@@ -34,7 +34,9 @@ pub struct ClientOptions {
     pub key: UserKey,
     /// Talk to this mserver only, by its name; `None` takes the nearest that answers.
     pub via: Option<String>,
-    /// How long one operation may take, and a transfer of many blocks may take for each of them.
+    /// How long one operation may take. A transfer of blocks may take as long as it needs, but
+    /// ends when the cluster stores or gives nothing of it for so long; waiting for its source or
+    /// destination does not count.
     pub timeout: Duration,
     /// When a written block is acknowledged.
     pub durability: Durability,
@@ -109,7 +111,7 @@ impl fmt::Debug for ClientOptions {
 /// What a single operation asks for beside its arguments; see [`crate::Client::with`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallOptions {
-    /// How long it may take; `None` takes the client's.
+    /// How long it may take, a transfer without progress; `None` takes the client's.
     pub timeout: Option<Duration>,
     /// The request id of one change; `None` makes a new one. Given again with the same change,
     /// it is answered with the first outcome and nothing is done twice.

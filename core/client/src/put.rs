@@ -95,7 +95,7 @@ impl Client {
                         break;
                     }
                 }
-                Some(stored) = upload.stored(), if upload.is_busy() => stored?,
+                stored = upload.stored() => stored?,
             }
             if block.len() == block_bytes {
                 upload.add(block.split().freeze().into())?;
@@ -133,7 +133,7 @@ impl Client {
                     Some(piece) => block.push(piece.map_err(Error::Source)?),
                     None => break,
                 },
-                Some(stored) = upload.stored(), if upload.is_busy() => stored?,
+                stored = upload.stored() => stored?,
             }
             while block.len() >= block_bytes {
                 upload.add(block.split_to(block_bytes))?;
@@ -148,10 +148,7 @@ impl Client {
 
 async fn make_room(upload: &mut Upload) -> Result<(), Error> {
     while !upload.has_room() {
-        match upload.stored().await {
-            Some(stored) => stored?,
-            None => return Ok(()),
-        }
+        upload.stored().await?;
     }
     Ok(())
 }

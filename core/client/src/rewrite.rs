@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use sdfs_server_group::Payload;
+use sdfs_server_group::{Deadline, Payload};
 use sdfs_types::calls::names::{BlockWritten, CommitBlocks};
 use sdfs_types::{BlockIndex, BlockVersion, FileMetaData, Refusal};
 
@@ -17,7 +17,7 @@ use crate::limits::{PARTS_IN_FLIGHT_MIN, REFRESHES_MAX, WINDOW_BYTES};
 use crate::options::OnConflict;
 use crate::pause::{pause, random};
 use crate::source::Source;
-use crate::store::Target;
+use crate::target::Target;
 use crate::verify::zeros;
 use crate::version::VersionChoice;
 
@@ -70,11 +70,13 @@ pub(crate) async fn apply(
 ) -> Result<(FileMetaData, Vec<BlockWritten>), Error> {
     let client = &source.client;
     let mut request = client.request();
-    let target = Target::of_open(source.path.clone(), &source.view().open);
+    let target = Target::of_open(client, source.path.clone(), &source.view().open);
     let mut written: BTreeMap<BlockIndex, BlockWritten> = BTreeMap::new();
     let mut failures = 0;
     loop {
-        write_all(source, &target, edits, &mut written).await?;
+        target.patience.progressed();
+        let writing = write_all(source, &target, edits, &mut written);
+        target.patience.guard(writing).await?;
         let view = source.view();
         let call = CommitBlocks {
             request,
@@ -88,7 +90,7 @@ pub(crate) async fn apply(
         match client.ask(&call, Some(request)).await {
             Ok(file) if client.options.request.is_some() => {
                 // The answer may be the first outcome of the same id, with other versions.
-                source.refresh(&view).await?;
+                source.refresh(&view, client.deadline()).await?;
                 return Ok((file, call.written));
             }
             Ok(file) => {
@@ -96,7 +98,7 @@ pub(crate) async fn apply(
                 return Ok((file, call.written));
             }
             Err(Error::Refused(Refusal::NotGranted)) if failures <= REFRESHES_MAX => {
-                target.renew(client).await?;
+                target.renew(client, client.deadline()).await?;
             }
             Err(Error::Refused(Refusal::Conflict { block, current })) => {
                 let is_over = client.options.on_conflict == OnConflict::Fail;
@@ -105,7 +107,7 @@ pub(crate) async fn apply(
                 }
                 request = client.next_request();
                 tokio::time::sleep(pause(failures.min(4), random())).await;
-                source.refresh(&view).await?;
+                source.refresh(&view, client.deadline()).await?;
             }
             Err(error) => return Err(error),
         }
@@ -150,7 +152,8 @@ async fn write_one(
     kept: Option<BlockWritten>,
 ) -> Result<BlockWritten, Error> {
     let (previous, data) = loop {
-        let (view, entry) = source.entry(edit.block).await?;
+        let deadline = target.patience.deadline();
+        let (view, entry) = source.entry(edit.block, deadline).await?;
         if let Some(kept) = kept.filter(|kept| kept.previous == entry.version) {
             return Ok(kept);
         }
@@ -169,7 +172,7 @@ async fn write_one(
             entry,
             part,
         };
-        match source.client.fetch(&wanted).await {
+        match source.client.fetch(&wanted, &target.patience).await {
             Ok(old) => {
                 break (
                     entry.version,
@@ -185,8 +188,8 @@ async fn write_one(
                     last,
                 });
             }
-            Err(FetchFault::NotGranted) => target.renew(&source.client).await?,
-            Err(FetchFault::Stale) => stale(source, edit.block, entry.version).await?,
+            Err(FetchFault::NotGranted) => target.renew(&source.client, deadline).await?,
+            Err(FetchFault::Stale) => stale(source, edit.block, entry.version, deadline).await?,
         }
     };
     let choice = VersionChoice::after(previous);
@@ -194,6 +197,7 @@ async fn write_one(
         .client
         .store(target, edit.block, choice, data)
         .await?;
+    target.patience.progressed();
     Ok(BlockWritten {
         block: edit.block,
         previous,
@@ -202,10 +206,15 @@ async fn write_one(
 }
 
 /// No copy has that version: it was replaced meanwhile, or it is lost.
-async fn stale(source: &Source, block: BlockIndex, seen: BlockVersion) -> Result<(), Error> {
+async fn stale(
+    source: &Source,
+    block: BlockIndex,
+    seen: BlockVersion,
+    deadline: Deadline,
+) -> Result<(), Error> {
     let view: Arc<_> = source.view();
-    source.refresh(&view).await?;
-    let (_, entry) = source.entry(block).await?;
+    source.refresh(&view, deadline).await?;
+    let (_, entry) = source.entry(block, deadline).await?;
     if entry.version == seen {
         let path = source.path.clone();
         return Err(Error::NoCopy {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sdfs_server_group::Payload;
+use sdfs_server_group::{Deadline, Payload};
 use sdfs_types::calls::names::{BlockWritten, GetBlocks, GetFile};
 use sdfs_types::limits::BLOCK_PAGE_ENTRIES_MAX;
 use sdfs_types::{BlockEntry, BlockIndex, FileMetaData, FilePath, MetaGroup, OpenFile, Refusal};
@@ -16,6 +16,7 @@ use crate::error::{CopyCause, Error};
 use crate::extent::Part;
 use crate::fetch::{FetchFault, Wanted};
 use crate::limits::REFRESHES_MAX;
+use crate::patience::Patience;
 use crate::pause::{pause, random};
 
 /// What is known of an open file.
@@ -142,11 +143,11 @@ impl Source {
         self.view.borrow().open.file.size_bytes
     }
 
-    /// The bytes of one part, whatever copy they come from.
-    pub(crate) async fn read(&self, part: Part) -> Result<Payload, Error> {
+    /// The bytes of one part, whatever copy they come from, for as long as there is patience.
+    pub(crate) async fn read(&self, part: Part, patience: &Patience) -> Result<Payload, Error> {
         let mut refreshes = 0;
         loop {
-            let (view, entry) = self.entry(part.block).await?;
+            let (view, entry) = self.entry(part.block, patience.deadline()).await?;
             let open = &view.open;
             let wanted = Wanted {
                 file: open.file.descriptor,
@@ -154,7 +155,7 @@ impl Source {
                 entry,
                 part,
             };
-            let last = match self.client.fetch(&wanted).await {
+            let last = match self.client.fetch(&wanted, patience).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(FetchFault::Failed(error)) => return Err(error),
                 Err(FetchFault::NoCopy(last)) => return Err(self.no_copy(part.block, last)),
@@ -168,8 +169,21 @@ impl Source {
             if refreshes > 1 {
                 tokio::time::sleep(pause(refreshes, random())).await;
             }
-            self.refresh(&view).await?;
+            self.refresh(&view, patience.deadline()).await?;
         }
+    }
+
+    /// As [`Source::read`], as an operation of its own.
+    pub(crate) async fn read_alone(&self, part: Part) -> Result<Payload, Error> {
+        let patience = self.patience();
+        patience.begin();
+        patience.guard(self.read(part, &patience)).await
+    }
+
+    /// How long a transfer of this file goes on without progress.
+    pub(crate) fn patience(&self) -> Patience {
+        self.client
+            .patience(self.view.borrow().open.file.block_size)
     }
 
     fn no_copy(&self, block: BlockIndex, last: CopyCause) -> Error {
@@ -181,7 +195,11 @@ impl Source {
     }
 
     /// The entry of a block, its page asked for if need be, and the view it is from.
-    pub(crate) async fn entry(&self, block: BlockIndex) -> Result<(Arc<View>, BlockEntry), Error> {
+    pub(crate) async fn entry(
+        &self,
+        block: BlockIndex,
+        deadline: Deadline,
+    ) -> Result<(Arc<View>, BlockEntry), Error> {
         let mut refreshes = 0;
         loop {
             let view = self.view();
@@ -191,7 +209,7 @@ impl Source {
             let number = u32::from(block.0) / BLOCK_PAGE_ENTRIES_MAX;
             match self
                 .client
-                .get_blocks(&view, number * BLOCK_PAGE_ENTRIES_MAX)
+                .get_blocks(&view, number * BLOCK_PAGE_ENTRIES_MAX, deadline)
                 .await
             {
                 Ok(entries) => self.change(&view, |view| {
@@ -201,7 +219,7 @@ impl Source {
                     if refreshes < REFRESHES_MAX =>
                 {
                     refreshes += 1;
-                    self.refresh(&view).await?;
+                    self.refresh(&view, deadline).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -212,14 +230,14 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Replaced`] when the name stands for another file now.
-    pub(crate) async fn refresh(&self, seen: &Arc<View>) -> Result<(), Error> {
+    pub(crate) async fn refresh(&self, seen: &Arc<View>, deadline: Deadline) -> Result<(), Error> {
         if !Arc::ptr_eq(seen, &self.view()) {
             return Ok(());
         }
         count(&self.client.shared.counting.refreshes);
         let open = self
             .client
-            .get_file(self.path.clone(), self.is_for_writing)
+            .get_file_by(self.path.clone(), self.is_for_writing, deadline)
             .await?;
         let was = seen.open.file.descriptor;
         if open.file.descriptor != was {
@@ -253,9 +271,19 @@ impl Source {
 }
 
 impl Client {
-    /// Asks for a file's metadata and learns its volumes. When the file goes between the look at
-    /// its name and the look at its metadata, the name stands for another one, or for none.
+    /// Asks for a file's metadata and learns its volumes.
     pub(crate) async fn get_file(&self, path: FilePath, write: bool) -> Result<OpenFile, Error> {
+        self.get_file_by(path, write, self.deadline()).await
+    }
+
+    /// As [`Client::get_file`]. When the file goes between the look at its name and the look at
+    /// its metadata, the name stands for another one, or for none.
+    async fn get_file_by(
+        &self,
+        path: FilePath,
+        write: bool,
+        deadline: Deadline,
+    ) -> Result<OpenFile, Error> {
         let freshness = self.options.freshness;
         let call = GetFile {
             path,
@@ -264,7 +292,7 @@ impl Client {
         };
         let mut gone = 0;
         let open = loop {
-            match self.ask(&call, None).await {
+            match self.ask_by(&call, None, deadline).await {
                 Err(Error::Refused(Refusal::Gone { .. })) if gone < REFRESHES_MAX => {
                     gone += 1;
                     tokio::time::sleep(pause(gone, random())).await;
@@ -281,6 +309,7 @@ impl Client {
         &self,
         view: &View,
         first: u32,
+        deadline: Deadline,
     ) -> Result<Vec<BlockEntry>, Error> {
         let call = GetBlocks {
             descriptor: view.open.file.descriptor,
@@ -290,7 +319,7 @@ impl Client {
             count: BLOCK_PAGE_ENTRIES_MAX,
             freshness: self.options.freshness,
         };
-        let got = self.ask(&call, None).await?;
+        let got = self.ask_by(&call, None, deadline).await?;
         self.shared.learn_volumes(&got.volumes);
         Ok(got.page.entries)
     }

@@ -7,12 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sdfs_server_group::{Deadline, Payload};
 use sdfs_types::calls::blocks::WriteBlock;
-use sdfs_types::calls::names::{BeginPut, Freshness, GetFile, PutBegun, RenewGrant};
 use sdfs_types::{
-    BlockDescriptor, BlockEntry, BlockIndex, Epoch, FileDescriptor, FilePath, Grant, OpenFile,
-    Refusal, ServerId, Volume, VolumeId, wire,
+    BlockDescriptor, BlockEntry, BlockIndex, Epoch, Refusal, ServerId, Volume, VolumeId, wire,
 };
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::client::{Client, Shared, call_peer};
@@ -24,81 +21,10 @@ use crate::pause::{pause, random};
 use crate::pool::OnTheWay;
 use crate::ranking::{Member, choose_volume, rank};
 use crate::retry::{Next, verdict};
+use crate::target::Target;
 use crate::trouble::Trouble;
 use crate::verify::crc32c;
 use crate::version::VersionChoice;
-
-/// Whose blocks are written, where to, and by which right.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) descriptor: FileDescriptor,
-    plan: Vec<VolumeId>,
-    grant: watch::Sender<Grant>,
-    origin: Origin,
-}
-
-/// Where a new grant comes from.
-#[derive(Debug)]
-enum Origin {
-    Put(Box<RenewGrant>),
-    Open(FilePath),
-}
-
-impl Target {
-    /// A file to be.
-    pub(crate) fn of_put(begin: &BeginPut, begun: &PutBegun) -> Target {
-        let renew = RenewGrant {
-            request: begin.request,
-            path: begin.path.clone(),
-            descriptor: begun.descriptor,
-            proof: begun.proof,
-        };
-        Target {
-            descriptor: begun.descriptor,
-            plan: begun.plan.iter().map(|volume| volume.id).collect(),
-            grant: watch::Sender::new(begun.grant),
-            origin: Origin::Put(Box::new(renew)),
-        }
-    }
-
-    /// A file that is.
-    pub(crate) fn of_open(path: FilePath, open: &OpenFile) -> Target {
-        Target {
-            descriptor: open.file.descriptor,
-            plan: open.file.plan.clone(),
-            grant: watch::Sender::new(open.grant),
-            origin: Origin::Open(path),
-        }
-    }
-
-    /// The right to write.
-    pub(crate) fn grant(&self) -> Grant {
-        *self.grant.borrow()
-    }
-
-    /// Gets a new grant for the same file.
-    pub(crate) async fn renew(&self, client: &Client) -> Result<(), Error> {
-        let grant = match &self.origin {
-            Origin::Put(renew) => client.ask(&**renew, None).await?,
-            Origin::Open(path) => {
-                let freshness = Freshness::Linearizable;
-                let get = GetFile {
-                    path: path.clone(),
-                    write: true,
-                    freshness,
-                };
-                client.ask(&get, None).await?.grant
-            }
-        };
-        if grant.descriptor != self.descriptor {
-            return Err(Error::Refused(Refusal::Gone {
-                descriptor: self.descriptor,
-            }));
-        }
-        self.grant.send_replace(grant);
-        Ok(())
-    }
-}
 
 /// Where an attempt goes to.
 struct Place {
@@ -121,12 +47,12 @@ struct Storing<'a> {
     failures: u32,
     renewals: u32,
     begin: Instant,
-    deadline: Deadline,
 }
 
 impl Client {
-    /// Stores one block of a file and returns the entry to commit. Nobody sees the block before
-    /// the commit, so a failure here is definite.
+    /// Stores one block of a file and returns the entry to commit, for as long as the transfer has
+    /// patience: whoever waits for this has an eye on that. Nobody sees the block before the
+    /// commit, so a failure here is definite.
     pub(crate) async fn store(
         &self,
         target: &Target,
@@ -134,7 +60,6 @@ impl Client {
         choice: VersionChoice,
         data: Payload,
     ) -> Result<BlockEntry, Error> {
-        let begin = Instant::now();
         let allowance = travel(data.len());
         let mut storing = Storing {
             client: self,
@@ -145,8 +70,7 @@ impl Client {
             tried: Vec::new(),
             failures: 0,
             renewals: 0,
-            begin,
-            deadline: Deadline::at(begin + self.timeout() + allowance),
+            begin: Instant::now(),
         };
         let crc32c = crc32c(&data);
         loop {
@@ -154,9 +78,7 @@ impl Client {
                 storing.next_round().await?;
                 continue;
             };
-            let limit = storing
-                .deadline
-                .earlier(Deadline::after(ATTEMPT_CHANGE + allowance));
+            let limit = Deadline::after(ATTEMPT_CHANGE + allowance);
             let call = storing.call(&place, crc32c);
             match self.shared.write(&place, &call, data.clone(), limit).await {
                 Ok(()) => {
@@ -315,12 +237,17 @@ impl Storing<'_> {
         self.tried.clear();
         self.failures += 1;
         let wait = pause(self.failures, random());
-        if wait >= self.deadline.remaining() {
+        if wait >= self.deadline().remaining() {
             let why = "no volume took the block in time".to_owned();
             return Err(Error::Refused(Refusal::NoVolume { why }));
         }
         tokio::time::sleep(wait).await;
-        self.client.refresh_volumes().await
+        self.client.refresh_volumes(self.deadline()).await
+    }
+
+    /// Ends the attempts, unless other blocks of the transfer get on meanwhile.
+    fn deadline(&self) -> Deadline {
+        self.target.patience.deadline()
     }
 
     async fn failed(&mut self, place: &Place, trouble: Trouble) -> Result<(), Error> {
@@ -331,7 +258,7 @@ impl Storing<'_> {
         if verdict.is_server_at_fault {
             shared.leave(place.address);
         }
-        if self.deadline.is_over() {
+        if self.deadline().is_over() {
             return Err(self.end(trouble));
         }
         match verdict.next {
@@ -342,7 +269,7 @@ impl Storing<'_> {
             Next::SkipVersion => return Err(Error::NoVersion { block: self.block }),
             Next::RefreshGrant if self.renewals < REFRESHES_MAX => {
                 self.renewals += 1;
-                self.target.renew(self.client).await?;
+                self.target.renew(self.client, self.deadline()).await?;
             }
             Next::RefreshGrant | Next::RefreshFile | Next::GiveUp => return Err(self.end(trouble)),
         }
@@ -372,7 +299,7 @@ impl Storing<'_> {
     async fn wait(&mut self, trouble: Trouble) -> Result<(), Error> {
         self.failures += 1;
         let wait = pause(self.failures, random());
-        if wait >= self.deadline.remaining() {
+        if wait >= self.deadline().remaining() {
             return Err(self.end(trouble));
         }
         tokio::time::sleep(wait).await;
@@ -380,6 +307,9 @@ impl Storing<'_> {
     }
 
     fn end(&self, trouble: Trouble) -> Error {
-        definite(trouble, self.client.shared.room(self.begin, self.deadline))
+        definite(
+            trouble,
+            self.client.shared.room(self.begin, self.deadline()),
+        )
     }
 }

@@ -1,8 +1,9 @@
 //! Bytes of a file in order, several parts on the way at once.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::stream::{FuturesOrdered, Stream};
@@ -10,11 +11,13 @@ use sdfs_server_group::Payload;
 
 use crate::error::Error;
 use crate::extent::Parts;
+use crate::patience::Patience;
 use crate::read_ahead::ReadAhead;
 use crate::source::Source;
 
 /// `Sync`, so that an open file may be shared between tasks.
 type OnePart = Pin<Box<dyn Future<Output = (u64, Result<Payload, Error>)> + Send + Sync>>;
+type Over = Pin<Box<dyn Future<Output = Error> + Send + Sync>>;
 
 /// The bytes of a range of a file as a [`Stream`]: pieces of any length, in order, every one
 /// verified. Ends after the first error.
@@ -42,6 +45,11 @@ pub struct ByteStream {
     ahead: ReadAhead,
     in_flight: FuturesOrdered<OnePart>,
     in_flight_bytes: u64,
+    patience: Arc<Patience>,
+    /// Waits for the end of the patience, once there is something to wait for.
+    over: Option<Over>,
+    /// Whether the reader had what it asked for, and the wait begins when it asks again.
+    is_served: bool,
     /// Pieces of the part that is being handed over, the next one last.
     pieces: Vec<Bytes>,
     has_failed: bool,
@@ -49,12 +57,16 @@ pub struct ByteStream {
 
 impl ByteStream {
     pub(crate) fn new(source: Arc<Source>, parts: Parts, ahead: ReadAhead) -> ByteStream {
+        let patience = Arc::new(source.patience());
         ByteStream {
             source,
             parts,
             ahead,
             in_flight: FuturesOrdered::new(),
             in_flight_bytes: 0,
+            patience,
+            over: None,
+            is_served: true,
             pieces: Vec::new(),
             has_failed: false,
         }
@@ -74,12 +86,23 @@ impl ByteStream {
             let Some(part) = self.parts.next_within(self.ahead.part_bytes_max()) else {
                 return;
             };
-            let source = Arc::clone(&self.source);
+            let (source, patience) = (Arc::clone(&self.source), Arc::clone(&self.patience));
             let bytes = u64::from(part.length_bytes);
             self.in_flight_bytes += bytes;
-            self.in_flight
-                .push_back(Box::pin(async move { (bytes, source.read(part).await) }));
+            let reading = async move { (bytes, source.read(part, &patience).await) };
+            self.in_flight.push_back(Box::pin(reading));
         }
+    }
+}
+
+impl ByteStream {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let patience = &self.patience;
+        let over = self.over.get_or_insert_with(|| {
+            let patience = Arc::clone(patience);
+            Box::pin(async move { patience.over().await })
+        });
+        over.as_mut().poll(cx)
     }
 }
 
@@ -94,12 +117,20 @@ impl Stream for ByteStream {
             if self.has_failed {
                 return Poll::Ready(None);
             }
+            if mem::take(&mut self.is_served) {
+                self.patience.progressed();
+            }
             self.ask();
             match Pin::new(&mut self.in_flight).poll_next(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    let error = ready!(self.poll_over(cx));
+                    self.has_failed = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some((bytes, outcome))) => {
                     self.in_flight_bytes -= bytes;
+                    self.is_served = true;
                     match outcome {
                         Ok(payload) => {
                             self.ahead.taken();

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use sdfs_server_group::Payload;
 use sdfs_types::calls::names::{BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished};
 use sdfs_types::limits::FILE_BLOCKS_MAX;
@@ -20,7 +21,8 @@ use crate::extent::Part;
 use crate::fetch::{FetchFault, Wanted};
 use crate::limits::{REFRESHES_MAX, WINDOW_BYTES};
 use crate::options::PutOptions;
-use crate::store::Target;
+use crate::target::Target;
+use crate::tend::tend;
 use crate::version::VersionChoice;
 
 type OneBlock = BoxFuture<'static, (BlockIndex, u64, Result<BlockEntry, Error>)>;
@@ -44,6 +46,8 @@ pub(crate) struct Upload {
     hasher: Option<blake3::Hasher>,
     in_flight: FuturesUnordered<OneBlock>,
     in_flight_bytes: u64,
+    /// Ends with why the put cannot go on, whatever its blocks do; there once it is waited for.
+    tending: Option<BoxFuture<'static, Error>>,
 }
 
 impl Upload {
@@ -68,7 +72,7 @@ impl Upload {
         client.shared.learn_volumes(&begun.plan);
         Ok(Beginning::Begun(Box::new(Upload {
             client: client.clone(),
-            target: Arc::new(Target::of_put(&begin, &begun)),
+            target: Arc::new(Target::of_put(client, &begin, &begun)),
             begin,
             begun,
             entries: Vec::new(),
@@ -76,6 +80,7 @@ impl Upload {
             hasher: options.digest.then(blake3::Hasher::new),
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
+            tending: None,
         })))
     }
 
@@ -107,6 +112,7 @@ impl Upload {
         let bytes = data.len() as u64;
         self.size_bytes += bytes;
         self.in_flight_bytes += bytes;
+        self.target.patience.begin();
         self.entries.push(BlockEntry::default());
         let (client, target) = (self.client.clone(), Arc::clone(&self.target));
         self.in_flight.push(Box::pin(async move {
@@ -126,11 +132,10 @@ impl Upload {
         self.digest(&data);
         self.size_bytes = data.len() as u64;
         let choice = VersionChoice::after(BlockVersion::NONE);
-        self.entries = vec![
-            self.client
-                .store(&self.target, BlockIndex(0), choice, data)
-                .await?,
-        ];
+        let patience = &self.target.patience;
+        patience.begin();
+        let storing = self.client.store(&self.target, BlockIndex(0), choice, data);
+        self.entries = vec![patience.guard(storing).await?];
         Ok(())
     }
 
@@ -142,29 +147,44 @@ impl Upload {
         }
     }
 
-    /// Waits for one of the blocks under way; `None` when there is none.
-    pub(crate) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
-        self.in_flight.poll_next_unpin(cx).map(|stored| {
-            stored.map(|(block, bytes, outcome)| {
-                self.in_flight_bytes -= bytes;
-                let entry = outcome?;
-                if let Some(kept) = self.entries.get_mut(usize::from(block.0)) {
-                    *kept = entry;
-                }
-                Ok(())
-            })
-        })
+    /// Nobody looked after the blocks under way for so long.
+    pub(crate) fn leave_out(&self, gap: Duration) {
+        self.target.patience.leave_out(gap);
+    }
+
+    /// Waits for one of the blocks under way. Without any, it ends only when the put cannot go
+    /// on.
+    pub(crate) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let stored = self.in_flight.poll_next_unpin(cx);
+        if let Poll::Ready(Some((block, bytes, outcome))) = stored {
+            self.in_flight_bytes -= bytes;
+            let entry = outcome?;
+            if let Some(kept) = self.entries.get_mut(usize::from(block.0)) {
+                *kept = entry;
+            }
+            if self.is_busy() {
+                self.target.patience.progressed();
+            } else {
+                self.target.patience.rest();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let (client, target) = (&self.client, &self.target);
+        let tending = self
+            .tending
+            .get_or_insert_with(|| Box::pin(tend(client.clone(), Arc::clone(target))));
+        tending.as_mut().poll(cx).map(Err)
     }
 
     /// As [`Upload::poll_stored`].
-    pub(crate) async fn stored(&mut self) -> Option<Result<(), Error>> {
+    pub(crate) async fn stored(&mut self) -> Result<(), Error> {
         std::future::poll_fn(|cx| self.poll_stored(cx)).await
     }
 
     /// Waits for all blocks and makes them a file.
     pub(crate) async fn finish(mut self) -> Result<FileMetaMetaData, Error> {
-        while let Some(stored) = self.stored().await {
-            stored?;
+        while self.is_busy() {
+            self.stored().await?;
         }
         let digest = self
             .hasher
@@ -175,7 +195,10 @@ impl Upload {
             match self.client.ask(&call, Some(call.request)).await {
                 Ok(PutFinished::Done { name }) => return Ok(name),
                 Ok(PutFinished::Redo { begun }) => self.redo(begun).await?,
-                Err(Error::Refused(Refusal::NotGranted)) => self.target.renew(&self.client).await?,
+                Err(Error::Refused(Refusal::NotGranted)) => {
+                    let deadline = self.client.deadline();
+                    self.target.renew(&self.client, deadline).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -203,57 +226,76 @@ impl Upload {
     /// bytes may be gone by now.
     async fn redo(&mut self, begun: PutBegun) -> Result<(), Error> {
         self.client.shared.learn_volumes(&begun.plan);
-        let new = Arc::new(Target::of_put(&self.begin, &begun));
-        let old = std::mem::replace(&mut self.target, new);
-        let grant = old.grant();
-        let client = self.client.clone();
-        let path = self.begin.path.clone();
-        let copies = (0u16..).zip(self.entries.clone()).map(|(index, entry)| {
-            let part = Part {
-                block: BlockIndex(index),
-                offset_bytes: 0,
-                length_bytes: entry.length_bytes,
-            };
-            let wanted = Wanted {
-                file: old.descriptor,
-                grant,
-                entry,
-                part,
-            };
-            let (client, target, path) = (client.clone(), Arc::clone(&self.target), path.clone());
-            async move {
-                let data = client
-                    .fetch(&wanted)
-                    .await
-                    .map_err(|fault| again(fault, &wanted, path))?;
-                let choice = VersionChoice::after(BlockVersion::NONE);
-                client.store(&target, wanted.part.block, choice, data).await
-            }
-        });
+        let new = Arc::new(Target::of_put(&self.client, &self.begin, &begun));
+        let copying = Copying {
+            client: &self.client,
+            path: &self.begin.path,
+            from: &self.target,
+            to: &new,
+        };
+        new.patience.begin();
         let at_once = WINDOW_BYTES / begun.block_size.bytes();
         let at_once = usize::try_from(at_once.max(1)).unwrap_or(1);
-        let mut copied = futures::stream::iter(copies).buffered(at_once);
-        let mut entries = Vec::with_capacity(self.entries.len());
-        while let Some(entry) = copied.next().await {
-            entries.push(entry?);
-        }
-        drop(copied);
+        let copies: Vec<BoxFuture<'_, _>> = (0u16..)
+            .zip(&self.entries)
+            .map(|(index, entry)| copying.one(BlockIndex(index), *entry).boxed())
+            .collect();
+        let all = futures::stream::iter(copies)
+            .buffered(at_once)
+            .try_collect();
+        let entries = new.patience.guard(all).await?;
         self.entries = entries;
+        self.target = new;
+        self.tending = None;
         self.begun = begun;
         Ok(())
     }
 }
 
-fn again(fault: FetchFault, wanted: &Wanted, path: FilePath) -> Error {
+/// Blocks on their way from one descriptor to another.
+struct Copying<'a> {
+    client: &'a Client,
+    path: &'a FilePath,
+    from: &'a Target,
+    to: &'a Target,
+}
+
+impl Copying<'_> {
+    async fn one(&self, block: BlockIndex, entry: BlockEntry) -> Result<BlockEntry, Error> {
+        let patience = &self.to.patience;
+        let part = Part {
+            block,
+            offset_bytes: 0,
+            length_bytes: entry.length_bytes,
+        };
+        let data = loop {
+            let wanted = Wanted {
+                file: self.from.descriptor,
+                grant: self.from.grant(),
+                entry,
+                part,
+            };
+            match self.client.fetch(&wanted, patience).await {
+                Ok(data) => break data,
+                Err(FetchFault::NotGranted) => {
+                    self.from.renew(self.client, patience.deadline()).await?;
+                }
+                Err(fault) => return Err(again(fault, block, self.path.clone())),
+            }
+        };
+        let choice = VersionChoice::after(BlockVersion::NONE);
+        let stored = self.client.store(self.to, block, choice, data).await?;
+        patience.progressed();
+        Ok(stored)
+    }
+}
+
+fn again(fault: FetchFault, block: BlockIndex, path: FilePath) -> Error {
     let last = match fault {
         FetchFault::Failed(error) => return error,
         FetchFault::NoCopy(last) => last,
         FetchFault::Stale => CopyCause::Missing,
         FetchFault::NotGranted => CopyCause::Refused(Refusal::NotGranted),
     };
-    Error::NoCopy {
-        path,
-        block: wanted.part.block,
-        last,
-    }
+    Error::NoCopy { path, block, last }
 }

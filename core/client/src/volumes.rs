@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use sdfs_server_group::Deadline;
 use sdfs_types::calls::names::GetVolumeMap;
 use sdfs_types::{Volume, VolumeId, VolumeMap};
 
@@ -65,9 +66,10 @@ impl Client {
     }
 
     /// Brings the known volumes up to date.
-    pub(crate) async fn refresh_volumes(&self) -> Result<(), Error> {
+    pub(crate) async fn refresh_volumes(&self, deadline: Deadline) -> Result<(), Error> {
         let known_version = self.shared.map_version.load(Ordering::Relaxed);
-        if let Some(map) = self.ask(&GetVolumeMap { known_version }, None).await? {
+        let call = GetVolumeMap { known_version };
+        if let Some(map) = self.ask_by(&call, None, deadline).await? {
             self.shared.learn_map(&map);
         }
         Ok(())

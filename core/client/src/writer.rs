@@ -10,9 +10,11 @@ use bytes::{BufMut, BytesMut};
 use futures::future::BoxFuture;
 use sdfs_types::{FileMetaMetaData, FilePath};
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::limits::LEFT_ALONE;
 use crate::options::PutOptions;
 use crate::upload::{Beginning, Upload};
 
@@ -38,6 +40,8 @@ use crate::upload::{Beginning, Upload};
 pub struct FileWriter {
     state: State,
     block: BytesMut,
+    /// Since when it is the caller's turn.
+    left_at: Option<Instant>,
 }
 
 enum State {
@@ -62,6 +66,7 @@ impl Client {
         Ok(FileWriter {
             state,
             block: BytesMut::new(),
+            left_at: None,
         })
     }
 }
@@ -75,6 +80,7 @@ impl FileWriter {
         if let State::Known(name) = self.state {
             return Ok(*name);
         }
+        self.look_again();
         self.seal()?;
         match mem::replace(&mut self.state, State::Finished) {
             State::Finishing(finishing) => finishing.await,
@@ -94,23 +100,33 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Blocks that nobody looked after meanwhile are not late for that.
+    fn look_again(&mut self) {
+        let gap = self.left_at.take().map(|at| at.elapsed());
+        if let (State::Writing(upload), Some(gap)) = (&self.state, gap)
+            && gap > LEFT_ALONE
+        {
+            upload.leave_out(gap);
+        }
+    }
+
     /// Waits until blocks on their way are few enough, or until there are none.
     fn poll_stored(&mut self, cx: &mut Context<'_>, all: bool) -> Poll<Result<(), Error>> {
         let State::Writing(upload) = &mut self.state else {
             return Poll::Ready(Err(Error::WriterFailed));
         };
-        while upload.is_busy() {
+        loop {
             match upload.poll_stored(cx) {
-                Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(Err(error)) => {
                     self.state = State::Failed;
                     return Poll::Ready(Err(error));
                 }
-                Poll::Ready(_) => {}
-                Poll::Pending if all || !upload.has_room() => return Poll::Pending,
-                Poll::Pending => break,
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending if all && upload.is_busy() => return Poll::Pending,
+                Poll::Pending if !upload.has_room() => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(Ok(())),
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -158,6 +174,7 @@ impl AsyncWrite for FileWriter {
         if let State::Known(_) = &this.state {
             return Poll::Ready(Ok(bytes.len()));
         }
+        this.look_again();
         ready!(this.poll_stored(cx, false))?;
         let State::Writing(upload) = &mut this.state else {
             return Poll::Ready(Err(Error::WriterFailed.into()));
@@ -172,6 +189,7 @@ impl AsyncWrite for FileWriter {
                 return Poll::Ready(Err(error.into()));
             }
         }
+        this.left_at = Some(Instant::now());
         Poll::Ready(Ok(taken))
     }
 
@@ -180,10 +198,14 @@ impl AsyncWrite for FileWriter {
         if let State::Finishing(_) | State::Known(_) | State::Finished = &self.state {
             return Poll::Ready(Ok(()));
         }
-        self.poll_stored(cx, true).map_err(io::Error::from)
+        self.look_again();
+        ready!(self.poll_stored(cx, true))?;
+        self.left_at = Some(Instant::now());
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.look_again();
         self.poll_finish(cx).map_err(io::Error::from)
     }
 }

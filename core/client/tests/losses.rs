@@ -10,11 +10,14 @@
 mod shared;
 
 use std::io;
+use std::time::Duration;
 
 use futures::stream;
 use sdfs_client::{BlockSize, CallOptions, Client, PutOptions};
 use sdfs_server::{Cluster, ClusterOptions};
 use shared::{bytes, client_of, client_via};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 const SERVERS: [&str; 6] = [
     "mserver-1",
@@ -59,6 +62,39 @@ async fn one_server_of_each_kind_may_die() {
     for name in ["/before", "/without-dserver-2", "/without-mserver-1"] {
         assert!(returned.get(name).await.unwrap() == data, "{name}");
     }
+}
+
+#[actix_rt::test]
+async fn a_put_ends_when_all_servers_die() {
+    let mut cluster = Cluster::embedded(ClusterOptions::default()).await.unwrap();
+    let client = client_of(&cluster).await.with(CallOptions {
+        timeout: Some(Duration::from_secs(2)),
+        ..CallOptions::default()
+    });
+    let data = bytes(1 << 20);
+    let is_under_way = Notify::new();
+    let mut given = 0;
+    let mut source = stream::repeat_with(|| {
+        given += 1;
+        if given == 128 {
+            // More than a put has on its way at once, so some of it is stored.
+            is_under_way.notify_one();
+        }
+        io::Result::Ok(data.clone())
+    });
+    let mut put = Box::pin(client.put_stream("/endless", &mut source, PutOptions::default()));
+    tokio::select! {
+        ended = &mut put => panic!("ended early: {ended:?}"),
+        () = is_under_way.notified() => {}
+    }
+    for server in SERVERS {
+        cluster.kill(server).unwrap();
+    }
+    let gone_at = Instant::now();
+    let ended = timeout(Duration::from_secs(10), put).await;
+    let error = ended.expect("it ends").expect_err("nobody is there");
+    assert!(!error.is_unknown(), "nothing of it can be there: {error}");
+    assert!(gone_at.elapsed() < Duration::from_secs(5), "{error}");
 }
 
 /// Blocks all dservers keep.

@@ -25,6 +25,7 @@ use sdfs_server_group::{
 };
 use sdfs_types::calls::CallKind;
 use sdfs_types::{Refusal, wire};
+use tokio::time::Instant;
 
 pub use model::Model;
 
@@ -44,6 +45,8 @@ pub enum Fault {
     Silence,
     /// One bit of the answer's payload is flipped.
     Damage,
+    /// It is done and answered so long after the slow one before it.
+    Slow(Duration),
 }
 
 /// Faults to come, by who is asked what; each happens as often as its number says.
@@ -56,6 +59,7 @@ struct Shared {
     kept: Mutex<Vec<IncomingCall>>,
     /// Logins before which no mserver knows its users.
     logins_too_early: AtomicU32,
+    slow_until: Mutex<Instant>,
 }
 
 struct Double {
@@ -88,6 +92,18 @@ impl Service for Double {
                     *byte ^= 1;
                 }
                 call.reply.send(head, bytes.into());
+            }
+            Some(Fault::Slow(by)) => {
+                let due = {
+                    let mut due = self.shared.slow_until.lock().unwrap();
+                    *due = (*due).max(Instant::now()) + by;
+                    *due
+                };
+                let (head, payload) = self.answer(&call);
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(due).await;
+                    call.reply.send(head, payload);
+                });
             }
             None => {
                 let (head, payload) = self.answer(&call);
@@ -162,6 +178,7 @@ impl Kit {
             served: Mutex::default(),
             kept: Mutex::default(),
             logins_too_early: AtomicU32::new(0),
+            slow_until: Mutex::new(Instant::now()),
         });
         let (stop, stopped) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -223,6 +240,12 @@ impl Kit {
         self.shared.logins_too_early.store(logins, Ordering::SeqCst);
     }
 
+    /// Lets time pass for the servers, from anywhere.
+    pub fn clock(&self) -> impl Fn(u64) + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        move |ms| shared.model.lock().unwrap().ahead_ms += ms
+    }
+
     /// The next `times` calls of that kind at that server fail that way.
     pub fn fault(&self, server: u16, kind: CallKind, fault: Fault, times: u32) {
         let mut faults = self.shared.faults.lock().unwrap();
@@ -244,6 +267,18 @@ impl Kit {
 
     pub fn no_more_faults(&self) {
         self.shared.faults.lock().unwrap().clear();
+    }
+
+    /// Waits until that many calls of that kind were served.
+    pub async fn until_served(&self, kind: CallKind, count: u32) {
+        let all = async {
+            while self.served(kind) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), all)
+            .await
+            .expect("calls are served");
     }
 
     /// How many calls of that kind were served by anybody.
