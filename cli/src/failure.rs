@@ -171,6 +171,7 @@ impl From<Refusal> for Failure {
             Refusal::NotFound { .. } | Refusal::Gone { .. } | Refusal::NoSuchUser { .. } => {
                 (Code::NotFound, "")
             }
+            Refusal::NotInTrash { .. } => (Code::NotFound, "`sdfs trash ls` shows what is"),
             Refusal::Exists { .. } => (Code::Refused, "Take another name, or delete it first"),
             Refusal::NotEmpty { .. } => (Code::Refused, "`rm -r` takes its entries along"),
             Refusal::Denied { .. } => (

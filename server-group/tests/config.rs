@@ -277,6 +277,8 @@ fn storage_bounds_are_checked() {
             "storage.volumes_per_dserver",
             "whole",
         ),
+        ("trash_s: 315360001", "storage.trash_s", "0 to 315360000"),
+        ("trash_s: \"1d\"", "storage.trash_s", "whole number"),
     ];
     for (storage, key, allowed) in table {
         let text = GOOD.replace("timers:", &format!("storage: (\n  {storage}),\n timers:"));

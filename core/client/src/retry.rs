@@ -107,7 +107,8 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         // The mserver has waited for a volume as long as a loss takes to be noticed.
         | Refusal::NoVolume { .. }
         | Refusal::Malformed { .. }
-        | Refusal::NoSuchUser { .. } => surely_not(Next::GiveUp),
+        | Refusal::NoSuchUser { .. }
+        | Refusal::NotInTrash { .. } => surely_not(Next::GiveUp),
         Refusal::NoQuorum { .. } | Refusal::NotServed => surely_not(Next::Elsewhere),
         Refusal::Busy { .. } => surely_not(Next::Pause),
         Refusal::Unknown { .. } => Verdict {

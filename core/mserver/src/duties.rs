@@ -1,5 +1,5 @@
 //! What leaders do by themselves: remove the meta-data of files that are gone, sweep directories
-//! without a name, found the first administrator. Each step is a proposal that may be repeated,
+//! without a name, empty the trash of what is due, found the first administrator. Each step is a proposal that may be repeated,
 //! so a new leader goes on where the former one stopped.
 
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use sdfs_types::{MetaGroup, Refusal, UserName, clock};
 
 use crate::core::Core;
 use crate::layout::raft_group;
-use crate::limits::{DUTY_EVERY, DUTY_STEP_MAX, REMOVE_STEP_FILES, SWEEP_STEP_ENTRIES};
+use crate::limits::{
+    DUTY_EVERY, DUTY_STEP_MAX, REMOVE_STEP_FILES, SWEEP_STEP_ENTRIES, TRASH_STEP_FILES,
+};
 use crate::meta::MetaCommand;
 use crate::root::{RootAnswer, RootCommand};
 use crate::voter::unreadable;
@@ -86,6 +88,31 @@ async fn sweep_some(core: &Core) -> Result<bool, Refusal> {
     }
     let command = RootCommand::Sweep {
         entries_max: SWEEP_STEP_ENTRIES,
+    };
+    let answer = core
+        .propose_root(command, Deadline::after(DUTY_STEP_MAX))
+        .await?;
+    Ok(answer == RootAnswer::Swept { more: true })
+}
+
+/// Takes files out of the trash whose time is over while this mserver leads the root group.
+pub(crate) async fn expire_trash(core: Arc<Core>) {
+    loop {
+        if core.groups.is_leader(GroupId::ROOT) {
+            while matches!(expire_some(&core).await, Ok(true)) {}
+        }
+        tokio::time::sleep(DUTY_EVERY).await;
+    }
+}
+
+async fn expire_some(core: &Core) -> Result<bool, Refusal> {
+    let now_ms = clock::now_ms();
+    if !core.root.has_due_trash(now_ms).map_err(unreadable)? {
+        return Ok(false);
+    }
+    let command = RootCommand::ExpireTrash {
+        now_ms,
+        files_max: TRASH_STEP_FILES,
     };
     let answer = core
         .propose_root(command, Deadline::after(DUTY_STEP_MAX))

@@ -30,6 +30,7 @@ pub mod root;
 mod serve;
 mod start;
 mod timeline;
+mod trash;
 pub mod volumes;
 mod voter;
 

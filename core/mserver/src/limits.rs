@@ -25,6 +25,21 @@ pub(crate) const TOMBSTONE_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Tombstones that go with one deletion at most, so that expiry keeps up and no command is long.
 pub(crate) const TOMBSTONES_EXPIRED_AT_ONCE: usize = 4;
 
+/// Files kept in the trash. Beyond it the one that is due next goes early; some 400 bytes of every
+/// mserver's disk each.
+pub(crate) const TRASH_FILES_MAX: u64 = 4_000_000;
+
+/// Files of one path kept in the trash. Beyond it the one deleted first goes early: a name that is
+/// written anew every second must not fill the disks.
+pub(crate) const TRASH_LIVES_MAX: usize = 16;
+
+/// Files that leave the trash by one command.
+pub(crate) const TRASH_STEP_FILES: u32 = 256;
+
+/// Steps of sweeping that somebody who looks into the trash helps with, so that a directory just
+/// deleted is seen whole: 10,000 files. Larger ones are told to be growing.
+pub(crate) const TRASH_SWEEP_STEPS: usize = 20;
+
 /// Directory entries kept decoded in memory, present and absent ones: a hot path costs no look
 /// into the store. Some 300 bytes each.
 pub(crate) const ENTRIES_CACHED: usize = 32_768;

@@ -50,7 +50,7 @@ pub(crate) async fn list(
 }
 
 /// Present sizes, where they are known; a file nobody has written to has its declared one.
-async fn sizes(
+pub(crate) async fn sizes(
     core: &Arc<Core>,
     entries: &[FileMetaMetaData],
     freshness: Freshness,

@@ -8,15 +8,36 @@ use sdfs_types::calls::names::{
     SetQuota, UserListed,
 };
 use sdfs_types::calls::status::BeginScrub;
+use sdfs_types::calls::trash::DeleteNow;
 use sdfs_types::{Access, FileMetaMetaData, FilePath, Refusal, UserName, clock};
 
 use crate::core::{Core, unknown};
 use crate::root::{RootAnswer, RootCommand};
+use crate::trash::trashing;
 
 /// Answers `DeleteFile`.
 pub(crate) async fn delete(
     core: Arc<Core>,
     call: DeleteFile,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<FileDeleted, Refusal> {
+    let core = &core;
+    core.root.users().check(&user, Access::Write, &call.path)?;
+    let now_ms = clock::now_ms();
+    let command = RootCommand::Delete {
+        request: call.request,
+        path: call.path,
+        recursive: call.recursive,
+        now_ms,
+    };
+    propose_delete(core, trashing(core, command, &user, now_ms), deadline).await
+}
+
+/// Answers `DeleteNow`.
+pub(crate) async fn delete_now(
+    core: Arc<Core>,
+    call: DeleteNow,
     user: UserName,
     deadline: Deadline,
 ) -> Result<FileDeleted, Refusal> {
@@ -28,6 +49,14 @@ pub(crate) async fn delete(
         recursive: call.recursive,
         now_ms: clock::now_ms(),
     };
+    propose_delete(core, command, deadline).await
+}
+
+async fn propose_delete(
+    core: &Core,
+    command: RootCommand,
+    deadline: Deadline,
+) -> Result<FileDeleted, Refusal> {
     match core.propose_root(command, deadline).await? {
         RootAnswer::Deleted { descriptor } => Ok(FileDeleted { descriptor }),
         _ => Err(other_answer()),
@@ -50,12 +79,15 @@ pub(crate) async fn rename(
         to,
         replace,
     } = call;
-    let command = RootCommand::Rename {
+    let mut command = RootCommand::Rename {
         request,
         from,
         to,
         replace,
     };
+    if replace {
+        command = trashing(core, command, &user, clock::now_ms());
+    }
     name_of(core.propose_root(command, deadline).await?)
 }
 
@@ -195,6 +227,6 @@ fn name_of(answer: RootAnswer) -> Result<FileMetaMetaData, Refusal> {
     }
 }
 
-fn other_answer() -> Refusal {
+pub(crate) fn other_answer() -> Refusal {
     unknown("the command was answered with something else")
 }

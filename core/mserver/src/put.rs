@@ -21,6 +21,7 @@ use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
 use crate::negotiate::NameWanted;
 use crate::root::{Begun, Decide, RootAnswer, RootCommand};
 use crate::timeline::Timeline;
+use crate::trash::trashing;
 use crate::voter::unreadable;
 
 /// The file a request has made, as it is known here; a put that was refused stays refused.
@@ -212,7 +213,7 @@ pub(crate) async fn finish(
     let decide = Decide {
         request: call.request,
         path: call.path,
-        owner: user,
+        owner: Arc::clone(&user),
         size_bytes,
         block_size,
         locate: call.locate,
@@ -221,10 +222,11 @@ pub(crate) async fn finish(
         replace: call.replace,
         begun: Begun::Blocks(call.descriptor),
     };
-    match core
-        .propose_root(RootCommand::Decide(Box::new(decide)), deadline)
-        .await?
-    {
+    let mut command = RootCommand::Decide(Box::new(decide));
+    if call.replace {
+        command = trashing(core, command, &user, now_ms);
+    }
+    match core.propose_root(command, deadline).await? {
         RootAnswer::Name(name) => Ok(PutFinished::Done { name }),
         _ => Err(unknown("the decision was answered with something else")),
     }

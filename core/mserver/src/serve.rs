@@ -15,6 +15,7 @@ use sdfs_types::calls::names::{
 use sdfs_types::calls::negotiation::{
     AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, Release, ReportSync, ReportTrouble,
 };
+use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::wire;
 use sdfs_types::{Refusal, UserName, clock};
@@ -23,7 +24,7 @@ use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
-use crate::{change, create, list, meta_data, names, put, read};
+use crate::{change, create, list, meta_data, names, put, read, trash};
 
 /// Takes one call.
 pub(crate) fn serve(core: &Arc<Core>, call: IncomingCall) {
@@ -74,6 +75,10 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
             );
         }
         CallKind::DeleteFile => as_user::<DeleteFile, _, _>(core, call, user, names::delete),
+        CallKind::DeleteNow => as_user::<DeleteNow, _, _>(core, call, user, names::delete_now),
+        CallKind::ListTrash => as_user::<ListTrash, _, _>(core, call, user, trash::list),
+        CallKind::RestoreTrash => as_user::<RestoreTrash, _, _>(core, call, user, trash::restore),
+        CallKind::EmptyTrash => as_user::<EmptyTrash, _, _>(core, call, user, trash::empty),
         CallKind::Rename => as_user::<Rename, _, _>(core, call, user, names::rename),
         CallKind::MakeDirectory => {
             as_user::<MakeDirectory, _, _>(core, call, user, names::make_directory);

@@ -302,6 +302,7 @@ fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHan
         duties.push(tokio::spawn(removing).abort_handle());
     }
     duties.push(tokio::spawn(duties::sweep_directories(Arc::clone(core))).abort_handle());
+    duties.push(tokio::spawn(duties::expire_trash(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(duties::found_admin(Arc::clone(core), admin, key)).abort_handle());
     duties
 }

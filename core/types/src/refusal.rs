@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::calls::trash::TrashName;
 use crate::ids::{BlockVersion, FileDescriptor, VolumeId};
 use crate::path::{FilePath, PathFault};
 use crate::user::Access;
@@ -197,6 +198,12 @@ pub enum Refusal {
         in_sync: u32,
         /// How many it needs.
         needed: u32,
+    },
+    /// The trash does not hold it, or not for this user.
+    #[error("{what} is not in the trash")]
+    NotInTrash {
+        /// What was looked for.
+        what: TrashName,
     },
 }
 

@@ -6,6 +6,9 @@ use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
 };
 use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Vote};
+use sdfs_types::calls::trash::{
+    DeleteNow, EmptyTrash, ListTrash, RestoreTrash, TrashEmptied, TrashEntry, TrashName, TrashPage,
+};
 use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
     FileDescriptor, FileId, FilePath, FileVersion, Grant, GrantRights, Locate, MemberState,
@@ -222,4 +225,67 @@ fn refusals_keep_their_bytes() {
     assert_eq!(hex(&wire::encode_answer(&answer)), "01010f");
     let done: Result<u32, Refusal> = Ok(300);
     assert_eq!(hex(&wire::encode_answer(&done)), "0100ac02");
+}
+
+#[test]
+fn trash_keeps_its_bytes() {
+    let delete = DeleteNow {
+        request: REQUEST,
+        path: path("/a"),
+        recursive: true,
+    };
+    check(&delete, "018486880809022f6101");
+    let list = ListTrash {
+        path: path("/a"),
+        after: Some(path("/a/b")),
+        limit: 300,
+    };
+    check(&list, "01022f6101042f612f62ac02");
+    let page = TrashPage {
+        entries: vec![TrashEntry {
+            path: path("/a/c"),
+            descriptor: block().file,
+            size_bytes: 1_000,
+            owner: "ann".into(),
+            created_ms: 1,
+            deleted_by: "bob".into(),
+            deleted_ms: 2,
+            until_ms: 300,
+        }],
+        next: None,
+        is_growing: true,
+    };
+    check(
+        &page,
+        "0101042f612f63ac0202e80703616e6e0103626f6202ac020001",
+    );
+    let restore = |what| RestoreTrash {
+        request: REQUEST,
+        what,
+        to: Some(path("/b")),
+        replace: true,
+    };
+    check(
+        &restore(TrashName::Path(path("/a"))),
+        "01848688080900022f6101022f6201",
+    );
+    check(
+        &restore(TrashName::Descriptor(block().file)),
+        "01848688080901ac020201022f6201",
+    );
+    let empty = EmptyTrash {
+        request: REQUEST,
+        path: path("/"),
+        older_than_ms: 300,
+        after: None,
+    };
+    check(&empty, "018486880809012fac0200");
+    let emptied = TrashEmptied {
+        files: 3,
+        bytes: 1_000,
+        next: Some(path("/a")),
+    };
+    check(&emptied, "0103e80701022f61");
+    let what = TrashName::Path(path("/a"));
+    check(&Refusal::NotInTrash { what }, "011d00022f61");
 }

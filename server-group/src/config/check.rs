@@ -14,6 +14,8 @@ use crate::ids::{Role, ServerId, ServerName};
 const SERVERS_MAX: usize = 300;
 /// Longest name of a server, a cluster or a zone, in bytes: it travels in every handshake.
 const NAME_BYTES_MAX: usize = 64;
+/// Longest stay in the trash, seconds: ten years. A longer one is a slip of units.
+const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// A wrong value, not yet found in the text.
 #[derive(Debug)]
@@ -257,5 +259,6 @@ fn storage(file: &FileStorage) -> Result<Storage, Problem> {
             file.volumes_per_dserver,
             1..=1_024,
         )?,
+        trash_s: range("storage.trash_s", file.trash_s, 0..=TRASH_S_MAX)?,
     })
 }

@@ -87,6 +87,7 @@ pub(super) struct FileStorage {
     pub(super) segment_bytes: u64,
     pub(super) reserve_bytes: u64,
     pub(super) volumes_per_dserver: u64,
+    pub(super) trash_s: u64,
 }
 
 impl Default for FileStorage {
@@ -99,6 +100,7 @@ impl Default for FileStorage {
             segment_bytes: storage.segment_bytes,
             reserve_bytes: storage.reserve_bytes,
             volumes_per_dserver: storage.volumes_per_dserver.into(),
+            trash_s: storage.trash_s,
         }
     }
 }

@@ -96,6 +96,8 @@ pub struct Storage {
     pub reserve_bytes: u64,
     /// Volumes each dserver takes part in.
     pub volumes_per_dserver: u16,
+    /// How long deleted and replaced files stay in the trash, seconds; 0 keeps none.
+    pub trash_s: u64,
 }
 
 /// Files for TLS, in PEM.
@@ -131,6 +133,7 @@ impl Default for Storage {
             segment_bytes: 64 << 20,
             reserve_bytes: 256 << 20,
             volumes_per_dserver: 4,
+            trash_s: 24 * 60 * 60,
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use sdfs_types::calls::names::Quota;
+use sdfs_types::calls::trash::{TrashEmptied, TrashName, TrashRestored};
 use sdfs_types::wire::{self, WireFault};
 use sdfs_types::{
     BlockSize, FileDescriptor, FileId, FileMetaMetaData, FilePath, Locate, MetaGroup, PathRight,
@@ -59,6 +60,17 @@ pub struct Decide {
     pub replace: bool,
     /// What there is of the file already.
     pub begun: Begun,
+}
+
+/// How long what a command takes away stays in the trash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToTrash {
+    /// Who takes it away.
+    pub by: UserName,
+    /// When, milliseconds since the Unix epoch.
+    pub deleted_ms: u64,
+    /// Until when it stays, milliseconds since the Unix epoch.
+    pub until_ms: u64,
 }
 
 /// One change of the root group's state. Times come with it: applying asks no clock.
@@ -172,6 +184,50 @@ pub enum RootCommand {
     },
     /// Changes the volume map.
     Volume(VolumeCommand),
+    /// A command whose deleted or replaced files go to the trash.
+    Trashing {
+        /// The command: a deletion, a renaming or a decision.
+        command: Box<RootCommand>,
+        /// Until when.
+        to_trash: ToTrash,
+    },
+    /// Gives a file of the trash a name again.
+    Restore {
+        /// The client's request.
+        request: RequestId,
+        /// Which file.
+        what: TrashName,
+        /// The name it gets; else the one it had.
+        to: Option<FilePath>,
+        /// Whether a file of that name is replaced.
+        replace: bool,
+        /// Who wants it.
+        by: UserName,
+        /// When.
+        now_ms: u64,
+    },
+    /// Takes files of the trash away for good, some at a time.
+    EmptyTrash {
+        /// The client's request.
+        request: RequestId,
+        /// What had this name or lay below it.
+        path: FilePath,
+        /// From after this path on.
+        after: Option<FilePath>,
+        /// What was deleted later stays.
+        before_ms: u64,
+        /// Who wants it.
+        by: UserName,
+        /// How many paths at most.
+        paths_max: u32,
+    },
+    /// Takes files of the trash away for good whose time is over, some at a time.
+    ExpireTrash {
+        /// When.
+        now_ms: u64,
+        /// How many at most.
+        files_max: u32,
+    },
 }
 
 /// How the root group answers a command.
@@ -202,6 +258,10 @@ pub enum RootAnswer {
     Volume(VolumeAnswer),
     /// Done.
     Done,
+    /// What a file of the trash stands under now.
+    Restored(TrashRestored),
+    /// What was taken away for good.
+    Emptied(TrashEmptied),
 }
 
 /// What one entry of the log is answered with: an answer for each command, in order.

@@ -10,6 +10,7 @@ use sdfs_types::{
 use super::command::{Begun, Decide, RootAnswer};
 use super::machine::Applying;
 use super::names::{Walk, prefix, walk};
+use super::trash::{self, Life};
 use super::{quota, tombstones};
 use crate::fault::{Applied, Fault};
 use crate::life::FileLife;
@@ -105,12 +106,16 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
     };
     let parent = make_parents(applying, path, &place.above, &made)?;
     quota::charge(applying, &place.above, files, bytes);
-    if let Some(former) = &place.former {
-        applying.remove_meta_data(former);
-    }
     let entry = wanted.name(descriptor).ok_or(PathFault::IsRoot)?;
     applying.take_tombstone(parent, name)?;
     applying.set_entry(parent, name, Some(Arc::new(entry.clone())));
+    if let Some(former) = &place.former {
+        let life = match former.descriptor.next_life() == Some(descriptor) {
+            true => Life::GoesOn,
+            false => Life::Ends,
+        };
+        trash::give_up(applying, Some(path), parent, former, life)?;
+    }
     Ok(RootAnswer::Name(entry))
 }
 
@@ -132,11 +137,9 @@ fn descriptor_for(
         Begun::Record(_) | Begun::Nothing => {}
     }
     let former = match &place.former {
-        Some(former) => Some(former.descriptor),
-        None if place.above.len() == depth(&wanted.path) => {
-            tombstones::look(applying, place.above[place.above.len() - 1], name)?
-        }
-        None => None,
+        Some(former) if !applying.view.is_followed(former.descriptor) => Some(former.descriptor),
+        None if place.above.len() < depth(&wanted.path) => None,
+        _ => tombstones::look(applying, place.above[place.above.len() - 1], name)?,
     };
     match (wanted.begun, former.and_then(FileDescriptor::next_life)) {
         (Begun::Record(begun), None) if is_leased(begun, next_file_id) => Ok(begun),
@@ -181,7 +184,7 @@ pub(crate) fn make_directory(
 }
 
 /// Makes the directories above the last name of `path` that are missing; the last one of them.
-fn make_parents(
+pub(crate) fn make_parents(
     applying: &mut Applying<'_>,
     path: &FilePath,
     above: &[FileDescriptor],

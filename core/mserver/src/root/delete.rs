@@ -1,5 +1,6 @@
 //! Taking names away. A directory that goes with all its entries loses its name at once; the
-//! entries below it cannot be reached any more and are swept afterwards, some at a time.
+//! entries below it cannot be reached any more and are swept afterwards, some at a time. Files go to
+//! the trash when the command says so.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +8,11 @@ use sdfs_store::KeyRange;
 use sdfs_types::wire;
 use sdfs_types::{EntryKind, FileDescriptor, FileMetaMetaData, FilePath, Name, PathFault, Refusal};
 
-use super::command::RootAnswer;
+use super::command::{RootAnswer, ToTrash};
 use super::create::signed;
 use super::machine::Applying;
 use super::names::{Walk, walk};
+use super::trash::{self, Life};
 use super::{keys, quota, tombstones};
 use crate::fault::{Applied, unreadable};
 
@@ -28,7 +30,8 @@ pub(crate) fn delete(
     match entry.kind {
         EntryKind::File => {
             quota::charge(applying, &above, -1, -signed(entry.size_bytes));
-            applying.remove_meta_data(&entry);
+            take_away(applying, parent, &entry, now_ms)?;
+            trash::give_up(applying, Some(path), parent, &entry, Life::GoesOn)?;
         }
         EntryKind::Directory => {
             let is_empty = is_empty(applying, entry.descriptor)?;
@@ -37,10 +40,14 @@ pub(crate) fn delete(
             }
             quota::forget(applying, entry.descriptor);
             let holders = quota::holders(applying, &above);
-            unlink(applying, entry.descriptor, &holders);
+            let kept = applying.to_trash.clone().map(|by| UnlinkedTrash {
+                path: path.clone(),
+                by,
+            });
+            unlink(applying, entry.descriptor, &holders, kept);
+            take_away(applying, parent, &entry, now_ms)?;
         }
     }
-    take_away(applying, parent, &entry, now_ms)?;
     Ok(RootAnswer::Deleted {
         descriptor: entry.descriptor,
     })
@@ -58,9 +65,12 @@ pub(crate) fn withdraw(
         && let Some(parent) = above.last().copied()
     {
         quota::charge(applying, &above, -1, -signed(entry.size_bytes));
-        applying.remove_meta_data(&entry);
         take_away(applying, parent, &entry, now_ms)?;
+        trash::give_up(applying, None, parent, &entry, Life::GoesOn)?;
+        return Ok(RootAnswer::Done);
     }
+    // A file without any dservers is of no use in the trash either.
+    trash::discard(applying, descriptor)?;
     Ok(RootAnswer::Done)
 }
 
@@ -71,6 +81,10 @@ fn take_away(
     now_ms: u64,
 ) -> Applied<()> {
     applying.set_entry(parent, &entry.name, None);
+    if applying.view.is_followed(entry.descriptor) {
+        // The tombstone of a later life may be there still.
+        return Ok(());
+    }
     tombstones::leave(applying, parent, &entry.name, entry.descriptor, now_ms)
 }
 
@@ -89,8 +103,26 @@ struct Unlinked {
     swept: Option<Name>,
 }
 
+/// How the files of a directory without a name get into the trash.
+#[derive(Clone, Serialize, Deserialize)]
+struct UnlinkedTrash {
+    /// The name the directory had.
+    path: FilePath,
+    /// Who deleted it, when, and until when its files are kept.
+    by: ToTrash,
+}
+
 /// Hands a directory without a name over to be swept; `holders` are the quotas its files count in.
-fn unlink(applying: &mut Applying<'_>, directory: FileDescriptor, holders: &[FileDescriptor]) {
+fn unlink(
+    applying: &mut Applying<'_>,
+    directory: FileDescriptor,
+    holders: &[FileDescriptor],
+    kept: Option<UnlinkedTrash>,
+) {
+    if let Some(kept) = kept {
+        let key = keys::of_descriptor(keys::UNLINKED_TRASH, directory);
+        applying.batch.put(key, wire::encode(&kept));
+    }
     let unlinked = Unlinked {
         holders: holders.to_vec(),
         swept: None,
@@ -116,6 +148,8 @@ pub(crate) fn sweep(applying: &mut Applying<'_>, entries_max: u32) -> Applied<Ro
         let swept = sweep_directory(applying, directory, &mut unlinked, left)?;
         if swept < left && tombstones::sweep(applying, directory, left)? {
             applying.batch.delete(key);
+            let kept = keys::of_descriptor(keys::UNLINKED_TRASH, directory);
+            applying.batch.delete(kept);
         } else {
             applying.batch.put(key, wire::encode(&unlinked));
         }
@@ -134,17 +168,30 @@ fn sweep_directory(
     if let Some(name) = &unlinked.swept {
         range = range.after(&keys::of_name(keys::ENTRY, directory, name));
     }
+    let kept = applying
+        .batch
+        .get(&keys::of_descriptor(keys::UNLINKED_TRASH, directory))?;
+    let kept = kept.map(|value| wire::decode::<UnlinkedTrash>(&value));
+    let kept = kept.transpose().map_err(unreadable)?;
+    applying.to_trash = kept.as_ref().map(|kept| kept.by.clone());
     let pairs = applying.batch.scan(&range, limit)?;
     for (key, value) in &pairs {
         let entry: FileMetaMetaData = wire::decode(value).map_err(unreadable)?;
+        // A path that had become too long could not be named any more: nor could it be in the
+        // trash.
+        let path = kept
+            .as_ref()
+            .and_then(|kept| kept.path.join(&entry.name).ok());
         match entry.kind {
             EntryKind::File => {
                 quota::charge(applying, &unlinked.holders, -1, -signed(entry.size_bytes));
-                applying.remove_meta_data(&entry);
+                trash::give_up(applying, path.as_ref(), directory, &entry, Life::Ends)?;
             }
             EntryKind::Directory => {
                 quota::forget(applying, entry.descriptor);
-                unlink(applying, entry.descriptor, &unlinked.holders);
+                let by = applying.to_trash.clone();
+                let kept = path.zip(by).map(|(path, by)| UnlinkedTrash { path, by });
+                unlink(applying, entry.descriptor, &unlinked.holders, kept);
             }
         }
         // No path leads here any more, so nobody looks it up.

@@ -1,7 +1,8 @@
 //! Where what is kept in the root group's keyspace. The first byte says what a key is; `v` is the
 //! volume map's, 0 the raft crate's.
 
-use sdfs_types::{FileDescriptor, MetaGroup};
+use sdfs_store::KeyRange;
+use sdfs_types::{FileDescriptor, FilePath, MetaGroup};
 
 /// Directory entries: parent's descriptor, name.
 pub(crate) const ENTRY: u8 = b'e';
@@ -22,6 +23,19 @@ pub(crate) const USER: u8 = b'w';
 pub(crate) const REMOVAL: u8 = b'd';
 /// Directories without a name whose entries are to be swept: the descriptor.
 pub(crate) const UNLINKED: u8 = b'u';
+
+/// Directories without a name whose files go to the trash: the descriptor.
+pub(crate) const UNLINKED_TRASH: u8 = b'U';
+/// Files in the trash: the descriptor.
+pub(crate) const TRASH: u8 = b'k';
+/// Paths in the trash: the path.
+pub(crate) const TRASH_PATH: u8 = b'p';
+/// Files in the trash in the order they go: milliseconds, big-endian, the descriptor.
+pub(crate) const TRASH_DUE: u8 = b'D';
+/// What is counted of the trash.
+pub(crate) const TRASH_COUNTERS: u8 = b'K';
+/// Files that got a name again when a later life of theirs had been given out: the descriptor.
+pub(crate) const FOLLOWED: u8 = b'f';
 
 /// The key of what `kind` keeps about a file or directory.
 pub(crate) fn of_descriptor(kind: u8, descriptor: FileDescriptor) -> Vec<u8> {
@@ -65,4 +79,51 @@ pub(crate) fn of_removal(group: MetaGroup, sequence: u64) -> Vec<u8> {
     let mut key = of_removals(group);
     key.extend_from_slice(&sequence.to_be_bytes());
     key
+}
+
+/// The key of a path in the trash.
+pub(crate) fn of_trash_path(path: &FilePath) -> Vec<u8> {
+    let mut key = vec![TRASH_PATH];
+    key.extend_from_slice(path.as_str().as_bytes());
+    key
+}
+
+/// Reads back [`of_trash_path`].
+pub(crate) fn trash_path_of(key: &[u8]) -> Option<FilePath> {
+    FilePath::parse(std::str::from_utf8(key.get(1..)?).ok()?).ok()
+}
+
+/// Where the paths in the trash are that are `path` or lie below it, from after a path on; in
+/// order.
+pub(crate) fn trash_ranges(path: &FilePath, after: Option<&FilePath>) -> Vec<KeyRange> {
+    let mut below = of_trash_path(path);
+    let mut ranges = Vec::new();
+    if !path.is_root() {
+        let itself = below.clone();
+        below.push(0);
+        ranges.push(KeyRange::between(&itself, &below));
+        below.pop();
+        below.push(b'/');
+    }
+    ranges.push(KeyRange::prefix(&below));
+    let Some(after) = after.map(of_trash_path) else {
+        return ranges;
+    };
+    let beyond = ranges.into_iter().map(|range| range.after(&after));
+    beyond.filter(|range| !range.is_empty()).collect()
+}
+
+/// The key of the time a file in the trash goes.
+pub(crate) fn of_due(until_ms: u64, descriptor: FileDescriptor) -> Vec<u8> {
+    let mut key = vec![TRASH_DUE];
+    key.extend_from_slice(&until_ms.to_be_bytes());
+    key.extend_from_slice(&descriptor.to_key());
+    key
+}
+
+/// Reads back [`of_due`].
+pub(crate) fn due_of(key: &[u8]) -> Option<(u64, FileDescriptor)> {
+    let (until_ms, descriptor) = key.get(1..)?.split_at_checked(8)?;
+    let until_ms = u64::from_be_bytes(until_ms.try_into().ok()?);
+    Some((until_ms, FileDescriptor::from_key(descriptor)?))
 }

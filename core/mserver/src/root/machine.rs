@@ -12,9 +12,10 @@ use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
 use sdfs_types::wire;
 use sdfs_types::{FileDescriptor, FileMetaMetaData, MetaGroup, Refusal, RequestId, User};
 
-use super::command::{Begun, RootAnswer, RootAnswers, RootCommand};
+use super::command::{Begun, RootAnswer, RootAnswers, RootCommand, ToTrash};
 use super::counters::Counters;
 use super::names::Entries;
+use super::trash::{self, TrashCounters};
 use super::users::Users;
 use super::view::RootView;
 use super::{create, delete, keys, quota, rename, tombstones, users};
@@ -38,6 +39,7 @@ pub struct RootMachine {
     view: Arc<RootView>,
     keyspace: watch::Sender<Option<Keyspace>>,
     counters: Counters,
+    trash: TrashCounters,
     outcomes: Outcomes,
     volumes: VolumeTable,
     dirty: Dirty,
@@ -55,6 +57,9 @@ pub(crate) struct Applying<'a> {
     pub(crate) view: &'a RootView,
     pub(crate) batch: &'a mut Batch,
     pub(crate) counters: &'a mut Counters,
+    pub(crate) trash: &'a mut TrashCounters,
+    /// Where what the command takes away goes; nowhere, it is removed.
+    pub(crate) to_trash: Option<ToTrash>,
     pub(crate) outcomes: &'a mut Outcomes,
     pub(crate) dirty: &'a mut Dirty,
 }
@@ -70,6 +75,7 @@ impl RootMachine {
             entries: Cache::new(ENTRIES_CACHED),
             users,
             quotas: DashMap::with_hasher(FixedHasher::default()),
+            followed: DashMap::with_hasher(FixedHasher::default()),
             outcomes: outcomes.index(),
             volumes,
             removals: watch::channel(0).0,
@@ -79,6 +85,7 @@ impl RootMachine {
             view: Arc::clone(&view),
             keyspace,
             counters: Counters::default(),
+            trash: TrashCounters::default(),
             outcomes,
             volumes: table,
             dirty: Dirty::default(),
@@ -92,6 +99,15 @@ impl RootMachine {
             None => Counters::default(),
         };
         self.outcomes.load(keyspace, self.counters.outcomes)?;
+        self.trash = match keyspace.get(&[keys::TRASH_COUNTERS])? {
+            Some(value) => wire::decode(&value).map_err(unreadable)?,
+            None => TrashCounters::default(),
+        };
+        for pair in keyspace.pairs(&KeyRange::prefix(&[keys::FOLLOWED])) {
+            if let Some(descriptor) = FileDescriptor::from_key(&pair?.0[1..]) {
+                self.view.followed.insert(descriptor, ());
+            }
+        }
         self.view.entries.clear();
         self.view.users.clear();
         for pair in keyspace.pairs(&KeyRange::prefix(&[keys::USER])) {
@@ -117,10 +133,16 @@ impl RootMachine {
         if let RootCommand::Volume(command) = command {
             return Ok(Ok(RootAnswer::Volume(self.volumes.apply(command, batch)?)));
         }
+        let (command, to_trash) = match command {
+            RootCommand::Trashing { command, to_trash } => (&**command, Some(to_trash.clone())),
+            command => (command, None),
+        };
         let mut applying = Applying {
             view: &self.view,
             batch,
             counters: &mut self.counters,
+            trash: &mut self.trash,
+            to_trash,
             outcomes: &mut self.outcomes,
             dirty: &mut self.dirty,
         };
@@ -161,13 +183,16 @@ impl StateMachine for RootMachine {
                 return Ok(wire::encode::<RootAnswers>(&vec![Err(refusal)]));
             }
         };
-        let before = self.counters.clone();
+        let before = (self.counters.clone(), self.trash);
         let mut answers = RootAnswers::with_capacity(commands.len());
         for command in &commands {
             answers.push(self.apply_one(command, batch)?);
         }
-        if before != self.counters {
+        if before.0 != self.counters {
             batch.put(vec![keys::COUNTERS], wire::encode(&self.counters));
+        }
+        if before.1 != self.trash {
+            batch.put(vec![keys::TRASH_COUNTERS], wire::encode(&self.trash));
         }
         Ok(wire::encode(&answers))
     }
@@ -269,7 +294,46 @@ impl Applying<'_> {
                 Ok(RootAnswer::Done)
             }
             RootCommand::Sweep { entries_max } => delete::sweep(self, *entries_max),
-            RootCommand::Volume(_) => Ok(RootAnswer::Done),
+            RootCommand::Restore {
+                request,
+                what,
+                to,
+                replace,
+                by,
+                now_ms,
+            } => {
+                let wanted = trash::Restoring {
+                    request: *request,
+                    what,
+                    to: to.as_ref(),
+                    replace: *replace,
+                    by,
+                    now_ms: *now_ms,
+                };
+                trash::restore(self, &wanted)
+            }
+            RootCommand::EmptyTrash {
+                path,
+                after,
+                before_ms,
+                by,
+                paths_max,
+                ..
+            } => {
+                let wanted = trash::Emptying {
+                    path,
+                    after: after.as_ref(),
+                    before_ms: *before_ms,
+                    by,
+                    paths_max: *paths_max,
+                };
+                trash::empty(self, &wanted)
+            }
+            RootCommand::ExpireTrash { now_ms, files_max } => {
+                trash::expire(self, *now_ms, *files_max)
+            }
+            // The volume table's, and what wraps a command, never come here.
+            RootCommand::Volume(_) | RootCommand::Trashing { .. } => Ok(RootAnswer::Done),
         }
     }
 
@@ -342,6 +406,8 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
         RootCommand::MakeDirectory { request, .. }
         | RootCommand::Delete { request, .. }
         | RootCommand::Rename { request, .. }
+        | RootCommand::Restore { request, .. }
+        | RootCommand::EmptyTrash { request, .. }
         | RootCommand::DeleteUser { request, .. } => Some(*request),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! The root group's state, on every mserver: names, tombstones, quotas, users, leases of file
+//! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, leases of file
 //! ids, outcomes of requests, and (kept by `volumes`) the volume map.
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
@@ -13,12 +13,14 @@ mod names;
 mod quota;
 mod rename;
 mod tombstones;
+mod trash;
 mod users;
 mod view;
 
-pub use command::{Begun, Decide, RootAnswer, RootAnswers, RootCommand};
+pub use command::{Begun, Decide, RootAnswer, RootAnswers, RootCommand, ToTrash};
 pub use machine::{RememberedAnswer, RootMachine};
 pub(crate) use names::prefix;
 pub use names::{Walk, root_entry};
+pub use trash::{TrashCounters, Trashed};
 pub use users::Users;
 pub use view::{RootView, ViewFault};

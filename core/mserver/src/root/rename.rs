@@ -10,6 +10,7 @@ use super::create::signed;
 use super::machine::Applying;
 use super::names::{Walk, prefix, walk};
 use super::quota::{self, Usage};
+use super::trash::{self, Life};
 use crate::fault::Applied;
 
 /// Moves a name. The former name leaves no tombstone: its id moves along, and a file that is
@@ -42,9 +43,6 @@ pub(crate) fn rename(
         &entry,
         replaced.as_deref(),
     )?;
-    if let Some(replaced) = &replaced {
-        applying.remove_meta_data(replaced);
-    }
     applying.take_tombstone(to_parent, name)?;
     applying.set_entry(from_parent, &entry.name, None);
     let moved = FileMetaMetaData {
@@ -52,6 +50,9 @@ pub(crate) fn rename(
         ..(*entry).clone()
     };
     applying.set_entry(to_parent, name, Some(Arc::new(moved.clone())));
+    if let Some(replaced) = &replaced {
+        trash::give_up(applying, Some(to), to_parent, replaced, Life::Ends)?;
+    }
     Ok(RootAnswer::Name(moved))
 }
 

@@ -14,6 +14,7 @@ use sdfs_types::{
 
 use super::keys;
 use super::names::{Entries, Walk, walk};
+use super::trash::{TrashCounters, Trashed};
 use super::users::Users;
 use crate::cache::{Cache, FixedHasher};
 use crate::fault::unreadable;
@@ -40,6 +41,9 @@ pub struct RootView {
     pub(crate) entries: Cache<Box<[u8]>, FileMetaMetaData>,
     pub(crate) users: Users,
     pub(crate) quotas: DashMap<FileDescriptor, Quota, FixedHasher>,
+    /// Files nothing goes on from (see `trash`). Read wherever a next life is guessed, so they are
+    /// marked before their names can be seen.
+    pub(crate) followed: DashMap<FileDescriptor, (), FixedHasher>,
     pub(crate) outcomes: OutcomeIndex,
     pub(crate) volumes: VolumeWatch,
     /// Counts the changes of the list of files to be removed; the duty that removes waits for it.
@@ -149,12 +153,23 @@ impl RootView {
         &self.users
     }
 
-    /// The descriptor a name stands for, or stood for last.
+    /// Whether a later life of the file's id was given out, so that nothing goes on from it.
+    pub(crate) fn is_followed(&self, descriptor: FileDescriptor) -> bool {
+        !self.followed.is_empty() && self.followed.contains_key(&descriptor)
+    }
+
+    /// The descriptor whose next life a name gets: what it stands for, or stood for last.
     ///
     /// # Errors
     /// Whatever the store says.
     pub fn former(&self, path: &FilePath) -> Result<Option<FileDescriptor>, ViewFault> {
         match self.walk(path)? {
+            Walk::Found { above, entry } if self.is_followed(entry.descriptor) => {
+                match above.last() {
+                    Some(parent) => self.tombstone(*parent, &entry.name),
+                    None => Ok(None),
+                }
+            }
             Walk::Found { entry, .. } => Ok(Some(entry.descriptor)),
             Walk::Missing { above } if above.len() == path.names().count() => {
                 match (above.last(), path.split_last()) {
@@ -204,6 +219,79 @@ impl RootView {
             .keyspace()?
             .scan(&KeyRange::prefix(&[keys::UNLINKED]), 1)?
             .is_empty())
+    }
+
+    /// Files in the trash that had the name `path` or lay below it, of at most `limit` paths after
+    /// a path, in order of the paths' bytes; and the last path looked at when there may be more.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn trash(
+        &self,
+        path: &FilePath,
+        after: Option<&FilePath>,
+        limit: usize,
+    ) -> Result<(Vec<Trashed>, Option<FilePath>), ViewFault> {
+        let keyspace = self.keyspace()?;
+        let mut found = Vec::new();
+        let mut left = limit;
+        for range in keys::trash_ranges(path, after) {
+            let pairs = keyspace.scan(&range, left)?;
+            left -= pairs.len();
+            for (_, value) in &pairs {
+                let lives: Vec<FileDescriptor> = wire::decode(value).map_err(unreadable)?;
+                for life in lives {
+                    // A restored one leaves its list with its record; read apart, one may be gone.
+                    let key = keys::of_descriptor(keys::TRASH, life);
+                    if let Some(value) = keyspace.get(&key)? {
+                        found.push(wire::decode(&value).map_err(unreadable)?);
+                    }
+                }
+            }
+            if left == 0 {
+                let last = pairs.last().and_then(|(key, _)| keys::trash_path_of(key));
+                return Ok((found, last));
+            }
+        }
+        Ok((found, None))
+    }
+
+    /// What is counted of the trash.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn trash_counters(&self) -> Result<TrashCounters, ViewFault> {
+        let value = self.keyspace()?.get(&[keys::TRASH_COUNTERS])?;
+        let counters = value.map(|value| wire::decode(&value));
+        Ok(counters
+            .transpose()
+            .map_err(unreadable)?
+            .unwrap_or_default())
+    }
+
+    /// Whether the time of a file in the trash is over.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn has_due_trash(&self, now_ms: u64) -> Result<bool, ViewFault> {
+        let counters = self.trash_counters()?;
+        if counters.files == 0 || counters.due_from_ms > now_ms {
+            return Ok(false);
+        }
+        let from = keys::of_due(counters.due_from_ms, FileDescriptor::default());
+        let range = KeyRange::between(&from, &[keys::TRASH_DUE + 1]);
+        let first = self.keyspace()?.scan(&range, 1)?;
+        let due = first.first().and_then(|(key, _)| keys::due_of(key));
+        Ok(due.is_some_and(|(until_ms, _)| until_ms <= now_ms))
+    }
+
+    /// Whether a directory is being swept whose files go to the trash.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn is_trash_growing(&self) -> Result<bool, ViewFault> {
+        let range = KeyRange::prefix(&[keys::UNLINKED_TRASH]);
+        Ok(!self.keyspace()?.scan(&range, 1)?.is_empty())
     }
 
     fn keyspace(&self) -> Result<Keyspace, ViewFault> {

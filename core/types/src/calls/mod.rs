@@ -10,6 +10,7 @@ pub mod blocks;
 pub mod names;
 pub mod negotiation;
 pub mod status;
+pub mod trash;
 
 /// A request that one server answers.
 pub trait Call: Serialize + DeserializeOwned + Send + 'static {
@@ -63,6 +64,14 @@ pub enum CallKind {
     Scrub = 0x0213,
     /// [`names::RenewGrant`].
     RenewGrant = 0x0214,
+    /// [`trash::DeleteNow`].
+    DeleteNow = 0x0220,
+    /// [`trash::ListTrash`].
+    ListTrash = 0x0221,
+    /// [`trash::RestoreTrash`].
+    RestoreTrash = 0x0222,
+    /// [`trash::EmptyTrash`].
+    EmptyTrash = 0x0223,
     /// [`negotiation::CanCreate`].
     CanCreate = 0x0300,
     /// [`negotiation::Release`].
@@ -120,6 +129,10 @@ impl CallKind {
         CallKind::ListUsers,
         CallKind::Scrub,
         CallKind::RenewGrant,
+        CallKind::DeleteNow,
+        CallKind::ListTrash,
+        CallKind::RestoreTrash,
+        CallKind::EmptyTrash,
         CallKind::CanCreate,
         CallKind::Release,
         CallKind::CreateMetaData,
