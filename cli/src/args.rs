@@ -107,9 +107,12 @@ pub(crate) enum Command {
     /// List a directory
     #[command(after_help = "Example: sdfs ls -l /pictures")]
     Ls(LsArgs),
-    /// Delete files, and directories with -r
-    #[command(after_help = "Example: sdfs rm -r /pictures/old")]
+    /// Delete files, and directories with -r; files can be restored from the trash for a while
+    #[command(after_help = "Examples:\n  sdfs rm -r /pictures/old\n  sdfs rm --now /secret.txt")]
     Rm(RmArgs),
+    /// Show, restore or empty what was deleted or replaced
+    #[command(subcommand)]
+    Trash(TrashCommand),
     /// Give a file or directory another name
     #[command(after_help = "Example: sdfs mv /photo.jpg /pictures/")]
     Mv(MvArgs),
@@ -253,6 +256,60 @@ pub(crate) struct RmArgs {
     /// Delete directories with everything in them
     #[arg(short, long)]
     pub(crate) recursive: bool,
+    /// Delete for good: nothing goes to the trash
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrashCommand {
+    /// List what was deleted or replaced and can be restored
+    #[command(after_help = "Example: sdfs trash ls /pictures")]
+    Ls(TrashLsArgs),
+    /// Give a deleted or replaced file its name again, or another one
+    #[command(after_help = "Examples:\n  sdfs trash restore /photo.jpg\n  \
+                            sdfs trash restore 17.3 --to /photo.old.jpg\n  \
+                            sdfs trash restore -r /pictures")]
+    Restore(TrashRestoreArgs),
+    /// Delete for good what is in the trash
+    #[command(after_help = "Example: sdfs trash empty /pictures --older-than 1h")]
+    Empty(TrashEmptyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrashLsArgs {
+    /// Only what had this name or lay below it
+    #[arg(default_value = "/")]
+    pub(crate) path: String,
+    /// Show at most this many files
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrashRestoreArgs {
+    /// The name it had (the one deleted last), or the id that `trash ls` shows
+    #[arg(value_name = "NAME-OR-ID")]
+    pub(crate) what: String,
+    /// The name it gets; a name that ends in / is a directory to put it in
+    #[arg(long, value_name = "PATH", conflicts_with = "recursive")]
+    pub(crate) to: Option<String>,
+    /// Put it over a file of that name, which goes to the trash itself
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Restore everything that lay below the name: of each path what was deleted last
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrashEmptyArgs {
+    /// Only what had this name or lay below it
+    #[arg(default_value = "/")]
+    pub(crate) path: String,
+    /// Only what has been in the trash for so long: 90s, 15m, 24h
+    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    pub(crate) older_than: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -79,6 +79,7 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::Bench(args) => bench::run(global, args, out).await,
         Command::Ls(args) => commands::ls::run(global, args, out).await,
         Command::Rm(args) => commands::names::rm(global, args, out).await,
+        Command::Trash(command) => commands::trash::run(global, command, out).await,
         Command::Mv(args) => commands::names::mv(global, args, out).await,
         Command::Mkdir(args) => commands::names::mkdir(global, args, out).await,
         Command::Stat(args) => commands::stat::run(global, args, out).await,

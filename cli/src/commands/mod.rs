@@ -12,5 +12,6 @@ pub(crate) mod scrub;
 pub(crate) mod serve;
 pub(crate) mod stat;
 pub(crate) mod status;
+pub(crate) mod trash;
 pub(crate) mod up;
 pub(crate) mod user;

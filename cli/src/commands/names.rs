@@ -20,10 +20,11 @@ pub(crate) async fn rm(global: &Global, args: &RmArgs, out: Output) -> Outcome {
     let mut deleted = Vec::with_capacity(paths.len());
     let mut failures = Failures::default();
     for path in paths {
-        let outcome = if args.recursive {
-            client.delete_all(path.as_str()).await
-        } else {
-            client.delete(path.as_str()).await
+        let outcome = match (args.recursive, args.now) {
+            (false, false) => client.delete(path.as_str()).await,
+            (true, false) => client.delete_all(path.as_str()).await,
+            (false, true) => client.delete_now(path.as_str()).await,
+            (true, true) => client.delete_all_now(path.as_str()).await,
         };
         match outcome {
             Ok(_) => deleted.push(path),
@@ -80,20 +81,20 @@ pub(crate) async fn mkdir(global: &Global, args: &MkdirArgs, out: Output) -> Out
 
 /// Failures of several names: all but the last are told as they come.
 #[derive(Default)]
-struct Failures {
-    told: Vec<String>,
+pub(crate) struct Failures {
+    pub(crate) told: Vec<String>,
     last: Option<Failure>,
 }
 
 impl Failures {
-    fn add(&mut self, failure: Failure) {
+    pub(crate) fn add(&mut self, failure: Failure) {
         self.told.push(failure.what.clone());
         if let Some(before) = self.last.replace(failure) {
             warn(&format!("sdfs: {before}"));
         }
     }
 
-    fn finish(self) -> Outcome {
+    pub(crate) fn finish(self) -> Outcome {
         self.last.map_or(Ok(()), Err)
     }
 }

@@ -48,6 +48,7 @@ mod stream;
 mod target;
 mod tend;
 mod topology;
+mod trash;
 mod trouble;
 mod upload;
 mod verify;
@@ -63,11 +64,13 @@ pub use file::File;
 pub use list::Entries;
 pub use options::{CallOptions, ClientOptions, CreateOptions, OnConflict, PutOptions, Servers};
 pub use stream::ByteStream;
+pub use trash::TrashEntries;
 pub use writer::FileWriter;
 
 pub use sdfs_server_group::{Config, UserKey};
 pub use sdfs_types::calls::blocks::Durability;
 pub use sdfs_types::calls::names::{DirectoryEntry, DirectoryPage, FileStat, Freshness};
+pub use sdfs_types::calls::trash::{TrashEmptied, TrashEntry, TrashName, TrashRestored};
 pub use sdfs_types::{
     Attributes, BlockIndex, BlockSize, FileMetaData, FileMetaMetaData, OpenFile, Refusal, RequestId,
 };

@@ -21,7 +21,7 @@ impl Client {
         self.ask(&call, None).await
     }
 
-    /// Deletes a file or an empty directory.
+    /// Deletes a file or an empty directory. A file goes to the trash, see [`Client::restore`].
     ///
     /// # Errors
     /// `NotFound`, `NotEmpty`, `Denied` as [`Error::Refused`].
@@ -29,7 +29,7 @@ impl Client {
         self.delete_entry(path, false).await
     }
 
-    /// Deletes a file, or a directory with everything in it.
+    /// Deletes a file, or a directory with everything in it. Files go to the trash.
     ///
     /// # Errors
     /// `NotFound`, `Denied` as [`Error::Refused`].
@@ -45,7 +45,7 @@ impl Client {
         self.rename_entry(from, to, false).await
     }
 
-    /// Gives a file a name that may be another file's, which is deleted by it.
+    /// Gives a file a name that may be another file's, which goes to the trash then.
     ///
     /// # Errors
     /// `NotFound`, `IsDirectory`, `IntoItself`, `Denied` as [`Error::Refused`].

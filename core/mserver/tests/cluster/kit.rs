@@ -139,19 +139,26 @@ impl Cluster {
 
     /// The same, with grants that last that long.
     pub(crate) async fn with_grants(grant_ms: u64) -> Cluster {
-        let cluster = Cluster::start_some(6, grant_ms).await;
+        let cluster = Cluster::start_some(6, grant_ms, "").await;
+        cluster.wait_ready().await;
+        cluster
+    }
+
+    /// The same, with this part in its configuration.
+    pub(crate) async fn with_storage(storage: &str) -> Cluster {
+        let cluster = Cluster::start_some(6, GRANT_MS, storage).await;
         cluster.wait_ready().await;
         cluster
     }
 
     /// The first servers of the same cluster.
     pub(crate) async fn start_first(servers: u16) -> Cluster {
-        Cluster::start_some(servers, GRANT_MS).await
+        Cluster::start_some(servers, GRANT_MS, "").await
     }
 
-    async fn start_some(servers: u16, grant_ms: u64) -> Cluster {
+    async fn start_some(servers: u16, grant_ms: u64, storage: &str) -> Cluster {
         let space = tempfile::tempdir().unwrap();
-        let config = Arc::new(config(space.path()));
+        let config = Arc::new(config(space.path(), storage));
         let mut cluster = Cluster {
             members: Vec::new(),
             refuses: Arc::new(AtomicBool::new(false)),
@@ -290,7 +297,7 @@ fn free_port() -> TcpListener {
     }
 }
 
-fn config(space: &Path) -> Config {
+fn config(space: &Path, storage: &str) -> Config {
     std::fs::write(space.join("secret"), "the secret of the whole cluster").unwrap();
     std::fs::write(space.join("admin.secret"), ADMIN_SECRET).unwrap();
     let ports: Vec<TcpListener> = (0..6).map(|_| free_port()).collect();
@@ -309,7 +316,7 @@ fn config(space: &Path) -> Config {
     }
     let text = format!(
         "(cluster: \"test\", secret_file: \"secret\", \
-         admin: (name: \"admin\", secret_file: \"admin.secret\"), servers: [{servers}])"
+         admin: (name: \"admin\", secret_file: \"admin.secret\"), servers: [{servers}], {storage})"
     );
     Config::parse(&text, &space.join("config.conf")).unwrap()
 }

@@ -9,3 +9,4 @@
 mod files;
 mod kit;
 mod names;
+mod trash;

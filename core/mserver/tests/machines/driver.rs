@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use sdfs_mserver::root::{
-    Begun, Decide, RootAnswer, RootAnswers, RootCommand, RootMachine, RootView, Users,
+    Begun, Decide, RootAnswer, RootAnswers, RootCommand, RootMachine, RootView, ToTrash, Trashed,
+    Users,
 };
 use sdfs_raft::StateMachine;
 use sdfs_store::{Keyspace, Store};
+use sdfs_types::calls::trash::{TrashName, TrashRestored};
 use sdfs_types::wire;
 use sdfs_types::{
-    BlockSize, FileDescriptor, FileMetaMetaData, FilePath, Locate, MetaGroup, Refusal, RequestId,
-    ServerId,
+    Access, BlockSize, FileDescriptor, FileMetaMetaData, FilePath, Locate, MetaGroup, PathRight,
+    Refusal, RequestId, ServerId,
 };
 use std::sync::Arc;
 
@@ -176,6 +178,91 @@ impl Names {
         })
     }
 
+    /// Lets a user write below a path.
+    pub(crate) fn allow(&mut self, name: &str, at: &str) {
+        let right = PathRight {
+            path: path(at),
+            access: Access::Write,
+        };
+        self.run(RootCommand::PutUser {
+            name: name.into(),
+            key: Some([1; 32]),
+            rights: vec![right],
+        })
+        .unwrap();
+    }
+
+    /// The command, with what it takes away kept until a time; at 0 it is not kept.
+    pub(crate) fn keeping(command: RootCommand, until_ms: u64) -> RootCommand {
+        if until_ms == 0 {
+            return command;
+        }
+        RootCommand::Trashing {
+            command: Box::new(command),
+            to_trash: ToTrash {
+                by: "ann".into(),
+                deleted_ms: 1_000,
+                until_ms,
+            },
+        }
+    }
+
+    /// Deletes into the trash, and sweeps what was below a directory.
+    pub(crate) fn trash(&mut self, at: &str, until_ms: u64) -> Answer {
+        let command = RootCommand::Delete {
+            request: self.fresh_request(),
+            path: path(at),
+            recursive: true,
+            now_ms: 1_000,
+        };
+        let answer = self.run(Names::keeping(command, until_ms));
+        self.sweep();
+        answer
+    }
+
+    pub(crate) fn sweep(&mut self) {
+        while self.run(RootCommand::Sweep { entries_max: 3 })
+            == Ok(RootAnswer::Swept { more: true })
+        {}
+    }
+
+    pub(crate) fn restoration(
+        &mut self,
+        what: TrashName,
+        to: Option<&str>,
+        replace: bool,
+    ) -> RootCommand {
+        RootCommand::Restore {
+            request: self.fresh_request(),
+            what,
+            to: to.map(path),
+            replace,
+            by: "ann".into(),
+            now_ms: 2_000,
+        }
+    }
+
+    /// Restores what was deleted last under a name.
+    pub(crate) fn restore(&mut self, at: &str, to: Option<&str>) -> Answer {
+        let command = self.restoration(TrashName::Path(path(at)), to, false);
+        self.run(command)
+    }
+
+    pub(crate) fn expire(&mut self, now_ms: u64) {
+        let files_max = 2;
+        while self.run(RootCommand::ExpireTrash { now_ms, files_max })
+            == Ok(RootAnswer::Swept { more: true })
+        {}
+    }
+
+    /// Everything in the trash.
+    pub(crate) fn trashed(&self) -> Vec<Trashed> {
+        self.view
+            .trash(&FilePath::root(), None, usize::MAX)
+            .unwrap()
+            .0
+    }
+
     pub(crate) fn stat(&self, at: &str) -> Result<Arc<FileMetaMetaData>, Refusal> {
         let at = path(at);
         self.view
@@ -200,6 +287,13 @@ impl Names {
         let directory = self.stat(at).unwrap().descriptor;
         let entries = self.view.list(directory, None, usize::MAX).unwrap();
         entries.iter().map(|entry| entry.name.to_string()).collect()
+    }
+}
+
+pub(crate) fn restored(answer: Answer) -> TrashRestored {
+    match answer {
+        Ok(RootAnswer::Restored(restored)) => restored,
+        other => panic!("not restored: {other:?}"),
     }
 }
 

@@ -12,3 +12,4 @@ mod names;
 mod names_model;
 mod negotiation;
 mod reservations;
+mod trash;
