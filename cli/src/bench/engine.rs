@@ -129,7 +129,7 @@ impl Bench {
 
     /// Takes away everything that was made; a failure is told and that is all.
     pub(crate) async fn clean(&self) {
-        if let Err(error) = self.clients[0].delete_all(&self.directory).await {
+        if let Err(error) = self.clients[0].delete_all_now(&self.directory).await {
             let failure = Failure::new(Code::NotNow, error.to_string());
             warn(&format!("sdfs: {} stays: {failure}", self.directory));
         }
@@ -253,7 +253,7 @@ impl Run<'_> {
             Operation::Delete => {
                 let path = self.deletable.borrow_mut().pop();
                 match path {
-                    Some(path) => client.delete(&path).await.map(|_| (1, 0)),
+                    Some(path) => client.delete_now(&path).await.map(|_| (1, 0)),
                     None => Ok((0, 0)),
                 }
             }

@@ -75,6 +75,6 @@ async fn look(
 async fn write_once(client: &Client) -> Result<(), sdfs_client::Error> {
     let name = format!("/.sdfs-ready-{}", client.next_request());
     client.put(&name, "r", PutOptions::default()).await?;
-    client.delete(&name).await?;
+    client.delete_now(&name).await?;
     Ok(())
 }

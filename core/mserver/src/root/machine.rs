@@ -103,6 +103,7 @@ impl RootMachine {
             Some(value) => wire::decode(&value).map_err(unreadable)?,
             None => TrashCounters::default(),
         };
+        // Those known already stay: they are here too, or their files are gone for good.
         for pair in keyspace.pairs(&KeyRange::prefix(&[keys::FOLLOWED])) {
             if let Some(descriptor) = FileDescriptor::from_key(&pair?.0[1..]) {
                 self.view.followed.insert(descriptor, ());
@@ -294,44 +295,9 @@ impl Applying<'_> {
                 Ok(RootAnswer::Done)
             }
             RootCommand::Sweep { entries_max } => delete::sweep(self, *entries_max),
-            RootCommand::Restore {
-                request,
-                what,
-                to,
-                replace,
-                by,
-                now_ms,
-            } => {
-                let wanted = trash::Restoring {
-                    request: *request,
-                    what,
-                    to: to.as_ref(),
-                    replace: *replace,
-                    by,
-                    now_ms: *now_ms,
-                };
-                trash::restore(self, &wanted)
-            }
-            RootCommand::EmptyTrash {
-                path,
-                after,
-                before_ms,
-                by,
-                paths_max,
-                ..
-            } => {
-                let wanted = trash::Emptying {
-                    path,
-                    after: after.as_ref(),
-                    before_ms: *before_ms,
-                    by,
-                    paths_max: *paths_max,
-                };
-                trash::empty(self, &wanted)
-            }
-            RootCommand::ExpireTrash { now_ms, files_max } => {
-                trash::expire(self, *now_ms, *files_max)
-            }
+            RootCommand::Restore { .. }
+            | RootCommand::EmptyTrash { .. }
+            | RootCommand::ExpireTrash { .. } => trash::apply(self, command),
             // The volume table's, and what wraps a command, never come here.
             RootCommand::Volume(_) | RootCommand::Trashing { .. } => Ok(RootAnswer::Done),
         }

@@ -22,7 +22,7 @@ use sdfs_types::{
     UserName,
 };
 
-use super::command::{RootAnswer, ToTrash};
+use super::command::{RootAnswer, RootCommand, ToTrash};
 use super::create::{self, signed};
 use super::machine::Applying;
 use super::names::{Walk, walk};
@@ -63,6 +63,50 @@ pub(crate) enum Life {
     GoesOn,
     /// It is the last one given out, and nothing else holds it.
     Ends,
+}
+
+/// Applies a command of the trash.
+pub(crate) fn apply(applying: &mut Applying<'_>, command: &RootCommand) -> Applied<RootAnswer> {
+    match command {
+        RootCommand::Restore {
+            request,
+            what,
+            to,
+            replace,
+            by,
+            now_ms,
+        } => {
+            let wanted = Restoring {
+                request: *request,
+                what,
+                to: to.as_ref(),
+                replace: *replace,
+                by,
+                now_ms: *now_ms,
+            };
+            restore(applying, &wanted)
+        }
+        RootCommand::EmptyTrash {
+            path,
+            after,
+            before_ms,
+            by,
+            paths_max,
+            ..
+        } => {
+            let wanted = Emptying {
+                path,
+                after: after.as_ref(),
+                before_ms: *before_ms,
+                by,
+                paths_max: *paths_max,
+            };
+            empty(applying, &wanted)
+        }
+        RootCommand::ExpireTrash { now_ms, files_max } => expire(applying, *now_ms, *files_max),
+        // Others are not handed here.
+        _ => Ok(RootAnswer::Done),
+    }
 }
 
 /// Gives a file up whose name was just taken away: to the trash when the command says so, else to
@@ -180,11 +224,7 @@ pub(crate) fn discard(applying: &mut Applying<'_>, descriptor: FileDescriptor) -
 }
 
 /// Takes files away for good whose time is over; the answer says whether there may be more.
-pub(crate) fn expire(
-    applying: &mut Applying<'_>,
-    now_ms: u64,
-    files_max: u32,
-) -> Applied<RootAnswer> {
+fn expire(applying: &mut Applying<'_>, now_ms: u64, files_max: u32) -> Applied<RootAnswer> {
     let more = discard_due(applying, now_ms, files_max as usize)?;
     Ok(RootAnswer::Swept { more })
 }
@@ -210,16 +250,16 @@ fn discard_due(applying: &mut Applying<'_>, now_ms: u64, limit: usize) -> Applie
 }
 
 /// One step of emptying: at most so many paths at or below `path`, those the user may write.
-pub(crate) struct Emptying<'a> {
-    pub(crate) path: &'a FilePath,
-    pub(crate) after: Option<&'a FilePath>,
+struct Emptying<'a> {
+    path: &'a FilePath,
+    after: Option<&'a FilePath>,
     /// What was deleted later stays.
-    pub(crate) before_ms: u64,
-    pub(crate) by: &'a UserName,
-    pub(crate) paths_max: u32,
+    before_ms: u64,
+    by: &'a UserName,
+    paths_max: u32,
 }
 
-pub(crate) fn empty(applying: &mut Applying<'_>, wanted: &Emptying<'_>) -> Applied<RootAnswer> {
+fn empty(applying: &mut Applying<'_>, wanted: &Emptying<'_>) -> Applied<RootAnswer> {
     let limit = wanted.paths_max as usize;
     let mut emptied = TrashEmptied {
         files: 0,
@@ -260,17 +300,17 @@ pub(crate) fn empty(applying: &mut Applying<'_>, wanted: &Emptying<'_>) -> Appli
 }
 
 /// A file that is to get a name again.
-pub(crate) struct Restoring<'a> {
-    pub(crate) request: RequestId,
-    pub(crate) what: &'a TrashName,
-    pub(crate) to: Option<&'a FilePath>,
-    pub(crate) replace: bool,
-    pub(crate) by: &'a UserName,
-    pub(crate) now_ms: u64,
+struct Restoring<'a> {
+    request: RequestId,
+    what: &'a TrashName,
+    to: Option<&'a FilePath>,
+    replace: bool,
+    by: &'a UserName,
+    now_ms: u64,
 }
 
 /// Gives a file of the trash a name again.
-pub(crate) fn restore(applying: &mut Applying<'_>, wanted: &Restoring<'_>) -> Applied<RootAnswer> {
+fn restore(applying: &mut Applying<'_>, wanted: &Restoring<'_>) -> Applied<RootAnswer> {
     let trashed = wanted_file(applying, wanted)?;
     let to = wanted.to.unwrap_or(&trashed.path);
     applying.view.users.check(wanted.by, Access::Write, to)?;
