@@ -1,6 +1,6 @@
 //! What leaders do by themselves: remove the meta-data of files that are gone, sweep directories
-//! without a name, empty the trash of what is due, found the first administrator. Each step is a proposal that may be repeated,
-//! so a new leader goes on where the former one stopped.
+//! without a name, take out of the trash what is due, found the first administrator. Each step is a
+//! proposal that may be repeated, so a new leader goes on where the former one stopped.
 
 use std::sync::Arc;
 use std::time::Duration;

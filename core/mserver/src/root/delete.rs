@@ -1,6 +1,6 @@
 //! Taking names away. A directory that goes with all its entries loses its name at once; the
-//! entries below it cannot be reached any more and are swept afterwards, some at a time. Files go to
-//! the trash when the command says so.
+//! entries below it cannot be reached any more and are swept afterwards, some at a time. Files go
+//! to the trash when the command says so.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, leases of file
-//! ids, outcomes of requests, and (kept by `volumes`) the volume map.
+//! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, leases of
+//! file ids, outcomes of requests, and (kept by `volumes`) the volume map.
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
 
