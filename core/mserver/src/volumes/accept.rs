@@ -205,6 +205,9 @@ impl Acceptor {
         }
         let again = until.earlier(Deadline::after(ACCEPT_AGAIN));
         let mut shares = self.shares.clone();
+        // A clone has seen what the original has, which never looks for changes: without this
+        // it would find the first one ever again and wait for nothing.
+        shares.mark_unchanged();
         // Whether they changed or the time was up, the next look tells.
         drop(timeout_at(again.instant(), shares.changed()).await);
         Ok(())

@@ -1,5 +1,7 @@
 //! Files are accepted by all members of a volume, or by nobody.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,6 +133,22 @@ async fn silence_is_not_acceptance() {
         assert_eq!(accepted.unwrap().plan(), [VolumeId(2)]);
     }
     assert!(scene.asked(3) > 0, "the silent dserver was never asked");
+}
+
+#[tokio::test]
+async fn waiting_for_volumes_rests() {
+    let scene = scene(3, &[&[1, 2, 3]]);
+    scene.create(1, 0).await.unwrap();
+    scene.servers.lose(3);
+    let (block_size, deadline) = (BlockSize::default(), Deadline::after_ms(300));
+    let mut planning = pin!(scene.acceptor.plan_soon(None, block_size, deadline));
+    let mut looks = 0;
+    let planned = poll_fn(|context| {
+        looks += 1;
+        planning.as_mut().poll(context)
+    });
+    assert!(planned.await.is_err());
+    assert!(looks < 20, "looked {looks} times");
 }
 
 #[tokio::test]
