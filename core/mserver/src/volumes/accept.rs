@@ -208,9 +208,12 @@ impl Acceptor {
         // A clone has seen what the original has, which never looks for changes: without this
         // it would find the first one ever again and wait for nothing.
         shares.mark_unchanged();
-        // Whether they changed or the time was up, the next look tells.
-        drop(timeout_at(again.instant(), shares.changed()).await);
-        Ok(())
+        match timeout_at(again.instant(), shares.changed()).await {
+            // Nobody weighs volumes any more: the server is about to end.
+            Ok(Err(_)) => Err(self.no_volume(why)),
+            // Whether they changed or the time was up, the next look tells.
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 
     fn no_volume(&self, why: Option<String>) -> Refusal {
