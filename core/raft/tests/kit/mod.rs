@@ -183,7 +183,7 @@ async fn open(config: Arc<Config>, dir: &Path, me: ServerId) -> (RaftGroups, Arc
     (groups, calls)
 }
 
-/// Opens what a killed member may still hold: its files are closed by threads of the disk, which end
+/// Opens what a killed member may still hold: threads of the disk close its files, and they end
 /// a moment after it where a process would take them along.
 async fn once_free<T, E: Debug>(
     open: impl AsyncFn() -> Result<T, E>,
