@@ -351,8 +351,14 @@ async fn repeated(
             why: "this request is being withdrawn".to_owned(),
         });
     };
-    let open = read::open(core, name, GrantRights::Write, deadline).await?;
-    Ok(FileCreated { open, trace: None })
+    match read::open(core, name, GrantRights::Write, deadline).await {
+        Ok(open) => Ok(FileCreated { open, trace: None }),
+        // Its record is refused already, its name about to go.
+        Err(Refusal::Gone { .. }) => Err(Refusal::Busy {
+            why: "this request is being withdrawn".to_owned(),
+        }),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// The block size wanted, or the one that fits the size; refused when the size does not fit.
