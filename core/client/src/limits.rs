@@ -24,8 +24,9 @@ pub const READ_AHEAD_FIRST_BYTES: u64 = 256 << 10;
 /// A server that has not answered a question for this long is asked elsewhere.
 pub const ATTEMPT_READ: Duration = Duration::from_secs(2);
 /// A server that has not answered a change for this long is asked elsewhere, by the same request
-/// id; longer than a leader election so that a slow one is not made slower by repetitions.
-pub const ATTEMPT_CHANGE: Duration = Duration::from_secs(5);
+/// id; longer than a leader election so that a slow one is not made slower by repetitions, and than
+/// the five seconds a mserver looks for dservers before it says that there are none.
+pub const ATTEMPT_CHANGE: Duration = Duration::from_secs(8);
 /// The slowest a block may travel before it is tried elsewhere, bytes a second.
 pub const BLOCK_BYTES_PER_S_MIN: u64 = 8 << 20;
 /// First pause before a repetition.

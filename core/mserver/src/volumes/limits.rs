@@ -58,9 +58,9 @@ pub(crate) const ACCEPT_SILENCE: Duration = Duration::from_millis(300);
 /// A dserver that let an acceptance go unanswered gets no new files for this long, or until its
 /// volumes are fenced.
 pub(crate) const SILENT_FOR: Duration = Duration::from_millis(500);
-/// How long a file waits for a volume in all: detection of a silent member and its fencing fit in,
-/// and the answer that there is none is there before a client asks elsewhere, after five seconds.
-pub(crate) const ACCEPT_WAIT_MAX: Duration = Duration::from_millis(3_500);
+/// How long a file waits for a volume in all: detection of a silent member, the election of a root
+/// leader and the fencing fit in. A client waits longer for one mserver.
+pub(crate) const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A file that found no volume looks again after this, whether the volumes have changed or not.
 pub(crate) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How often volumes are weighed anew: as often as loads arrive in a busy cluster.
