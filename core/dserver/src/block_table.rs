@@ -172,6 +172,14 @@ impl BlockTable {
         self.damaged.insert((volume, block))
     }
 
+    /// Whether any block is to be fetched from another member; of one volume, or at all.
+    pub(crate) fn has_damage(&self, volume: Option<VolumeId>) -> bool {
+        match volume {
+            None => !self.damaged.is_empty(),
+            Some(volume) => self.damaged.iter().any(|(of, _)| *of == volume),
+        }
+    }
+
     /// How many blocks were found damaged, and how many of those are no more.
     pub(crate) fn damage(&self) -> (u64, u64) {
         let left = self.damaged.len() as u64;

@@ -5,6 +5,7 @@ use sdfs_types::calls::blocks::{BlockRange, ListVolume, ReadBlock, VolumePage};
 use sdfs_types::{GrantRights, Refusal};
 
 use crate::limits::INVENTORY_PAGE;
+use crate::locked::locked;
 use crate::shared::Shared;
 use crate::space_read::{LoadFault, Loaded};
 
@@ -76,11 +77,7 @@ impl Shared {
         // What was accepted in the epoch before is listed when it is durable.
         space.log.sync().await.map_err(|_| self.disk_failed())?;
         // A block known to be damaged is in no list, and would be taken for one that was freed.
-        if space
-            .damaged()
-            .iter()
-            .any(|(volume, _)| *volume == call.volume)
-        {
+        if locked(&space.table).has_damage(Some(call.volume)) {
             return Err(Refusal::Busy {
                 why: "damaged blocks are being repaired here".to_owned(),
             });

@@ -159,7 +159,7 @@ impl Space {
     /// damaged or lost: the next start would begin behind the damage and never hear of it.
     pub(crate) fn checkpoint(&self) -> Result<(), SpaceFault> {
         let is_sound = !self.has_lost_records.load(Ordering::Acquire);
-        if !is_sound || !locked(&self.table).damaged().is_empty() {
+        if !is_sound || locked(&self.table).has_damage(None) {
             return Ok(());
         }
         let replay_from = self.log.end();

@@ -36,10 +36,7 @@ pub(crate) async fn list(
     let entries = entries
         .into_iter()
         .map(|entry| DirectoryEntry {
-            size_bytes: sizes
-                .get(&entry.descriptor)
-                .copied()
-                .unwrap_or(entry.size_bytes),
+            size_bytes: sizes.of(&entry),
             name: entry.name,
             descriptor: entry.descriptor,
             kind: entry.kind,
@@ -49,13 +46,24 @@ pub(crate) async fn list(
     Ok(DirectoryPage { entries, more })
 }
 
-/// Present sizes, where they are known; a file nobody has written to has its declared one.
+/// Present sizes, where they are known.
+pub(crate) struct Sizes(BTreeMap<FileDescriptor, u64>);
+
+impl Sizes {
+    /// A file nobody has written to has its declared size.
+    pub(crate) fn of(&self, entry: &FileMetaMetaData) -> u64 {
+        let known = self.0.get(&entry.descriptor);
+        known.copied().unwrap_or(entry.size_bytes)
+    }
+}
+
+/// Asks the groups of files for their sizes.
 pub(crate) async fn sizes(
     core: &Arc<Core>,
     entries: &[FileMetaMetaData],
     freshness: Freshness,
     deadline: Deadline,
-) -> Result<BTreeMap<FileDescriptor, u64>, Refusal> {
+) -> Result<Sizes, Refusal> {
     let mut by_group: BTreeMap<MetaGroup, Vec<FileDescriptor>> = BTreeMap::new();
     for entry in entries {
         if let Some(locate) = &entry.locate {
@@ -88,7 +96,7 @@ pub(crate) async fn sizes(
         let known = descriptors.into_iter().zip(sizes);
         all.extend(known.filter_map(|(descriptor, size)| Some((descriptor, size?))));
     }
-    Ok(all)
+    Ok(Sizes(all))
 }
 
 /// The sizes this member of the group knows.

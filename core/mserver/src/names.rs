@@ -141,6 +141,13 @@ pub(crate) async fn set_quota(
     }
 }
 
+/// Refuses whoever is no administrator of the whole.
+fn check_admin(core: &Core, user: &UserName) -> Result<(), Refusal> {
+    core.root
+        .users()
+        .check(user, Access::Admin, &FilePath::root())
+}
+
 /// Answers `PutUser`. Repeating it sets the same again, so it needs no memory of requests.
 pub(crate) async fn put_user(
     core: Arc<Core>,
@@ -149,9 +156,7 @@ pub(crate) async fn put_user(
     deadline: Deadline,
 ) -> Result<(), Refusal> {
     let core = &core;
-    core.root
-        .users()
-        .check(&user, Access::Admin, &FilePath::root())?;
+    check_admin(core, &user)?;
     let PutUser {
         name, key, rights, ..
     } = call;
@@ -168,9 +173,7 @@ pub(crate) async fn delete_user(
     deadline: Deadline,
 ) -> Result<(), Refusal> {
     let core = &core;
-    core.root
-        .users()
-        .check(&user, Access::Admin, &FilePath::root())?;
+    check_admin(core, &user)?;
     let DeleteUser { request, name } = call;
     core.propose_root(RootCommand::DeleteUser { request, name }, deadline)
         .await?;
@@ -184,9 +187,7 @@ pub(crate) async fn list_users(
     deadline: Deadline,
 ) -> Result<Vec<UserListed>, Refusal> {
     core.root_barrier(deadline).await?;
-    core.root
-        .users()
-        .check(&user, Access::Admin, &FilePath::root())?;
+    check_admin(core, &user)?;
     let all = core.root.users().all();
     let listed = |user: &Arc<sdfs_types::User>| UserListed {
         name: Arc::clone(&user.name),
@@ -202,9 +203,7 @@ pub(crate) async fn scrub(
     deadline: Deadline,
 ) -> Result<ScrubBegun, Refusal> {
     core.root_barrier(deadline).await?;
-    core.root
-        .users()
-        .check(&user, Access::Admin, &FilePath::root())?;
+    check_admin(core, &user)?;
     let dservers = core.mesh.all(Role::Dserver);
     let told = dservers.into_iter().map(|server| async move {
         let begun = core.ask(server, &BeginScrub {}, deadline).await;

@@ -94,10 +94,7 @@ async fn listed(
         TrashEntry {
             path,
             descriptor: entry.descriptor,
-            size_bytes: sizes
-                .get(&entry.descriptor)
-                .copied()
-                .unwrap_or(entry.size_bytes),
+            size_bytes: sizes.of(&entry),
             owner: entry.owner,
             created_ms: entry.created_ms,
             deleted_by: by.by,

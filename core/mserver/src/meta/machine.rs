@@ -152,14 +152,9 @@ impl Applying<'_> {
                 file,
                 blocks,
             } => {
-                if let Some(present) = self.record(file.descriptor)? {
-                    return match present.request == request {
-                        true => Ok(MetaAnswer::File(present.file.clone())),
-                        // Each put has a descriptor of its own.
-                        false => Err(Refusal::NotGranted.into()),
-                    };
+                if let Some(present) = self.made_before(request, file.descriptor)? {
+                    return Ok(MetaAnswer::File(present));
                 }
-                self.not_removed(file.descriptor)?;
                 let record = blocks::put(self, request, file, &blocks);
                 self.set_record(record)
             }
@@ -207,17 +202,25 @@ impl Applying<'_> {
         }
     }
 
-    /// A record under a descriptor that is this request's alone: leased by its coordinator, or
-    /// decided.
     fn create(&mut self, request: RequestId, file: FileMetaData) -> Applied<MetaAnswer> {
-        if let Some(present) = self.record(file.descriptor)? {
-            return match present.request == request {
-                true => Ok(MetaAnswer::File(present.file.clone())),
-                false => Err(Refusal::NotGranted.into()),
-            };
+        if let Some(present) = self.made_before(request, file.descriptor)? {
+            return Ok(MetaAnswer::File(present));
         }
-        self.not_removed(file.descriptor)?;
         self.set_record(FileRecord::new(request, file))
+    }
+
+    /// The file when this request has made its record before; refused when its record must not be
+    /// made. A descriptor is one request's alone: leased by its coordinator, or decided.
+    fn made_before(
+        &self,
+        request: RequestId,
+        descriptor: FileDescriptor,
+    ) -> Applied<Option<FileMetaData>> {
+        match self.record(descriptor)? {
+            Some(present) if present.request == request => Ok(Some(present.file.clone())),
+            Some(_) => Err(Refusal::NotGranted.into()),
+            None => self.not_removed(descriptor).map(|()| None),
+        }
     }
 
     /// Changes a record once per request: a repetition is answered with the record as it is.

@@ -9,7 +9,7 @@ use sdfs_types::{
 
 use super::command::{Begun, Decide, RootAnswer};
 use super::machine::Applying;
-use super::names::{Walk, prefix, walk};
+use super::names::{Walk, may_replace, prefix, walk};
 use super::trash::{self, Life};
 use super::{quota, tombstones};
 use crate::fault::{Applied, Fault};
@@ -65,24 +65,18 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
     };
     let place = match walk(applying, path)? {
         Walk::Blocked { path } => return Err(Refusal::NotDirectory { path }.into()),
-        Walk::Found { entry, .. } if entry.kind == EntryKind::Directory => {
-            return Err(Refusal::IsDirectory { path: path.clone() }.into());
-        }
-        Walk::Found { entry, .. } if entry.request == wanted.request => {
+        Walk::Found { entry, .. }
+            if entry.kind == EntryKind::File && entry.request == wanted.request =>
+        {
             return Ok(RootAnswer::Name((*entry).clone()));
         }
-        Walk::Found { entry, .. } if !wanted.replace => {
-            let descriptor = entry.descriptor;
-            return Err(Refusal::Exists {
-                path: path.clone(),
-                descriptor,
+        Walk::Found { above, entry } => {
+            may_replace(&entry, path, wanted.replace)?;
+            Place {
+                above,
+                former: Some(entry),
             }
-            .into());
         }
-        Walk::Found { above, entry } => Place {
-            above,
-            former: Some(entry),
-        },
         Walk::Missing { above } if above.len() < depth(path) && !wanted.make_parents => {
             return Err(Refusal::NotFound {
                 path: prefix(path, above.len()),

@@ -79,6 +79,23 @@ pub(crate) fn walk(entries: &impl Entries, path: &FilePath) -> Result<Walk, Stor
     })
 }
 
+/// Whether what stands at `path` may make way for a file: never a directory.
+pub(crate) fn may_replace(
+    entry: &FileMetaMetaData,
+    path: &FilePath,
+    replace: bool,
+) -> Result<(), Refusal> {
+    let path = path.clone();
+    match entry.kind {
+        EntryKind::Directory => Err(Refusal::IsDirectory { path }),
+        EntryKind::File if !replace => Err(Refusal::Exists {
+            path,
+            descriptor: entry.descriptor,
+        }),
+        EntryKind::File => Ok(()),
+    }
+}
+
 /// The first `names` names of `path`.
 pub(crate) fn prefix(path: &FilePath, names: usize) -> FilePath {
     let mut at = path.clone();

@@ -8,7 +8,7 @@ use sdfs_types::{EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFaul
 use super::command::RootAnswer;
 use super::create::signed;
 use super::machine::Applying;
-use super::names::{Walk, prefix, walk};
+use super::names::{Walk, may_replace, prefix, walk};
 use super::quota::{self, Usage};
 use super::trash::{self, Life};
 use crate::fault::Applied;
@@ -67,21 +67,13 @@ fn target(walked: Walk, to: &FilePath, kind: EntryKind, replace: bool) -> Applie
         }
         .into()),
         Walk::Missing { above } => Ok((above, None)),
-        Walk::Found { entry, .. } if entry.kind == EntryKind::Directory => {
-            Err(Refusal::IsDirectory { path: to.clone() }.into())
-        }
-        Walk::Found { entry, .. } if !replace => {
-            let descriptor = entry.descriptor;
-            Err(Refusal::Exists {
-                path: to.clone(),
-                descriptor,
+        Walk::Found { above, entry } => {
+            may_replace(&entry, to, replace)?;
+            if kind == EntryKind::Directory {
+                return Err(Refusal::NotDirectory { path: to.clone() }.into());
             }
-            .into())
+            Ok((above, Some(entry)))
         }
-        Walk::Found { .. } if kind == EntryKind::Directory => {
-            Err(Refusal::NotDirectory { path: to.clone() }.into())
-        }
-        Walk::Found { above, entry } => Ok((above, Some(entry))),
     }
 }
 

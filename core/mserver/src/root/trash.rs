@@ -18,14 +18,13 @@ use sdfs_store::KeyRange;
 use sdfs_types::calls::trash::{TrashEmptied, TrashName, TrashRestored};
 use sdfs_types::wire;
 use sdfs_types::{
-    Access, EntryKind, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal, RequestId,
-    UserName,
+    Access, FileDescriptor, FileMetaMetaData, FilePath, PathFault, Refusal, RequestId, UserName,
 };
 
 use super::command::{RootAnswer, RootCommand, ToTrash};
 use super::create::{self, signed};
 use super::machine::Applying;
-use super::names::{Walk, walk};
+use super::names::{Walk, may_replace, walk};
 use super::{keys, quota, tombstones};
 use crate::fault::{Applied, unreadable};
 use crate::limits::{TRASH_FILES_MAX, TRASH_LIVES_MAX};
@@ -390,15 +389,10 @@ fn target(applying: &Applying<'_>, to: &FilePath, replace: bool) -> Applied<Targ
     match walk(applying, to)? {
         Walk::Blocked { path } => Err(Refusal::NotDirectory { path }.into()),
         Walk::Missing { above } => Ok((above, None)),
-        Walk::Found { entry, .. } if entry.kind == EntryKind::Directory => {
-            Err(Refusal::IsDirectory { path: to.clone() }.into())
+        Walk::Found { above, entry } => {
+            may_replace(&entry, to, replace)?;
+            Ok((above, Some(entry)))
         }
-        Walk::Found { entry, .. } if !replace => {
-            let descriptor = entry.descriptor;
-            let path = to.clone();
-            Err(Refusal::Exists { path, descriptor }.into())
-        }
-        Walk::Found { above, entry } => Ok((above, Some(entry))),
     }
 }
 

@@ -251,6 +251,15 @@ impl Cluster {
         self.client(mserver).await.unwrap()
     }
 
+    /// The administrator at each mserver.
+    pub(crate) async fn admins(&self) -> [Client; 3] {
+        [
+            self.admin(1).await,
+            self.admin(2).await,
+            self.admin(3).await,
+        ]
+    }
+
     pub(crate) async fn client_as(
         &self,
         mserver: u16,

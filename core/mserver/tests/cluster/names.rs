@@ -57,11 +57,7 @@ async fn list_all(client: &Client, at: &str, limit: u32) -> Vec<Name> {
 fn racing_creators_get_one_winner() {
     run(async {
         let cluster = Cluster::start().await;
-        let clients = [
-            cluster.admin(1).await,
-            cluster.admin(2).await,
-            cluster.admin(3).await,
-        ];
+        let clients = cluster.admins().await;
         for round in 0..40 {
             let at = format!("/race-{round}");
             let answers =
@@ -127,11 +123,7 @@ fn repetition_at_another_mserver_gets_the_first_outcome() {
 fn what_is_answered_is_seen_everywhere() {
     run(async {
         let cluster = Cluster::start().await;
-        let clients = [
-            cluster.admin(1).await,
-            cluster.admin(2).await,
-            cluster.admin(3).await,
-        ];
+        let clients = cluster.admins().await;
         for round in 0..30 {
             let at = format!("/d{round}");
             mkdir(&clients[round % 3], &at).await.unwrap();
@@ -226,11 +218,7 @@ fn directories_move_and_go_as_a_whole() {
 fn quota_holds_over_all_mservers() {
     run(async {
         let cluster = Cluster::start().await;
-        let clients = [
-            cluster.admin(1).await,
-            cluster.admin(2).await,
-            cluster.admin(3).await,
-        ];
+        let clients = cluster.admins().await;
         mkdir(&clients[0], "/d").await.unwrap();
         let request = clients[0].request();
         let set = SetQuota {

@@ -181,7 +181,7 @@ fn rename_replaces_only_when_asked() {
 }
 
 #[test]
-fn put_under_a_stale_descriptor_is_redone() {
+fn each_put_has_a_descriptor_of_its_own() {
     let mut names = Names::new();
     let lease = names.run(RootCommand::LeaseFileIds { count: 10 });
     let Ok(RootAnswer::Leased { first, .. }) = lease else {
