@@ -97,6 +97,12 @@ impl Seen<'_> {
     }
 }
 
+/// The name of a server, or its number when the configuration has none.
+pub(crate) fn server_name(config: &Config, server: ServerId) -> String {
+    let known = config.server(server);
+    known.map_or_else(|| server.to_string(), |server| server.name.to_string())
+}
+
 /// The server that uses a space, when one does on this machine.
 pub(crate) fn pid_in(space: &Path) -> Option<u32> {
     let text = fs::read_to_string(space.join(sdfs_server::LOCK_FILE)).ok()?;

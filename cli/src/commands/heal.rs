@@ -14,7 +14,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{Seen, seen};
+use crate::view::{Seen, seen, server_name};
 
 /// How often a wait looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -157,7 +157,7 @@ fn table(config: &Config, missing: &[Missing]) -> Table {
         let sync = copy.sync;
         table.row([
             Cell::from(copy.volume.id.to_string()),
-            name_of(config, copy.server).into(),
+            server_name(config, copy.server).into(),
             state,
             sync.map_or_else(dash, |sync| units::size(sync.done_bytes))
                 .into(),
@@ -179,18 +179,13 @@ fn json_of(config: &Config, copy: &Missing) -> serde_json::Value {
     json!({
         "volume": copy.volume.id,
         "epoch": copy.volume.epoch,
-        "server": name_of(config, copy.server),
+        "server": server_name(config, copy.server),
         "state": copy.state,
         "wanted_bytes": copy.wanted_bytes,
         "sync": copy.sync,
         "bytes_per_s": copy.pace().map(|(rate, _)| rate),
         "left_s": copy.pace().map(|(_, left_s)| left_s),
     })
-}
-
-fn name_of(config: &Config, server: ServerId) -> String {
-    let known = config.server(server);
-    known.map_or_else(|| server.to_string(), |server| server.name.to_string())
 }
 
 /// Blocks found damaged and blocks repaired, over all disks.

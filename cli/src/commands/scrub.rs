@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::session;
 use crate::units;
-use crate::view::{Seen, seen};
+use crate::view::{Seen, seen, server_name};
 
 /// How often a wait looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -35,13 +35,10 @@ pub(crate) async fn run(global: &Global, args: &ScrubArgs, out: Output) -> Outco
         show(&before, out);
         return Ok(());
     }
-    let passes = passes(&before);
     let begun = client.scrub().await?;
     if !begun.unreached.is_empty() {
-        let names = begun.unreached.iter().map(|server| {
-            let known = config.server(*server);
-            known.map_or_else(|| server.to_string(), |server| server.name.to_string())
-        });
+        let unreached = begun.unreached.iter();
+        let names = unreached.map(|server| server_name(&config, *server));
         let names = names.collect::<Vec<_>>().join(", ");
         let what = format!("{names}: no answer, not scrubbed; start it and scrub again");
         return Err(Failure::new(Code::NotNow, what));
@@ -55,7 +52,7 @@ pub(crate) async fn run(global: &Global, args: &ScrubArgs, out: Output) -> Outco
         out.json(&json!({ "begun": begun.begun.len() }));
         return Ok(());
     }
-    let after = wait(&client, (&config, global.timeout), &passes, out).await;
+    let after = wait(&client, (&config, global.timeout), &before, out).await;
     show(&after, out);
     let (found, repaired) = damage(&after);
     if found > repaired {
@@ -69,14 +66,12 @@ pub(crate) async fn run(global: &Global, args: &ScrubArgs, out: Output) -> Outco
 async fn wait<'a>(
     client: &Client,
     (config, within): (&'a Config, Duration),
-    before: &Passes,
+    before: &Seen<'_>,
     out: Output,
 ) -> Seen<'a> {
-    let total: u64 = {
-        let now = seen(client, config, within).await;
-        let spaces = dservers(&now).flat_map(|(_, status)| &status.spaces);
-        spaces.map(|space| space.live_bytes).sum()
-    };
+    let spaces = dservers(before).flat_map(|(_, status)| &status.spaces);
+    let total = spaces.map(|space| space.live_bytes).sum();
+    let passes_before = passes(before);
     let progress = Progress::new("verifying", Some(total), !out.is_json());
     let mut over_since = None;
     loop {
@@ -94,7 +89,7 @@ async fn wait<'a>(
             }
         }
         progress.reach(checked);
-        let is_over = before
+        let is_over = passes_before
             .iter()
             .all(|(disk, passes)| passed.get(disk).is_none_or(|now| now > passes));
         let over = is_over.then(|| *over_since.get_or_insert_with(Instant::now));

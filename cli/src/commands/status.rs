@@ -11,7 +11,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{ANSWER_WITHIN, told_by_all};
+use crate::view::{ANSWER_WITHIN, server_name, told_by_all};
 
 /// What a server told, or why not.
 type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
@@ -172,10 +172,7 @@ fn volume_table(config: &Config, volumes: &[Volume]) -> Table {
     let mut table = Table::new(&[">volume", ">epoch", "status", "copies"]);
     for volume in volumes {
         let copies = volume.members.iter().map(|member| {
-            let name = config
-                .server(member.server)
-                .map(|server| server.name.to_string());
-            let name = name.unwrap_or_else(|| member.server.to_string());
+            let name = server_name(config, member.server);
             match member.state {
                 MemberState::InSync => name,
                 MemberState::Syncing => format!("{name} (syncing)"),
