@@ -7,6 +7,8 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::work::{Work, Working, on_a_thread};
+
 /// Free and total bytes of the file system below a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
@@ -41,6 +43,11 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Free and total bytes.
     fn space(&self, dir: &Path) -> io::Result<DiskSpace>;
+    /// Starts work that waits for this disk so that its callers need not: on a thread of its own,
+    /// unless the disk is of another world.
+    fn start(&self, name: String, work: Work) -> io::Result<Arc<dyn Working>> {
+        on_a_thread(name, work)
+    }
 }
 
 /// An open file.

@@ -24,6 +24,7 @@ mod record;
 mod replay;
 mod report;
 mod scan;
+mod work;
 mod writer;
 
 pub use crc::{Crc32c, crc32c};
@@ -39,3 +40,4 @@ pub use real_disk::RealDisk;
 pub use record::{Record, StoredRecord};
 pub use report::{DamagedRange, LogStats, ReplayReport, SegmentStatus};
 pub use scan::OnRecord;
+pub use work::{Step, Work, Working, once};

@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -16,13 +15,14 @@ use crate::files::Files;
 use crate::limits::{INLINE_READ_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use crate::options::LogOptions;
 use crate::position::{Position, SegmentId};
-use crate::prepare;
+use crate::prepare::Preparer;
 use crate::queue::{Measured, Next, Shared, State};
 use crate::read::{Extent, Readers, parse, scan_segment};
 use crate::record::{Record, StoredRecord};
 use crate::replay::{Replayed, failed, replay};
 use crate::report::{LogStats, ReplayReport, SegmentStatus};
 use crate::scan::OnRecord;
+use crate::work::{Working, once};
 use crate::writer::{Active, Writer};
 
 /// An open log. Clones are handles to the same one; when the last is dropped, what is queued is
@@ -41,7 +41,8 @@ struct Inner {
 }
 
 struct Running {
-    threads: Vec<JoinHandle<()>>,
+    /// The disk thread, then the preparing one: the second ends when the first has.
+    threads: [Arc<dyn Working>; 2],
     /// Given back when the last thread has ended.
     lock: DirLock,
 }
@@ -160,6 +161,17 @@ impl SegmentLog {
         let (tell, told) = oneshot::channel();
         self.when_synced(|result| drop(tell.send(result)))?;
         told.await.unwrap_or(Err(LogFailure::Closed)).map(|_| ())
+    }
+
+    /// As `sync`, blocking this thread; never called by what runs on the disk thread.
+    ///
+    /// # Errors
+    /// The log failed or is closed.
+    pub fn sync_blocking(&self) -> Result<(), LogFailure> {
+        let (tell, told) = std::sync::mpsc::channel();
+        self.when_synced(move |result| drop(tell.send(result)))?;
+        self.inner.shared.help_writer();
+        told.recv().unwrap_or(Err(LogFailure::Closed)).map(|_| ())
     }
 
     /// Reads a durable record on this thread, verified by both checksums.
@@ -283,7 +295,7 @@ impl SegmentLog {
         };
         end.is_removed = true;
         state.to_remove.push(segment);
-        shared.prepare.notify_all();
+        shared.wake_preparer();
         true
     }
 
@@ -329,20 +341,24 @@ impl Inner {
             return;
         };
         self.shared.lock().is_closing = true;
-        self.shared.work.notify_all();
+        for thread in &threads {
+            thread.wake();
+        }
         self.readers.close();
-        let me = std::thread::current().id();
-        let is_own = threads.iter().any(|thread| thread.thread().id() == me);
-        let name = format!("{}-close", self.shared.options.name);
+        let is_own = threads.iter().any(|thread| thread.is_current());
         let ending = move || {
-            join_all(threads);
+            for thread in threads {
+                thread.join();
+            }
             drop(lock);
         };
         // The last handle was dropped by a callback: its thread has an end of its own to come to,
         // and the others wait for that.
         if !is_own {
-            ending();
-        } else if let Err(error) = std::thread::Builder::new().name(name).spawn(ending) {
+            return ending();
+        }
+        let name = format!("{}-close", self.shared.options.name);
+        if let Err(error) = self.shared.files.disk().start(name, once(ending)) {
             tracing::error!(%error, "nobody waits for the end of a log");
         }
     }
@@ -351,20 +367,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Waits for threads to end, but not for the one that asks: the last handle may be dropped by a
-/// callback on a thread of the log itself.
-pub(crate) fn join_all(threads: Vec<JoinHandle<()>>) {
-    let me = std::thread::current().id();
-    for thread in threads
-        .into_iter()
-        .filter(|thread| thread.thread().id() != me)
-    {
-        if thread.join().is_err() {
-            tracing::error!("a thread of the log ended by a panic");
-        }
     }
 }
 
@@ -395,14 +397,14 @@ fn state_of(replayed: Replayed) -> (State, Active, ReplayReport) {
     (state, active, report)
 }
 
-fn start_threads(shared: &Arc<Shared>, active: Active) -> std::io::Result<Vec<JoinHandle<()>>> {
+fn start_threads(shared: &Arc<Shared>, active: Active) -> std::io::Result<[Arc<dyn Working>; 2]> {
     let name = &shared.options.name;
-    let writer = Writer::new(Arc::clone(shared), active);
-    let writer = std::thread::Builder::new()
-        .name(format!("{name}-disk"))
-        .spawn(|| writer.run())?;
-    let preparing = Arc::clone(shared);
-    let preparer = std::thread::Builder::new().name(format!("{name}-prepare"));
-    let preparer = preparer.spawn(move || prepare::run(&preparing))?;
-    Ok(vec![writer, preparer])
+    let disk = shared.files.disk();
+    let mut writer = Writer::new(Arc::clone(shared), active);
+    let writer = disk.start(format!("{name}-disk"), Box::new(move || writer.step()))?;
+    let mut preparer = Preparer::new(Arc::clone(shared));
+    let preparer = disk.start(format!("{name}-prepare"), Box::new(move || preparer.step()))?;
+    let threads = [writer, preparer];
+    shared.hold(&threads);
+    Ok(threads)
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::files::random_life;
@@ -11,6 +11,7 @@ use crate::format::SegmentHeader;
 use crate::limits::{SEGMENT_HEADER_BYTES, ZERO_STEP_BYTES};
 use crate::position::SegmentId;
 use crate::queue::{Made, Next, Shared, grown_bytes};
+use crate::work::Step;
 
 const SPARE_SUFFIX: &str = ".spare";
 
@@ -24,12 +25,26 @@ enum Job {
     Remove(Vec<SegmentId>),
     /// The disk is nearly full: what is kept for later is wanted now.
     GiveUp(Vec<PathBuf>),
+    /// Nothing for now.
+    Wait,
+    /// Nothing any more.
+    End,
 }
 
-/// Runs until the disk thread has written all out.
-pub(crate) fn run(shared: &Shared) {
-    while let Some(job) = next_job(shared) {
-        match job {
+/// The preparing thread's own state.
+pub(crate) struct Preparer {
+    shared: Arc<Shared>,
+}
+
+impl Preparer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Does one job, until the disk thread has written all out.
+    pub(crate) fn step(&mut self) -> Step {
+        let shared = &*self.shared;
+        match next_job(shared) {
             Job::Make {
                 is_zeroing_worth,
                 segment,
@@ -43,40 +58,38 @@ pub(crate) fn run(shared: &Shared) {
             }
             Job::Remove(segments) => remove(shared, &segments),
             Job::GiveUp(spares) => give_up(shared, &spares),
+            Job::Wait => return Step::Wait,
+            Job::End => return Step::End,
         }
+        Step::Again
     }
 }
 
-fn next_job(shared: &Shared) -> Option<Job> {
+fn next_job(shared: &Shared) -> Job {
     let mut state = shared.lock();
-    loop {
-        if state.is_written_out {
-            return None;
-        }
-        if let Next::Wanted {
-            is_zeroing_worth,
-            after,
-        } = state.next
-        {
-            state.next = Next::Making;
-            return Some(Job::Make {
-                is_zeroing_worth,
-                segment: SegmentId(after.0 + 1),
-                bytes: grown_bytes(state.segments.len(), shared.options.segment_bytes),
-                spare: state.spares.pop(),
-            });
-        }
-        if !state.to_remove.is_empty() {
-            return Some(Job::Remove(std::mem::take(&mut state.to_remove)));
-        }
-        if !state.spares.is_empty() && !state.has_room_ahead(&shared.options) {
-            return Some(Job::GiveUp(std::mem::take(&mut state.spares)));
-        }
-        state = shared
-            .prepare
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner);
+    if state.is_written_out {
+        return Job::End;
     }
+    if let Next::Wanted {
+        is_zeroing_worth,
+        after,
+    } = state.next
+    {
+        state.next = Next::Making;
+        return Job::Make {
+            is_zeroing_worth,
+            segment: SegmentId(after.0 + 1),
+            bytes: grown_bytes(state.segments.len(), shared.options.segment_bytes),
+            spare: state.spares.pop(),
+        };
+    }
+    if !state.to_remove.is_empty() {
+        return Job::Remove(std::mem::take(&mut state.to_remove));
+    }
+    if !state.spares.is_empty() && !state.has_room_ahead(&shared.options) {
+        return Job::GiveUp(std::mem::take(&mut state.spares));
+    }
+    Job::Wait
 }
 
 fn make_next(shared: &Shared, segment: SegmentId, spare: Option<&Path>) {
@@ -105,7 +118,7 @@ fn make_next(shared: &Shared, segment: SegmentId, spare: Option<&Path>) {
             Next::Absent
         }
     };
-    shared.prepare.notify_all();
+    shared.prepared.notify_all();
 }
 
 /// Fills the next segment with zeroes behind what the file already has, step by step until it is
@@ -178,7 +191,7 @@ fn end_step(shared: &Shared, segment: SegmentId) {
     {
         made.zeroing = false;
     }
-    shared.prepare.notify_all();
+    shared.prepared.notify_all();
 }
 
 /// Takes segments away: kept as spares as far as wanted, else deleted. They are gone for the

@@ -17,6 +17,7 @@ use crate::options::LogOptions;
 use crate::position::{Position, SegmentId};
 use crate::record::Record;
 use crate::report::LogStats;
+use crate::work::Working;
 
 /// Called when a record is durable, or will never be.
 pub(crate) type Done = Box<dyn FnOnce(Result<Position, LogFailure>) + Send>;
@@ -103,7 +104,7 @@ pub(crate) struct Made {
 pub(crate) struct State {
     pub(crate) queue: VecDeque<Queued>,
     pub(crate) queued_bytes: u64,
-    /// The disk thread is asleep and must be woken.
+    /// The disk thread waits and must be woken.
     pub(crate) is_idle: bool,
     pub(crate) is_closing: bool,
     pub(crate) tail: Tail,
@@ -134,10 +135,10 @@ pub(crate) struct Shared {
     pub(crate) failure: OnceLock<LogFailure>,
     pub(crate) counters: Counters,
     state: Mutex<State>,
-    /// Wakes the disk thread.
-    pub(crate) work: Condvar,
-    /// Wakes the preparing thread, and the disk thread when it waits for that one.
-    pub(crate) prepare: Condvar,
+    /// The disk thread and the preparing thread, once they are started.
+    threads: OnceLock<[Arc<dyn Working>; 2]>,
+    /// Wakes the disk thread when it waits for the preparing one.
+    pub(crate) prepared: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -158,8 +159,8 @@ impl Shared {
             failure: OnceLock::new(),
             counters: Counters::default(),
             state: Mutex::new(state),
-            work: Condvar::new(),
-            prepare: Condvar::new(),
+            threads: OnceLock::new(),
+            prepared: Condvar::new(),
         }
     }
 
@@ -178,7 +179,7 @@ impl Shared {
         let mut state = self.lock();
         self.admit(&mut state, record.use_reserve, bytes)?;
         let position = state.push(record, Some(done), self.options.segment_bytes);
-        self.wake(&state);
+        self.wake_writer(&mut state);
         Ok(position)
     }
 
@@ -202,7 +203,7 @@ impl Shared {
             state.push(record, done, self.options.segment_bytes)
         };
         let positions = records.into_iter().enumerate().map(push).collect();
-        self.wake(&state);
+        self.wake_writer(&mut state);
         Ok(positions)
     }
 
@@ -217,7 +218,7 @@ impl Shared {
         if !use_reserve && state.room_bytes < bytes as i64 {
             // Space may have been freed since; the disk thread looks again for the next caller.
             state.room_is_due = true;
-            self.wake(state);
+            self.wake_writer(state);
             return Err(AppendRefused::NoSpace);
         }
         Ok(())
@@ -238,13 +239,35 @@ impl Shared {
             body: None,
             done: Some(done),
         });
-        self.wake(&state);
+        self.wake_writer(&mut state);
         Ok(())
     }
 
-    fn wake(&self, state: &State) {
-        if state.is_idle {
-            self.work.notify_one();
+    /// Notes the threads, which are first woken after that.
+    pub(crate) fn hold(&self, threads: &[Arc<dyn Working>; 2]) {
+        self.threads.get_or_init(|| threads.clone());
+    }
+
+    fn wake_writer(&self, state: &mut State) {
+        // Once is enough: it looks at everything before it waits again.
+        if std::mem::take(&mut state.is_idle)
+            && let Some([writer, _]) = self.threads.get()
+        {
+            writer.wake();
+        }
+    }
+
+    /// For one who is about to block until the disk thread has done something.
+    pub(crate) fn help_writer(&self) {
+        if let Some([writer, _]) = self.threads.get() {
+            writer.help();
+        }
+    }
+
+    /// Tells the preparing thread that there is something to do.
+    pub(crate) fn wake_preparer(&self) {
+        if let Some([_, preparer]) = self.threads.get() {
+            preparer.wake();
         }
     }
 
@@ -252,7 +275,7 @@ impl Shared {
     pub(crate) fn ask_for_space(&self) {
         let mut state = self.lock();
         state.room_is_due = true;
-        self.wake(&state);
+        self.wake_writer(&mut state);
     }
 
     /// Asks the file system how much may still be appended.
@@ -278,7 +301,7 @@ impl Shared {
         let clamp = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         state.room_bytes = clamp(space.free_bytes) - clamp(spoken_for);
         if !state.has_room_ahead(&self.options) && !state.spares.is_empty() {
-            self.prepare.notify_all();
+            self.wake_preparer();
         }
     }
 

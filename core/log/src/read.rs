@@ -145,6 +145,20 @@ pub(crate) fn scan_segment(
 
 type Job = Box<dyn FnOnce(&Files) + Send>;
 
+/// Waits for threads to end, but not for the one that asks: the last handle may be dropped by a
+/// callback on a thread of the log itself.
+fn join_all(threads: Vec<JoinHandle<()>>) {
+    let me = std::thread::current().id();
+    for thread in threads
+        .into_iter()
+        .filter(|thread| thread.thread().id() != me)
+    {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the log ended by a panic");
+        }
+    }
+}
+
 /// Threads that wait for the disk so that others need not. Started by the first who needs one.
 #[derive(Default)]
 pub(crate) struct Readers {
@@ -194,7 +208,7 @@ impl Readers {
             .take();
         if let Some(Started { jobs, threads }) = started {
             drop(jobs);
-            crate::log::join_all(threads);
+            join_all(threads);
         }
     }
 }

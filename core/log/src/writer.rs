@@ -15,6 +15,7 @@ use crate::limits::{
 };
 use crate::position::SegmentId;
 use crate::queue::{Body, Made, Next, Queued, Shared};
+use crate::work::Step;
 
 const PAGE_BYTES: u32 = 4096;
 
@@ -51,46 +52,44 @@ impl Writer {
         }
     }
 
-    /// Runs until the log is closed and written out, or has failed.
-    pub(crate) fn run(mut self) {
-        while let Some(batch) = self.next_batch() {
-            match self.write(&batch) {
-                Ok(()) => self.finish(batch),
-                Err(failure) => {
-                    self.fail(batch, &failure);
-                    break;
-                }
+    /// Writes one batch, until the log is closed and written out, or has failed.
+    pub(crate) fn step(&mut self) -> Step {
+        let Some(batch) = self.next_batch() else {
+            // Idle: what a burst needed is given back.
+            self.buffer = Vec::new();
+            return Step::Wait;
+        };
+        if batch.is_empty() {
+            return self.end();
+        }
+        match self.write(&batch) {
+            Ok(()) => self.finish(batch),
+            Err(failure) => {
+                self.fail(batch, &failure);
+                return self.end();
             }
         }
-        self.shared.lock().is_written_out = true;
-        self.shared.prepare.notify_all();
+        Step::Again
     }
 
+    /// What is queued, as much as makes a batch; nothing of it when the log closes, and `None`
+    /// when there is to be waited for more.
     fn next_batch(&mut self) -> Option<Vec<Queued>> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
-        loop {
-            if state.room_is_due {
-                state.room_is_due = false;
-                drop(state);
-                self.look_at_space();
-                state = shared.lock();
-            }
-            if !state.queue.is_empty() {
-                return Some(take_batch(&mut state.queue));
-            }
-            if state.is_closing {
-                return None;
-            }
-            // Idle: what a burst needed is given back.
-            self.buffer = Vec::new();
-            state.is_idle = true;
-            state = shared
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-            state.is_idle = false;
+        if std::mem::take(&mut state.room_is_due) {
+            drop(state);
+            self.look_at_space();
+            state = shared.lock();
         }
+        state.is_idle = state.queue.is_empty() && !state.is_closing;
+        (!state.is_idle).then(|| take_batch(&mut state.queue))
+    }
+
+    fn end(&self) -> Step {
+        self.shared.lock().is_written_out = true;
+        self.shared.wake_preparer();
+        Step::End
     }
 
     fn write(&mut self, batch: &[Queued]) -> Result<(), LogFailure> {
@@ -250,7 +249,8 @@ impl Writer {
             is_zeroing_worth: mean < ZERO_WORTH_BATCH_BYTES,
             after: active,
         };
-        self.shared.prepare.notify_all();
+        drop(state);
+        self.shared.wake_preparer();
     }
 
     fn look_at_space(&mut self) {
@@ -321,7 +321,7 @@ fn take_next(shared: &Shared, segment: SegmentId) -> Option<Made> {
             }
         }
         state = shared
-            .prepare
+            .prepared
             .wait(state)
             .unwrap_or_else(PoisonError::into_inner);
     }
