@@ -361,10 +361,10 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, offset: u64, pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let bytes: Vec<u8> = pieces
-            .iter()
-            .flat_map(|piece| piece.iter().copied())
-            .collect();
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+        for piece in pieces {
+            bytes.extend_from_slice(piece);
+        }
         let mut medium = self.disk.lock();
         let fault = medium.change()?;
         let grown = medium
