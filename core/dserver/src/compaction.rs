@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -206,12 +205,8 @@ impl Space {
 
     /// Waits until everything appended is durable and in the table.
     pub(crate) fn wait_durable(&self) -> Result<(), CompactFault> {
-        let (tell, told) = channel();
-        let queued = self.log.when_synced(move |result| drop(tell.send(result)));
-        match (queued, told.recv()) {
-            (Ok(()), Ok(Ok(_))) => Ok(()),
-            _ => Err(CompactFault::Failed),
-        }
+        let synced = self.log.sync_blocking();
+        synced.map_err(|_| CompactFault::Failed)
     }
 
     /// Puts all blocks aside that lie in a segment; how many those were.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use actix::{Actor, Addr};
 use bytes::Bytes;
 use dashmap::DashMap;
-use sdfs_log::Disk;
+use sdfs_log::{Disk, once};
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
 use sdfs_types::calls::blocks::ReadBlock;
 use sdfs_types::calls::status::{ScrubStatus, SpaceStatus, VolumeKept};
@@ -64,10 +64,9 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         reserve_bytes: options.reserve_bytes,
     };
     // Opening reads what was written since the last checkpoint: not on the thread of the actors.
-    std::thread::Builder::new()
-        .name("open-spaces".to_owned())
-        .spawn(move || drop(tell.send(open_all(&disk, &spaces, &space_options))))
-        .map_err(StartError::Thread)?;
+    let opening = once(move || drop(tell.send(open_all(&disk, &spaces, &space_options))));
+    let opening = options.disk.start("open-spaces".to_owned(), opening);
+    opening.map_err(StartError::Thread)?;
     let spaces = told.await.map_err(|_| StartError::Panicked)??;
     let (reports, waiting) = mpsc::channel(REPORTS_WAITING_MAX);
     tokio::spawn(reports::run(Arc::clone(&options.peers), waiting));
@@ -75,6 +74,7 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         me: options.peers.me(),
         peers: options.peers,
         grants: options.grants,
+        disk: options.disk,
         spaces,
         volumes: DashMap::new(),
         reports,
@@ -304,13 +304,13 @@ impl Dserver {
     pub async fn scrub(&self) -> Result<Vec<(VolumeId, BlockDescriptor)>, StartError> {
         let shared = Arc::clone(&self.shared);
         let (tell, told) = oneshot::channel();
-        let scrubbing = std::thread::Builder::new().name("scrub".to_owned());
-        let scrub = move || {
+        let scrub = once(move || {
             let working = shared.spaces.iter().filter_map(SpaceSlot::working);
             let damaged = working.flat_map(|(space, _)| space.scrub()).collect();
             drop(tell.send(damaged));
-        };
-        scrubbing.spawn(scrub).map_err(StartError::Thread)?;
+        });
+        let scrubbing = self.shared.disk.start("scrub".to_owned(), scrub);
+        scrubbing.map_err(StartError::Thread)?;
         told.await.map_err(|_| StartError::Panicked)
     }
 
@@ -322,8 +322,7 @@ impl Dserver {
         self.keeper.send(End).await.unwrap_or(());
         let shared = Arc::clone(&self.shared);
         let (tell, told) = oneshot::channel();
-        let closing = std::thread::Builder::new().name("close-spaces".to_owned());
-        let closing = closing.spawn(move || {
+        let close = once(move || {
             for slot in &shared.spaces {
                 if let SpaceSlot::Open { space, worker } = slot {
                     worker.end();
@@ -333,6 +332,7 @@ impl Dserver {
             // Nobody waits when the server is dropped instead of stopped.
             tell.send(()).unwrap_or(());
         });
+        let closing = self.shared.disk.start("close-spaces".to_owned(), close);
         if closing.is_ok() {
             told.await.unwrap_or(());
         }

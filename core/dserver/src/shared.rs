@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use dashmap::DashMap;
-use sdfs_log::Position;
+use sdfs_log::{Disk, Position};
 use sdfs_server_group::{Caller, Role, ServerId};
 use sdfs_types::calls::negotiation::{ReportTrouble, Trouble};
 use sdfs_types::calls::status::SyncStatus;
@@ -65,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) me: ServerId,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) grants: GrantKey,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) spaces: Vec<SpaceSlot>,
     /// Written by the keeper alone. A concurrent map, because reads and writes of blocks are
     /// served on whatever thread their link runs on and must not wait for the keeper.

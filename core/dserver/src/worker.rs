@@ -2,13 +2,12 @@
 //! compaction, scrubbing, and writing down which volumes the space keeps.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Instant;
 
-use sdfs_log::SegmentId;
+use sdfs_log::{SegmentId, Step, Working};
 use sdfs_types::{BlockDescriptor, VolumeId};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -29,8 +28,7 @@ type Job = Box<dyn FnOnce(&Space) + Send>;
 pub(crate) struct Worker {
     space: Arc<Space>,
     jobs: SyncSender<Job>,
-    /// Taken by whoever ends it.
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Arc<dyn Working>,
 }
 
 impl Worker {
@@ -41,13 +39,13 @@ impl Worker {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("space");
-        let thread = std::thread::Builder::new().name(format!("{name}-work"));
-        let upkeep = Upkeep::new(Arc::clone(&space));
-        let thread = thread.spawn(move || upkeep.run(&queue))?;
+        let mut upkeep = Upkeep::new(Arc::clone(&space));
+        let work = Box::new(move || upkeep.step(&queue));
+        let thread = space.disk.start(format!("{name}-work"), work)?;
         Ok(Self {
             space,
             jobs,
-            thread: Mutex::new(Some(thread)),
+            thread,
         })
     }
 
@@ -56,6 +54,7 @@ impl Worker {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |space| drop(tell.send(space.keep(&volumes))));
         self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        self.thread.wake();
         match told.await {
             Ok(result) => result.map_err(KeepFault::Space),
             Err(_) => Err(KeepFault::Busy),
@@ -64,14 +63,9 @@ impl Worker {
 
     /// Ends the thread and waits for it, after a last checkpoint. Blocks.
     pub(crate) fn end(&self) {
-        let thread = locked(&self.thread).take();
-        let Some(thread) = thread else { return };
         self.space.is_ending.store(true, Ordering::Release);
-        // Wakes it, unless it has more to do already.
-        self.jobs.try_send(Box::new(|_| {})).unwrap_or(());
-        if thread.join().is_err() {
-            tracing::error!("the work thread of a space ended by a panic");
-        }
+        self.thread.wake();
+        self.thread.join();
     }
 }
 
@@ -96,6 +90,8 @@ pub(crate) enum KeepFault {
 /// What the thread remembers.
 struct Upkeep {
     space: Arc<Space>,
+    /// When the regular work is due next.
+    due: Instant,
     checkpoint_at: (u64, u64),
     unreadable: BTreeSet<SegmentId>,
     scrub: Scrub,
@@ -120,32 +116,38 @@ impl Upkeep {
         };
         Self {
             space,
+            due: Instant::now() + TICK,
             checkpoint_at: (0, 0),
             unreadable: BTreeSet::new(),
             scrub,
         }
     }
 
-    fn run(mut self, jobs: &Receiver<Job>) {
-        loop {
-            match jobs.recv_timeout(TICK) {
-                Ok(job) => job(&self.space),
-                Err(RecvTimeoutError::Timeout) if self.space.is_open() => {
-                    self.space.log.look_at_space();
-                    self.checkpoint_if_due();
-                    self.compact_if_due();
-                    self.scrub_some();
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+    fn step(&mut self, jobs: &Receiver<Job>) -> Step {
+        let job = jobs.try_recv();
+        let is_ending = self.space.is_ending.load(Ordering::Acquire);
+        if is_ending || matches!(job, Err(TryRecvError::Disconnected)) {
+            if self.space.is_open() {
+                self.checkpoint();
             }
-            if self.space.is_ending.load(Ordering::Acquire) {
-                break;
-            }
+            return Step::End;
+        }
+        if let Ok(job) = job {
+            job(&self.space);
+            return Step::Again;
+        }
+        let early = self.due.saturating_duration_since(Instant::now());
+        if !early.is_zero() {
+            return Step::WaitFor(early);
         }
         if self.space.is_open() {
-            self.checkpoint();
+            self.space.log.look_at_space();
+            self.checkpoint_if_due();
+            self.compact_if_due();
+            self.scrub_some();
         }
+        self.due = Instant::now() + TICK;
+        Step::Again
     }
 
     fn checkpoint_if_due(&mut self) {
