@@ -20,6 +20,7 @@ pub use cluster::{Cluster, ClusterOptions, missing_of};
 pub use config_file::write_config;
 pub use error::{ClusterError, ServerError};
 pub use ports::free_ports;
+pub use running::{Outside, Running};
 pub use secrets::make_missing_secrets;
 pub use server::Server;
 pub use space::LOCK_FILE;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sdfs_dserver::{Dserver, DserverOptions};
-use sdfs_log::RealDisk;
 use sdfs_mserver::{Mserver, MserverOptions};
 use sdfs_server_group::{IncomingCall, Mesh, Payload, Role, ServerConfig, UserKey, UserKeys};
 use sdfs_store::Store;
@@ -16,6 +15,7 @@ use sdfs_types::{GrantKey, wire};
 
 use crate::error::ServerError;
 use crate::route::Answers;
+use crate::running::Outside;
 use crate::status::Known;
 
 /// What the key that clients' grants are made and checked with is derived for.
@@ -36,13 +36,21 @@ pub(crate) enum RoleAtWork {
 
 impl RoleAtWork {
     /// Starts the role of `me`.
-    pub(crate) async fn start(me: &ServerConfig, mesh: &Mesh) -> Result<RoleAtWork, ServerError> {
+    pub(crate) async fn start(
+        me: &ServerConfig,
+        mesh: &Mesh,
+        outside: Outside,
+    ) -> Result<RoleAtWork, ServerError> {
         let grants = GrantKey::derive(&mesh.derive_key(GRANTS_LABEL));
         match (me.role, me.space.first()) {
             (Role::Mserver, Some(space)) => {
-                Ok(RoleAtWork::Mserver(mserver(mesh, grants, space).await?))
+                let started = mserver(mesh, grants, space, outside).await?;
+                Ok(RoleAtWork::Mserver(started))
             }
-            (Role::Dserver, Some(_)) => Ok(RoleAtWork::Dserver(dserver(mesh, grants, me).await?)),
+            (Role::Dserver, Some(_)) => {
+                let started = dserver(mesh, grants, me, outside).await?;
+                Ok(RoleAtWork::Dserver(started))
+            }
             // The configuration was checked: every server has a role of its own and a space.
             _ => unreachable!("{} has neither role nor space", me.name),
         }
@@ -81,11 +89,19 @@ impl RoleAtWork {
     }
 }
 
-async fn mserver(mesh: &Mesh, grants: GrantKey, space: &Path) -> Result<Mserver, ServerError> {
-    let store = Store::open(&space.join(STORE_FOLDER))?;
+async fn mserver(
+    mesh: &Mesh,
+    grants: GrantKey,
+    space: &Path,
+    outside: Outside,
+) -> Result<Mserver, ServerError> {
+    let store = match outside.store {
+        Some(store) => store,
+        None => Store::open(&space.join(STORE_FOLDER))?,
+    };
     let options = MserverOptions {
         mesh: mesh.clone(),
-        disk: Arc::new(RealDisk),
+        disk: outside.disk,
         raft_dir: space.join(RAFT_FOLDER),
         store,
         grants,
@@ -94,12 +110,17 @@ async fn mserver(mesh: &Mesh, grants: GrantKey, space: &Path) -> Result<Mserver,
     Ok(sdfs_mserver::start(options).await?)
 }
 
-async fn dserver(mesh: &Mesh, grants: GrantKey, me: &ServerConfig) -> Result<Dserver, ServerError> {
+async fn dserver(
+    mesh: &Mesh,
+    grants: GrantKey,
+    me: &ServerConfig,
+    outside: Outside,
+) -> Result<Dserver, ServerError> {
     let storage = mesh.config().storage;
     let options = DserverOptions {
         peers: Arc::new(mesh.clone()),
         grants,
-        disk: Arc::new(RealDisk),
+        disk: outside.disk,
         spaces: me.space.clone(),
         segment_bytes: u32::try_from(storage.segment_bytes).unwrap_or(u32::MAX),
         reserve_bytes: storage.reserve_bytes,

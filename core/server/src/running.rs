@@ -4,16 +4,44 @@
 use std::sync::Arc;
 
 use actix::Addr;
+use sdfs_log::{Disk, RealDisk};
 use sdfs_net_layer::{TcpTransport, TlsError, TlsFiles, TlsTransport, Transport};
-use sdfs_server_group::{Config, Group, GroupOptions, ServerConfig, Stop, start as start_group};
+use sdfs_server_group::{
+    Config, Group, GroupOptions, Mesh, ServerConfig, Stop, start as start_group,
+};
+use sdfs_store::Store;
 use sdfs_types::calls::status::ServerStatus;
 use tokio::time::Instant;
 
 use crate::error::ServerError;
 use crate::role::{Answering, RoleAtWork};
 use crate::route::{Answers, Route};
-use crate::space::{Spaces, take_spaces};
 use crate::status::Known;
+
+/// What a server has of the world: the doors a simulator stands behind too.
+#[derive(Clone)]
+pub struct Outside {
+    /// How servers are reached.
+    pub transport: Arc<dyn Transport>,
+    /// Where files are kept.
+    pub disk: Arc<dyn Disk>,
+    /// Where a mserver keeps the state of its groups; `None` opens the one in its space.
+    pub store: Option<Store>,
+}
+
+impl Outside {
+    /// The system's sockets and files.
+    ///
+    /// # Errors
+    /// When the files for TLS cannot be used.
+    pub(crate) fn real(config: &Config) -> Result<Outside, TlsError> {
+        Ok(Outside {
+            transport: transport(config)?,
+            disk: Arc::new(RealDisk),
+            store: None,
+        })
+    }
+}
 
 /// Sockets as the configuration wants them: plain, or under TLS.
 fn transport(config: &Config) -> Result<Arc<dyn Transport>, TlsError> {
@@ -28,35 +56,37 @@ fn transport(config: &Config) -> Result<Arc<dyn Transport>, TlsError> {
     Ok(Arc::new(TlsTransport::new(Arc::new(TcpTransport), &files)?))
 }
 
-/// A server at work.
-pub(crate) struct Running {
+/// A server at work on the thread that started it. Dropped with the runtime of that thread, it has
+/// ended as one that was killed.
+pub struct Running {
     group: Addr<Group>,
     known: Known,
     role: RoleAtWork,
     /// What the mesh's calls go to, for as long as this is kept.
     _answers: Arc<dyn Answers>,
-    /// Given up last: nobody else may use the spaces before everything is closed.
-    _spaces: Spaces,
 }
 
 impl Running {
-    /// Takes the spaces, joins the group, starts the role.
-    pub(crate) async fn start(
+    /// Joins the group and starts the role. The folders of the server must be its own already.
+    ///
+    /// # Errors
+    /// When its files cannot be used or its address is taken.
+    pub async fn start(
         config: &Arc<Config>,
         me: &ServerConfig,
+        outside: Outside,
     ) -> Result<Running, ServerError> {
-        let spaces = take_spaces(me)?;
         let begun = Instant::now();
         let route = Route::default();
         let (group, mesh) = start_group(GroupOptions {
             config: Arc::clone(config),
             me: me.id,
-            transport: transport(config)?,
+            transport: Arc::clone(&outside.transport),
             service: Arc::new(route.clone()),
             user_keys: Arc::new(route.clone()),
         })
         .await?;
-        let role = RoleAtWork::start(me, &mesh).await?;
+        let role = RoleAtWork::start(me, &mesh, outside).await?;
         let known = Known {
             mesh,
             me: me.clone(),
@@ -72,24 +102,33 @@ impl Running {
             known,
             role,
             _answers: answers,
-            _spaces: spaces,
         })
     }
 
     /// How the server is.
-    pub(crate) fn status(&self) -> ServerStatus {
+    #[must_use]
+    pub fn status(&self) -> ServerStatus {
         let mut status = self.known.status();
         self.role.tell(&mut status);
         status
     }
 
+    /// Its place among the others.
+    #[must_use]
+    pub fn mesh(&self) -> &Mesh {
+        &self.known.mesh
+    }
+
     /// Waits until the role cannot go on, and says why.
-    pub(crate) async fn failed(&mut self) -> ServerError {
+    pub async fn failed(&self) -> ServerError {
         self.role.failed().await
     }
 
     /// Finishes what is in hand, persists, says goodbye.
-    pub(crate) async fn stop(self) -> Result<(), ServerError> {
+    ///
+    /// # Errors
+    /// When something could not be brought to disk.
+    pub async fn stop(self) -> Result<(), ServerError> {
         self.role.stop().await;
         // The group may have ended by itself; then nobody is left to say goodbye to.
         self.group.send(Stop).await.unwrap_or(());

@@ -10,7 +10,8 @@ use sdfs_types::calls::status::ServerStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ServerError;
-use crate::running::Running;
+use crate::running::{Outside, Running};
+use crate::space::take_spaces;
 
 /// Orders waiting for the control thread: people and tests give them, a few at a time.
 const ORDERS_MAX: usize = 64;
@@ -148,13 +149,15 @@ fn control(
     started: oneshot::Sender<()>,
     orders: mpsc::Receiver<Order>,
 ) -> Result<(), ServerError> {
+    // Given up last: nobody else may use the spaces before everything is closed.
+    let _spaces = take_spaces(me)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ServerError::Thread)?;
     let system = System::with_tokio_rt(move || runtime);
     system.block_on(async {
-        let running = Running::start(config, me).await?;
+        let running = Running::start(config, me, Outside::real(config)?).await?;
         // Nobody listens when the starter gave up; the closed order queue then ends the loop.
         started.send(()).unwrap_or(());
         serve_orders(running, orders).await
@@ -163,7 +166,7 @@ fn control(
 
 /// Takes orders until one ends the server; a handle that is gone means it is not wanted any more.
 async fn serve_orders(
-    mut running: Running,
+    running: Running,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), ServerError> {
     loop {
