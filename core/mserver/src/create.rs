@@ -17,7 +17,7 @@ use crate::core::{Core, unknown};
 use crate::life::FileLife;
 use crate::limits::FINISH_ALONE_MAX;
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
-use crate::meta_data::{self, volumes_named};
+use crate::meta_data::{self, Accepting, volumes_named};
 use crate::negotiate::{Ended, NameWanted, give_all_back, negotiate};
 use crate::read;
 use crate::root::{Begun, Decide, RootAnswer, RootCommand};
@@ -66,7 +66,13 @@ pub(crate) async fn create_file(
         begun,
     };
     let attributes = call.options.attributes;
-    let making = Making::start(core, &decide, attributes, deadline, &timeline);
+    let making = match Making::start(core, &decide, attributes, deadline, &timeline).await {
+        Ok(making) => making,
+        Err(refusal) => {
+            give_back_won(core, &decide, ballot);
+            return Err(refusal);
+        }
+    };
     let name = decide_name(core, &decide, ballot, deadline).await?;
     timeline.add(core.me(), || TraceWhat::Decided);
     let created = making.finish(core, &decide, &name, &mut timeline).await?;
@@ -158,14 +164,8 @@ fn choose(
     can: &[(ServerId, u32)],
     timeline: &mut Timeline,
 ) -> Result<Locate, Refusal> {
-    let least = can.first().map_or(0, |(_, load)| *load);
-    let tied = can
-        .iter()
-        .take_while(|(_, load)| *load == least)
-        .count()
-        .max(1);
-    let turn = usize::try_from(core.sequence.load(Ordering::Relaxed)).unwrap_or(0) % tied;
-    let main = can.get(turn).map_or(core.me(), |(server, _)| *server);
+    let can: Vec<(ServerId, u32)> = can.to_vec();
+    let main = crate::mains::choose_main(core, &can).unwrap_or(core.me());
     let locate = locate_at(core, main)?;
     timeline.add(core.me(), || TraceWhat::Chose {
         main,
@@ -212,11 +212,17 @@ async fn decide_name(
         Ok(_) => Err(unknown("the decision was answered with something else")),
         Err(refusal) => {
             // A name that was refused must not stay reserved; an unknown outcome may be decided.
-            if let (Some(ballot), false) = (ballot, matches!(refusal, Refusal::Unknown { .. })) {
-                give_all_back(core, &decide.path, ballot);
+            if !matches!(refusal, Refusal::Unknown { .. }) {
+                give_back_won(core, decide, ballot);
             }
             Err(refusal)
         }
+    }
+}
+
+fn give_back_won(core: &Arc<Core>, decide: &Decide, ballot: Option<Ballot>) {
+    if let Some(ballot) = ballot {
+        give_all_back(core, &decide.path, ballot);
     }
 }
 
@@ -232,35 +238,48 @@ struct Making {
 }
 
 impl Making {
-    fn start(
+    /// Starts what can be made before the decision. A main that is this very server has dservers
+    /// accept first: the decision is not waited for any longer by that, both commits share their
+    /// syncs, and where no dserver accepts there is no name to take back.
+    async fn start(
         core: &Arc<Core>,
         decide: &Decide,
         attributes: Attributes,
         deadline: Deadline,
         timeline: &Timeline,
-    ) -> Making {
+    ) -> Result<Making, Refusal> {
         // What is decided is finished even when the client stops waiting.
         let deadline = deadline.max(Deadline::after(FINISH_ALONE_MAX));
         let explain = timeline.is_wanted();
         let asked_us = timeline.now_us();
         let name = decide.begun.descriptor().and_then(|d| decide.name(d));
-        let early = name.map(|name| {
-            let (core, descriptor) = (Arc::clone(core), name.descriptor);
-            let asked = MetaDataWanted {
-                name,
-                attributes: attributes.clone(),
-                explain,
-            };
-            let made = async move { meta_data::at_main(&core, asked, deadline).await };
-            (descriptor, tokio::spawn(made))
-        });
-        Making {
+        let early = match name {
+            None => None,
+            Some(name) => {
+                let (core, descriptor) = (Arc::clone(core), name.descriptor);
+                let asked = MetaDataWanted {
+                    name,
+                    attributes: attributes.clone(),
+                    explain,
+                };
+                let made = if decide.locate.main == core.me() {
+                    let accepting = Accepting::of(&core, &asked.name, explain, deadline).await?;
+                    tokio::spawn(async move {
+                        meta_data::commit(&core, asked, accepting, deadline).await
+                    })
+                } else {
+                    tokio::spawn(async move { meta_data::at_main(&core, asked, deadline).await })
+                };
+                Some((descriptor, made))
+            }
+        };
+        Ok(Making {
             attributes,
             deadline,
             explain,
             asked_us,
             early,
-        }
+        })
     }
 
     /// The file-meta-data of the decided name. When no dservers accept, the name is withdrawn.

@@ -31,6 +31,12 @@ impl Layout {
         &self.mservers
     }
 
+    /// Whether every mserver is a member of every meta group.
+    #[must_use]
+    pub fn all_keep_everything(&self) -> bool {
+        self.mservers.len() <= 1 + SLAVES
+    }
+
     /// Who votes in the root group.
     #[must_use]
     pub fn root_voters(&self) -> &[ServerId] {

@@ -17,6 +17,7 @@ mod layout;
 mod life;
 mod limits;
 mod list;
+mod mains;
 pub mod meta;
 mod meta_data;
 mod names;

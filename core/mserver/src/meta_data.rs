@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use sdfs_server_group::{Deadline, ServerId};
 use sdfs_types::calls::negotiation::{MetaDataCreated, MetaDataWanted};
-use sdfs_types::{FileMetaData, MetaGroup, Refusal, Trace, TraceWhat, Volume, VolumeId};
+use sdfs_types::{
+    FileMetaData, FileMetaMetaData, MetaGroup, Refusal, Trace, TraceWhat, Volume, VolumeId,
+};
 
 use crate::batch::BatchFault;
 use crate::core::{AskFailed, Core, no_group, unknown};
 use crate::layout::raft_group;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::timeline::Timeline;
-use crate::volumes::FileWanted;
+use crate::volumes::{Accepted, FileWanted};
 
 /// How long to wait before the members of a group are asked once more.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -95,64 +97,102 @@ pub(crate) async fn create(
     wanted: MetaDataWanted,
     deadline: Deadline,
 ) -> Result<MetaDataCreated, Refusal> {
-    let name = &wanted.name;
-    let Some(locate) = &name.locate else {
-        return Err(Refusal::Malformed {
-            why: "a directory has no file-meta-data".to_owned(),
-        });
+    if let Some(made) = made_before(core, &wanted.name)? {
+        return Ok(made);
+    }
+    let accepted = Accepting::of(core, &wanted.name, wanted.explain, deadline).await?;
+    commit(core, wanted, accepted, deadline).await
+}
+
+/// What this request has made here, if it has.
+fn made_before(core: &Core, name: &FileMetaMetaData) -> Result<Option<MetaDataCreated>, Refusal> {
+    let group = group_of(name)?;
+    let Some(view) = core.metas.get(&group) else {
+        return Err(no_group(group));
     };
-    let Some(view) = core.metas.get(&locate.group) else {
-        return Err(no_group(locate.group));
+    let Ok(Some(record)) = view.record(name.descriptor) else {
+        return Ok(None);
     };
-    if let Ok(Some(record)) = view.record(name.descriptor)
-        && record.request == name.request
-    {
+    Ok((record.request == name.request).then(|| {
         let file = record.file.clone();
         let volumes = volumes_named(core, file.plan.iter().copied());
-        return Ok(MetaDataCreated {
+        MetaDataCreated {
             file,
             volumes,
             trace: None,
-        });
+        }
+    }))
+}
+
+fn group_of(name: &FileMetaMetaData) -> Result<MetaGroup, Refusal> {
+    match &name.locate {
+        Some(locate) => Ok(locate.group),
+        None => Err(Refusal::Malformed {
+            why: "a directory has no file-meta-data".to_owned(),
+        }),
     }
-    let mut timeline = Timeline::start(wanted.explain);
-    let accepted = core
-        .acceptor
-        .accept(
-            FileWanted {
-                descriptor: name.descriptor,
-                size_bytes: name.size_bytes,
-                block_size: name.block_size,
-                explain_from: wanted.explain.then_some(timeline.started),
-            },
-            deadline,
-        )
-        .await?;
+}
+
+/// Dservers have accepted a file whose record is not committed yet.
+pub(crate) struct Accepting {
+    accepted: Accepted,
+    timeline: Timeline,
+}
+
+impl Accepting {
+    /// Has dservers accept the file of a name.
+    pub(crate) async fn of(
+        core: &Core,
+        name: &FileMetaMetaData,
+        explain: bool,
+        deadline: Deadline,
+    ) -> Result<Accepting, Refusal> {
+        let mut timeline = Timeline::start(explain);
+        let wanted = FileWanted {
+            descriptor: name.descriptor,
+            size_bytes: name.size_bytes,
+            block_size: name.block_size,
+            explain_from: explain.then_some(timeline.started),
+        };
+        let mut accepted = core.acceptor.accept(wanted, deadline).await?;
+        let steps = std::mem::take(&mut accepted.steps);
+        timeline.add_all(Some(Trace { steps }), 0);
+        Ok(Accepting { accepted, timeline })
+    }
+}
+
+/// Commits the record of a file that dservers have accepted.
+pub(crate) async fn commit(
+    core: &Arc<Core>,
+    wanted: MetaDataWanted,
+    accepting: Accepting,
+    deadline: Deadline,
+) -> Result<MetaDataCreated, Refusal> {
+    let name = wanted.name;
+    let group = group_of(&name)?;
+    let Accepting {
+        accepted,
+        mut timeline,
+    } = accepting;
     let file = FileMetaData {
         descriptor: name.descriptor,
         size_bytes: name.size_bytes,
         block_size: name.block_size,
         created_ms: name.created_ms,
         modified_ms: name.created_ms,
-        owner: Arc::clone(&name.owner),
+        owner: name.owner,
         attributes: wanted.attributes,
         digest: None,
         plan: accepted.plan(),
         revision: 0,
     };
-    timeline.add_all(
-        Some(Trace {
-            steps: accepted.steps,
-        }),
-        0,
-    );
     let request = name.request;
     let command = MetaCommand::Create { request, file };
-    let MetaAnswer::File(file) = core.propose_meta(locate.group, command, deadline).await? else {
+    let MetaAnswer::File(file) = core.propose_meta(group, command, deadline).await? else {
         return Err(unknown("the commit was answered with something else"));
     };
     timeline.add(core.me(), || TraceWhat::MetaDataCreated);
-    let volumes = if file.plan == volume_ids(&accepted.volumes) {
+    let volumes = if file.plan == accepted.plan() {
         accepted.volumes
     } else {
         volumes_named(core, file.plan.iter().copied())
@@ -162,10 +202,6 @@ pub(crate) async fn create(
         volumes,
         trace: timeline.into_trace(),
     })
-}
-
-fn volume_ids(volumes: &[Volume]) -> Vec<VolumeId> {
-    volumes.iter().map(|volume| volume.id).collect()
 }
 
 /// The volumes of these names, each once, as far as this mserver knows them.

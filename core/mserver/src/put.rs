@@ -2,9 +2,8 @@
 //! file-meta-data and then the name at its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use sdfs_server_group::{Deadline, Role};
+use sdfs_server_group::{Deadline, Role, ServerId};
 use sdfs_types::calls::names::{
     BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished, RenewGrant,
 };
@@ -172,12 +171,14 @@ async fn begun(
 
 /// The least loaded mserver as its last vote told, in turn among equals.
 fn nearest_main(core: &Core) -> Result<Locate, Refusal> {
-    let mut up = core.mesh.up(Role::Mserver);
-    let turn = core.sequence.load(Ordering::Relaxed);
-    let turn = usize::try_from(turn).unwrap_or(0) % up.len().max(1);
-    up.rotate_left(turn);
-    let load = |server: &sdfs_types::ServerId| core.loads.get(server).map_or(0, |load| *load);
-    let main = up.into_iter().min_by_key(load).unwrap_or(core.me());
+    let load = |server: ServerId| core.loads.get(&server).map_or(0, |load| *load);
+    let up: Vec<(ServerId, u32)> = core
+        .mesh
+        .up(Role::Mserver)
+        .into_iter()
+        .map(|server| (server, load(server)))
+        .collect();
+    let main = crate::mains::choose_main(core, &up).unwrap_or(core.me());
     locate_at(core, main)
 }
 
