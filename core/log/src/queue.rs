@@ -176,10 +176,9 @@ impl Shared {
         done: Done,
     ) -> Result<Position, AppendRefused> {
         let bytes = u64::from(padded(record.bytes));
-        let mut state = self.lock();
-        self.admit(&mut state, record.use_reserve, bytes)?;
+        let mut state = self.admit(self.lock(), record.use_reserve, bytes)?;
         let position = state.push(record, Some(done), self.options.segment_bytes);
-        self.wake_writer(&mut state);
+        self.wake_writer(state);
         Ok(position)
     }
 
@@ -195,19 +194,23 @@ impl Shared {
             .sum();
         let use_reserve = records.iter().all(|record| record.use_reserve);
         let last = records.len().checked_sub(1).ok_or(AppendRefused::Closed)?;
-        let mut state = self.lock();
-        self.admit(&mut state, use_reserve, bytes)?;
+        let mut state = self.admit(self.lock(), use_reserve, bytes)?;
         let mut done = Some(done);
         let push = |(i, record)| {
             let done = if i == last { done.take() } else { None };
             state.push(record, done, self.options.segment_bytes)
         };
         let positions = records.into_iter().enumerate().map(push).collect();
-        self.wake_writer(&mut state);
+        self.wake_writer(state);
         Ok(positions)
     }
 
-    fn admit(&self, state: &mut State, use_reserve: bool, bytes: u64) -> Result<(), AppendRefused> {
+    fn admit<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        use_reserve: bool,
+        bytes: u64,
+    ) -> Result<MutexGuard<'a, State>, AppendRefused> {
         if state.is_closing || self.failure.get().is_some() {
             return Err(AppendRefused::Closed);
         }
@@ -221,7 +224,7 @@ impl Shared {
             self.wake_writer(state);
             return Err(AppendRefused::NoSpace);
         }
-        Ok(())
+        Ok(state)
     }
 
     /// Queues one who waits for everything before.
@@ -239,7 +242,7 @@ impl Shared {
             body: None,
             done: Some(done),
         });
-        self.wake_writer(&mut state);
+        self.wake_writer(state);
         Ok(())
     }
 
@@ -248,11 +251,12 @@ impl Shared {
         self.threads.get_or_init(|| threads.clone());
     }
 
-    fn wake_writer(&self, state: &mut State) {
+    /// Wakes the disk thread if it sleeps, after the lock it will want was given back.
+    fn wake_writer(&self, mut state: MutexGuard<'_, State>) {
         // Once is enough: it looks at everything before it waits again.
-        if std::mem::take(&mut state.is_idle)
-            && let Some([writer, _]) = self.threads.get()
-        {
+        let must_wake = std::mem::take(&mut state.is_idle);
+        drop(state);
+        if must_wake && let Some([writer, _]) = self.threads.get() {
             writer.wake();
         }
     }
@@ -275,7 +279,7 @@ impl Shared {
     pub(crate) fn ask_for_space(&self) {
         let mut state = self.lock();
         state.room_is_due = true;
-        self.wake_writer(&mut state);
+        self.wake_writer(state);
     }
 
     /// Asks the file system how much may still be appended.
