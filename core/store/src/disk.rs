@@ -2,11 +2,14 @@
 
 use crate::error::StoreError;
 use crate::limits::{
-    BLOCK_CACHE_BYTES, JOURNAL_BYTES_MAX, MEMTABLE_BYTES, OPEN_FILES_MAX, WORKER_THREADS,
+    BLOCK_CACHE_BYTES, JOURNAL_BYTES_MAX, MEMTABLE_BYTES, OPEN_FILES_MAX, TABLE_BYTES,
+    WORKER_THREADS,
 };
 use crate::range::KeyRange;
 use crate::store::Pair;
 use bytes::Bytes;
+use fjall::compaction::Leveled;
+use fjall::config::PartitioningPolicy;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,7 +36,17 @@ impl DiskStore {
     }
 
     pub(crate) fn keyspace(&self, name: &str) -> Result<DiskKeyspace, StoreError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        // A filter or an index of a whole table is read and checked whole for each lookup that
+        // does not find it cached; a part of it is a page.
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES)
+                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
+                .index_block_partitioning_policy(PartitioningPolicy::all(true))
+                .compaction_strategy(Arc::new(
+                    Leveled::default().with_table_target_size(TABLE_BYTES),
+                ))
+        };
         let keyspace = self.0.keyspace(name, options)?;
         Ok(DiskKeyspace {
             database: self.0.clone(),

@@ -1,15 +1,20 @@
 //! Bounds of the store, each with its unit and reason.
 
-/// Bytes of decoded blocks kept in memory. Hot lookups live in the state machines' own memory, so
-/// the cache only smooths scans; an idle server must stay under 60 MiB in all.
-pub(crate) const BLOCK_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of blocks kept in memory. Hot values live in the state machines' own memory; here are the
+/// filters by which new names are found absent, some 10 bits a key.
+pub(crate) const BLOCK_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Bytes a keyspace's memtable may hold before it is flushed. Sixteen groups at most share a
 /// process; small tables bound memory, and the raft log absorbs bursts anyhow.
 pub(crate) const MEMTABLE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Background threads. Two, so that one flush never waits behind a long compaction.
-pub(crate) const WORKER_THREADS: usize = 2;
+/// Background threads. With more than one the engine keeps its first free for flushes by having it
+/// pass compactions on, which goes round and round on a whole core for as long as another compacts.
+pub(crate) const WORKER_THREADS: usize = 1;
+
+/// Bytes of a table file. Small, so that a flush does not wait long for a compaction, which
+/// rewrites some ten of them.
+pub(crate) const TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Open table files kept. Far below the usual limit of 1,024 descriptors a process.
 pub(crate) const OPEN_FILES_MAX: usize = 128;
