@@ -37,6 +37,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &["types", "server-group", "net-layer", "server", "client"],
     ),
+    (
+        "sim",
+        &[
+            "types",
+            "server-group",
+            "net-layer",
+            "log",
+            "store",
+            "server",
+            "client",
+        ],
+    ),
 ];
 
 /// Reads each package's manifest.

@@ -1,0 +1,206 @@
+//! What clients do: each puts, gets, deletes and renames a few names that all of them share.
+
+use std::cell::Cell;
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sdfs_client::{Client, ClientOptions, Config, Error, PutOptions, Servers};
+use sdfs_server_group::UserKey;
+use sdfs_types::{BlockSize, FileDescriptor};
+use tokio::time::sleep;
+
+use crate::history::{History, Operation, Outcome, Value, What};
+use crate::network::Network;
+use crate::random::Random;
+use crate::stream::SimTransport;
+use crate::trace::Trace;
+
+/// Names all clients fight over.
+pub(crate) const NAMES: [&str; 5] = ["/a", "/b", "/c", "/d", "/e"];
+/// How long one operation may take.
+const TIMEOUT: Duration = Duration::from_secs(8);
+/// What an operation of several calls and blocks may take beyond the time of one.
+const PARTS_MAX: u32 = 4;
+/// Block size of the files that have several blocks.
+const BLOCK_BYTES: u64 = 64 << 10;
+
+/// One client.
+pub(crate) struct Actor {
+    pub(crate) number: usize,
+    pub(crate) random: Random,
+    pub(crate) history: History,
+    pub(crate) trace: Trace,
+    /// Values given out so far, by all.
+    pub(crate) last_value: Rc<Cell<Value>>,
+    pub(crate) is_over: Rc<Cell<bool>>,
+    /// Clients that have seen `is_over`.
+    pub(crate) ended: Rc<Cell<usize>>,
+}
+
+/// The bytes of a value: its number, then noise that belongs to it.
+pub(crate) fn content(value: Value) -> Bytes {
+    let mut random = Random::of(value, "content");
+    let bytes = match random.within(0..10) {
+        0 => 8,
+        1 => random.within(100_000..200_000),
+        _ => random.within(8..9_000),
+    };
+    let mut content = value.to_le_bytes().to_vec();
+    while (content.len() as u64) < bytes {
+        content.extend(random.draw().to_le_bytes());
+    }
+    content.into()
+}
+
+fn read(bytes: &Bytes) -> Outcome {
+    let value = bytes
+        .first_chunk()
+        .map(|number| Value::from_le_bytes(*number));
+    match value {
+        Some(value) if content(value) == *bytes => Outcome::Read(value),
+        _ => Outcome::Garbled(format!("{} bytes that are no put's", bytes.len())),
+    }
+}
+
+fn failed(error: &Error) -> Outcome {
+    if error.is_unknown() {
+        Outcome::Unknown(error.to_string())
+    } else if error.is_not_found() {
+        Outcome::Absent
+    } else if error.is_exists() {
+        Outcome::Present
+    } else {
+        Outcome::Failed(error.to_string())
+    }
+}
+
+/// Connects a client, however long it takes.
+pub(crate) async fn connect(config: &Arc<Config>, network: &Network, host: IpAddr) -> Client {
+    loop {
+        let key = UserKey::of_secret("the secret of its administrator");
+        let options = ClientOptions {
+            timeout: TIMEOUT,
+            transport: Arc::new(SimTransport {
+                network: network.clone(),
+                host,
+            }),
+            ..ClientOptions::new(Servers::Config(Arc::clone(config)), "admin", key)
+        };
+        match Client::connect(options).await {
+            Ok(client) => return client,
+            Err(error) => tracing::debug!(%host, %error, "not connected"),
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Actor {
+    /// Does one thing after the other until the run says it is over.
+    pub(crate) async fn run(mut self, client: Client) {
+        while !self.is_over.get() {
+            self.act(&client).await;
+            let pause = self.random.within(0..60);
+            sleep(Duration::from_millis(pause)).await;
+        }
+        self.ended.set(self.ended.get() + 1);
+    }
+
+    async fn act(&mut self, client: &Client) {
+        let name = (*self.random.pick(&NAMES)).to_owned();
+        match self.random.within(0..100) {
+            0..35 => self.put(client, &name, true).await,
+            35..47 => self.put(client, &name, false).await,
+            47..60 => self.delete(client, &name).await,
+            60..68 => self.rename_to(client, &name).await,
+            _ => self.get(client, &name).await,
+        }
+    }
+
+    fn next_value(&self) -> Value {
+        self.last_value.set(self.last_value.get() + 1);
+        self.last_value.get()
+    }
+
+    fn begin(&self, what: What, name: &str) -> usize {
+        let begin = self.trace.now();
+        self.trace
+            .say(&format!("client {} {what:?} {name}", self.number));
+        self.history.begin(Operation {
+            client: self.number,
+            what,
+            name: name.to_owned(),
+            begin,
+            end: None,
+            due: begin + TIMEOUT * PARTS_MAX,
+        })
+    }
+
+    fn end(&self, number: usize, outcome: Outcome) {
+        self.trace
+            .say(&format!("client {} {outcome:?}", self.number));
+        self.history.end(number, self.trace.now(), outcome);
+    }
+
+    async fn put(&mut self, client: &Client, name: &str, replace: bool) {
+        let value = self.next_value();
+        let what = if replace {
+            What::Put(value)
+        } else {
+            What::PutNew(value)
+        };
+        self.store(client, name, what, value).await;
+    }
+
+    /// Whether it was acknowledged.
+    async fn store(&self, client: &Client, name: &str, what: What, value: Value) -> bool {
+        let number = self.begin(what, name);
+        let options = PutOptions {
+            replace: matches!(what, What::Put(_)),
+            block_size: BlockSize::from_bytes(BLOCK_BYTES).ok(),
+            ..PutOptions::default()
+        };
+        let stored = client.put(name, content(value), options).await;
+        let is_done = stored.is_ok();
+        self.end(number, outcome(stored.map(|file| Some(file.descriptor))));
+        is_done
+    }
+
+    /// Stores a value under a name of its own and gives it the shared name then.
+    async fn rename_to(&mut self, client: &Client, name: &str) {
+        let value = self.next_value();
+        let own = format!("/own-{}-{value}", self.number);
+        if !self.store(client, &own, What::PutNew(value), value).await {
+            return;
+        }
+        let number = self.begin(What::RenameTo(value), name);
+        let renamed = client.rename(&own, name).await;
+        self.end(number, outcome(renamed.map(|_| None)));
+    }
+
+    async fn delete(&mut self, client: &Client, name: &str) {
+        let number = self.begin(What::Delete, name);
+        let deleted = client.delete(name).await;
+        self.end(number, outcome(deleted.map(|_| None)));
+    }
+
+    /// Reads a name and notes what it held.
+    pub(crate) async fn get(&self, client: &Client, name: &str) {
+        let number = self.begin(What::Get, name);
+        let got = client.get(name).await;
+        self.end(
+            number,
+            got.map_or_else(|error| failed(&error), |bytes| read(&bytes)),
+        );
+    }
+}
+
+fn outcome(done: Result<Option<FileDescriptor>, Error>) -> Outcome
+where
+    Error: Debug,
+{
+    done.map_or_else(|error| failed(&error), Outcome::Done)
+}

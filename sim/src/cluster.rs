@@ -1,0 +1,254 @@
+//! The servers of a run: the shipped ones, on simulated machines that lose their power, stand
+//! still and come back.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sdfs_log::CrashLoss;
+use sdfs_server::{Outside, Running};
+use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_store::Store;
+use tokio::time::Instant;
+
+use crate::disk::SimDisk;
+use crate::host::Host;
+use crate::network::Network;
+use crate::random::Random;
+use crate::stream::SimTransport;
+use crate::trace::Trace;
+
+/// Servers of each role.
+const EACH: u8 = 3;
+/// Bytes of each disk: more than a run writes.
+const DISK_BYTES: u64 = 1 << 30;
+/// A server that ended by itself is started again after this, as its supervisor would.
+const RESTART_AFTER: Duration = Duration::from_millis(1_000);
+
+/// How a server goes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// Its process is killed: what it has written is with the kernel.
+    Killed,
+    /// Its machine loses power: what was not synced is lost, as far as chance wants it.
+    PowerLost(CrashLoss),
+}
+
+/// The server as its host runs it; `None` before it stands and after it has ended.
+type Slot = Rc<RefCell<Option<Rc<Running>>>>;
+
+/// A server and its machine.
+pub(crate) struct Server {
+    /// What the configuration says of it.
+    pub(crate) config: ServerConfig,
+    disk: SimDisk,
+    store: Store,
+    host: Option<Host>,
+    running: Slot,
+    has_ended: Rc<RefCell<bool>>,
+    restart_at: Option<Instant>,
+}
+
+/// All servers.
+pub(crate) struct Cluster {
+    /// The configuration they share.
+    pub(crate) config: Arc<Config>,
+    /// What connects them.
+    pub(crate) network: Network,
+    /// By number, mservers first.
+    pub(crate) servers: Vec<Server>,
+    trace: Trace,
+}
+
+/// Writes the configuration and secrets of every run; the same bytes each time.
+///
+/// # Errors
+/// When the folder cannot be written or the configuration is wrong.
+pub(crate) fn write_config(folder: &Path) -> io::Result<Arc<Config>> {
+    let mut servers = String::new();
+    for (role, name, first) in [("Mserver", "mserver", 1), ("Dserver", "dserver", 1 + EACH)] {
+        for number in 0..EACH {
+            let (shown, id) = (number + 1, first + number);
+            servers += &format!(
+                "(name: \"{name}-{shown}\", role: {role}, address: \"10.0.0.{id}:7000\", \
+                 space: [\"/{name}-{shown}\"], zone: \"{name}-{shown}\"),"
+            );
+        }
+    }
+    let text = format!(
+        "(cluster: \"sim\", secret_file: \"secret\", \
+         admin: (name: \"admin\", secret_file: \"admin.secret\"), servers: [{servers}], \
+         storage: (segment_bytes: 67108864, reserve_bytes: 0),)"
+    );
+    let path = folder.join("config.conf");
+    std::fs::write(&path, text)?;
+    std::fs::write(folder.join("secret"), "the secret of the simulated cluster")?;
+    std::fs::write(
+        folder.join("admin.secret"),
+        "the secret of its administrator",
+    )?;
+    Config::load(&path).map(Arc::new).map_err(io::Error::other)
+}
+
+impl Cluster {
+    /// All servers, not started.
+    #[must_use]
+    pub(crate) fn new(seed: u64, config: &Arc<Config>, network: &Network, trace: &Trace) -> Self {
+        let server = |config: &ServerConfig| Server {
+            disk: SimDisk::new(Random::of(seed, config.name.as_str()), DISK_BYTES),
+            store: Store::memory(),
+            host: None,
+            running: Slot::default(),
+            has_ended: Rc::default(),
+            restart_at: None,
+            config: config.clone(),
+        };
+        Self {
+            servers: config.servers.iter().map(server).collect(),
+            config: Arc::clone(config),
+            network: network.clone(),
+            trace: trace.clone(),
+        }
+    }
+
+    /// Starts a server that is down.
+    ///
+    /// # Errors
+    /// When the system gives no event loop.
+    pub(crate) fn start(&mut self, number: usize) -> io::Result<()> {
+        let server = &mut self.servers[number];
+        let me = server.config.clone();
+        self.trace.say(&format!("{} starts", me.name));
+        let host = Host::new(me.name.as_str(), me.address.ip())?;
+        let transport = SimTransport {
+            network: self.network.clone(),
+            host: me.address.ip(),
+        };
+        let outside = Outside {
+            transport: Arc::new(transport),
+            disk: Arc::new(server.disk.clone()),
+            store: Some(server.store.clone()),
+        };
+        server.running = Slot::default();
+        server.has_ended = Rc::default();
+        server.restart_at = None;
+        let (slot, has_ended) = (Rc::clone(&server.running), Rc::clone(&server.has_ended));
+        let (config, trace) = (Arc::clone(&self.config), self.trace.clone());
+        host.spawn(async move {
+            match Running::start(&config, &me, outside).await {
+                Ok(running) => {
+                    let running = Rc::new(running);
+                    *slot.borrow_mut() = Some(Rc::clone(&running));
+                    trace.say(&format!("{} stands", me.name));
+                    let why = running.failed().await;
+                    trace.say(&format!("{} ends: {why}", me.name));
+                }
+                Err(error) => trace.say(&format!("{} cannot start: {error}", me.name)),
+            }
+            *slot.borrow_mut() = None;
+            *has_ended.borrow_mut() = true;
+        });
+        server.host = Some(host);
+        Ok(())
+    }
+
+    /// Takes a server down, to be started again later.
+    pub(crate) fn crash(&mut self, number: usize, crash: Crash, down_for: Duration) {
+        let server = &mut self.servers[number];
+        server.restart_at = Some(Instant::now() + down_for);
+        let host = server.host.take();
+        let name = &server.config.name;
+        self.trace.say(&format!("{name} goes down: {crash:?}"));
+        match crash {
+            Crash::Killed => server.disk = server.disk.crash(CrashLoss::Nothing),
+            Crash::PowerLost(loss) => {
+                server.disk = server.disk.crash(loss);
+                server.store = server.store.after_power_loss();
+                self.network.vanish(server.config.address.ip());
+            }
+        }
+        server.running.borrow_mut().take();
+        drop(host);
+    }
+
+    /// Starts what is due to be started, and notices who ended by itself.
+    ///
+    /// # Errors
+    /// When the system gives no event loop.
+    pub(crate) fn tend(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        for number in 0..self.servers.len() {
+            let ended = *self.servers[number].has_ended.borrow();
+            if ended && self.servers[number].host.is_some() {
+                self.crash(number, Crash::Killed, RESTART_AFTER);
+            }
+            if self.servers[number].restart_at.is_some_and(|at| at <= now) {
+                self.start(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every server run up to a moment.
+    pub(crate) fn run_until(&mut self, moment: Instant) {
+        for host in self.servers.iter_mut().filter_map(|s| s.host.as_mut()) {
+            host.run_until(moment);
+        }
+    }
+
+    /// Numbers of the servers of a role.
+    #[must_use]
+    pub(crate) fn of_role(&self, role: Role) -> Vec<usize> {
+        let all = self.servers.iter().enumerate();
+        all.filter(|(_, server)| server.config.role == role)
+            .map(|(number, _)| number)
+            .collect()
+    }
+}
+
+impl Server {
+    /// The server, if it stands.
+    #[must_use]
+    pub(crate) fn running(&self) -> Option<Rc<Running>> {
+        self.running.borrow().clone()
+    }
+
+    /// Its machine, if it has power.
+    pub(crate) fn host(&mut self) -> Option<&mut Host> {
+        self.host.as_mut()
+    }
+
+    /// Its disk.
+    #[must_use]
+    pub(crate) fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// Its address without the port.
+    #[must_use]
+    pub(crate) fn ip(&self) -> IpAddr {
+        self.config.address.ip()
+    }
+
+    /// Starts it now if it was to be started later.
+    pub(crate) fn hurry(&mut self) {
+        if let Some(at) = &mut self.restart_at {
+            *at = Instant::now();
+        }
+    }
+}
+
+/// The address of a client's machine.
+#[must_use]
+pub(crate) fn client_ip(number: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(
+        10,
+        0,
+        1,
+        u8::try_from(number).unwrap_or(u8::MAX),
+    ))
+}

@@ -1,0 +1,44 @@
+//! Without faults every server stands, sees every other, every group has a leader, and every
+//! volume has all its copies.
+
+use sdfs_server_group::Role;
+use sdfs_types::MemberState;
+
+use super::Violation;
+use crate::cluster::Cluster;
+
+const PROPERTY: &str = "the cluster heals";
+
+/// What is not whole yet.
+#[must_use]
+pub(crate) fn mesh_reforms(cluster: &Cluster) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut say = |what: String| violations.push(Violation::new(PROPERTY, what));
+    for server in &cluster.servers {
+        let name = &server.config.name;
+        let Some(running) = server.running() else {
+            say(format!("{name} does not stand"));
+            continue;
+        };
+        let status = running.status();
+        for peer in status.peers.iter().filter(|peer| peer.state != "Up") {
+            say(format!("{name} sees {} {}", peer.name, peer.state));
+        }
+        for group in status.groups.iter().filter(|group| group.leader.is_none()) {
+            say(format!("{name} knows no leader of group {}", group.group));
+        }
+        for space in status.spaces.iter().filter(|space| space.failed.is_some()) {
+            say(format!("{name} has a failed space: {:?}", space.failed));
+        }
+        if status.role != Role::Mserver {
+            continue;
+        }
+        for volume in &status.volumes {
+            let mut members = volume.members.iter();
+            if !members.all(|member| member.state == MemberState::InSync) {
+                say(format!("{name} says {volume:?}"));
+            }
+        }
+    }
+    violations
+}

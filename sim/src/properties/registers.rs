@@ -1,0 +1,222 @@
+//! An acknowledged write survives, and a read sees it: each name is a register that holds a value
+//! or nothing.
+//!
+//! A read may bring any value whose write had begun, unless another write must have come after
+//! that one and before the read. It is the part of linearizability that needs no search: a write
+//! has happened when it was acknowledged, or, if earlier, when somebody has read it.
+
+use std::time::Duration;
+
+use super::{Judged, Violation};
+use crate::history::{Operation, Outcome, Value, What};
+
+const PROPERTY: &str = "a read sees what was acknowledged";
+
+/// A write of a register: of a value, or of nothing.
+struct Write {
+    value: Option<Value>,
+    begin: Duration,
+    /// By when it has happened, if that is known.
+    end: Option<Duration>,
+    /// It was said to have changed nothing.
+    has_failed: bool,
+}
+
+/// What a read brought.
+struct Read {
+    value: Option<Value>,
+    begin: Duration,
+    end: Duration,
+}
+
+pub(super) fn check(judged: &Judged<'_>) -> Vec<Violation> {
+    let mut names: Vec<&str> = judged.history.iter().map(|o| o.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let garbled = judged.history.iter().filter_map(|o| match &o.end {
+        Some((_, Outcome::Garbled(how))) => {
+            Some(Violation::new(PROPERTY, format!("{} held {how}", o.name)))
+        }
+        _ => None,
+    });
+    let mut violations: Vec<_> = garbled.collect();
+    for name in names {
+        let of_name = |o: &&Operation| o.name == name;
+        let operations: Vec<&Operation> = judged.history.iter().filter(of_name).collect();
+        violations.extend(check_name(name, &operations));
+    }
+    violations.extend(check_last(judged));
+    violations
+}
+
+fn check_name(name: &str, operations: &[&Operation]) -> Vec<Violation> {
+    let reads: Vec<Read> = operations.iter().filter_map(|o| read(o)).collect();
+    let mut writes: Vec<Write> = operations.iter().filter_map(|o| write(o)).collect();
+    for write in &mut writes {
+        // Only a value tells whose it is; nothing is written by many.
+        let seen = reads
+            .iter()
+            .filter(|r| r.value.is_some() && r.value == write.value);
+        write.end = seen.map(|r| r.end).chain(write.end).min();
+    }
+    writes.push(Write {
+        value: None,
+        begin: Duration::ZERO,
+        end: Some(Duration::ZERO),
+        has_failed: false,
+    });
+    let wrong = reads.iter().filter(|read| !may_bring(read, &writes));
+    wrong
+        .map(|read| {
+            let (begin, end) = (read.begin.as_millis(), read.end.as_millis());
+            let what = format!("{name} held {:?} from {begin} to {end} ms", read.value);
+            Violation::new(PROPERTY, what)
+        })
+        .collect()
+}
+
+fn may_bring(read: &Read, writes: &[Write]) -> bool {
+    let mut sources = writes.iter().filter(|w| w.value == read.value);
+    sources.any(|source| {
+        let begun = source.begin <= read.end && !source.has_failed;
+        let is_over = |end: Duration| {
+            writes.iter().any(|other| {
+                other.value != read.value
+                    && other.begin > end
+                    && other.end.is_some_and(|end| end < read.begin)
+            })
+        };
+        begun && !source.end.is_some_and(is_over)
+    })
+}
+
+fn read(operation: &Operation) -> Option<Read> {
+    let (end, outcome) = operation.end.as_ref()?;
+    let value = match (outcome, operation.what) {
+        (Outcome::Read(value), _) => Some(*value),
+        (Outcome::Absent, What::Get | What::Delete) => None,
+        _ => return None,
+    };
+    Some(Read {
+        value,
+        begin: operation.begin,
+        end: *end,
+    })
+}
+
+fn write(operation: &Operation) -> Option<Write> {
+    let value = match operation.what {
+        What::Get => return None,
+        What::Delete => None,
+        _ => operation.value(),
+    };
+    // A delete that changed nothing is no write; a value that was not stored must not be read.
+    if value.is_none() && !operation.is_done() && !operation.is_unknown() {
+        return None;
+    }
+    let end = operation.end.as_ref().filter(|_| operation.is_done());
+    Some(Write {
+        value,
+        begin: operation.begin,
+        end: end.map(|(end, _)| *end),
+        has_failed: !operation.is_done() && !operation.is_unknown(),
+    })
+}
+
+/// After everything has ended a name is read twice, and must be readable, and hold the same.
+fn check_last(judged: &Judged<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if judged.last_reads.is_empty() {
+        violations.push(Violation::new(PROPERTY, "nothing could be read in the end"));
+    }
+    for read in judged.last_reads {
+        let outcome = read.end.as_ref().map(|(_, outcome)| outcome);
+        if !matches!(outcome, Some(Outcome::Read(_) | Outcome::Absent)) {
+            let what = format!("{} cannot be read in the end: {outcome:?}", read.name);
+            violations.push(Violation::new(PROPERTY, what));
+        }
+        let other = judged
+            .last_reads
+            .iter()
+            .find(|other| other.name == read.name);
+        let first = other
+            .and_then(|other| other.end.as_ref())
+            .map(|(_, outcome)| outcome);
+        if first != outcome {
+            let what = format!("{} held {first:?}, then {outcome:?}", read.name);
+            violations.push(Violation::new(PROPERTY, what));
+        }
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation(what: What, (begin, end): (u64, u64), outcome: Outcome) -> Operation {
+        Operation {
+            client: 0,
+            what,
+            name: "/a".to_owned(),
+            begin: Duration::from_millis(begin),
+            end: Some((Duration::from_millis(end), outcome)),
+            due: Duration::from_secs(100),
+        }
+    }
+
+    fn wrong(operations: &[Operation]) -> usize {
+        let all: Vec<&Operation> = operations.iter().collect();
+        check_name("/a", &all).len()
+    }
+
+    fn put(value: Value, span: (u64, u64)) -> Operation {
+        operation(What::Put(value), span, Outcome::Done(None))
+    }
+
+    fn get(value: Value, span: (u64, u64)) -> Operation {
+        operation(What::Get, span, Outcome::Read(value))
+    }
+
+    fn lost(span: (u64, u64)) -> Operation {
+        operation(What::Get, span, Outcome::Absent)
+    }
+
+    #[test]
+    fn a_lost_put_is_found() {
+        assert_eq!(wrong(&[put(1, (0, 10)), get(1, (20, 30))]), 0);
+        assert_eq!(wrong(&[put(1, (1, 10)), lost((20, 30))]), 1);
+        assert_eq!(wrong(&[put(1, (1, 10)), lost((5, 30))]), 0);
+    }
+
+    #[test]
+    fn an_old_value_is_found() {
+        let puts = [put(1, (1, 10)), put(2, (20, 30))];
+        let read = |read| wrong(&[puts[0].clone(), puts[1].clone(), read]);
+        assert_eq!(read(get(2, (40, 50))), 0);
+        assert_eq!(read(get(1, (40, 50))), 1);
+        assert_eq!(read(get(1, (25, 50))), 0);
+    }
+
+    #[test]
+    fn an_unknown_put_may_be_seen_or_not() {
+        let unknown = operation(What::Put(2), (20, 30), Outcome::Unknown(String::new()));
+        let first = put(1, (1, 10));
+        assert_eq!(
+            wrong(&[first.clone(), unknown.clone(), get(1, (40, 50))]),
+            0
+        );
+        assert_eq!(
+            wrong(&[first.clone(), unknown.clone(), get(2, (40, 50))]),
+            0
+        );
+        let back = [first, unknown, get(2, (40, 50)), get(1, (60, 70))];
+        assert_eq!(wrong(&back), 1);
+    }
+
+    #[test]
+    fn a_failed_put_is_never_seen() {
+        let failed = operation(What::Put(2), (20, 30), Outcome::Failed(String::new()));
+        assert_eq!(wrong(&[failed, get(2, (40, 50))]), 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! What a program asks the system for without passing any door of ours: randomness and time.
+//!
+//! The crates below draw randomness through libc's `getrandom` (keys of hash maps, election
+//! time-outs, nonces, ids) and read clocks through `clock_gettime`. The two functions here stand
+//! in their place for the whole program: on a thread that simulates they answer from the seed and
+//! from the simulated clock, on any other they ask the kernel.
+
+use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use rustix::rand::GetRandomFlags;
+use rustix::time::ClockId;
+
+use crate::random::Random;
+
+/// Wall-clock time at the beginning of every run: 2026-01-01.
+const WALL_BEGIN: Duration = Duration::from_secs(1_767_225_600);
+/// Monotonic time at the beginning of every run, so that nothing subtracts below zero.
+const MONOTONIC_BEGIN: Duration = Duration::from_secs(100_000);
+/// Clock number of the wall clock, with libc.
+const WALL_CLOCK: i32 = 0;
+
+thread_local! {
+    static RANDOM: RefCell<Option<Random>> = const { RefCell::new(None) };
+    static NOW: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// Makes this thread a simulated one, for as long as it lives.
+///
+/// # Panics
+/// When the two functions here are not the ones the program calls.
+pub(crate) fn enter(seed: u64) {
+    RANDOM.with_borrow_mut(|random| *random = Some(Random::of(seed, "getrandom")));
+    set_now(Duration::ZERO);
+    let expected = Random::of(seed, "getrandom").draw();
+    let drawn = getrandom::u64().unwrap_or(0);
+    assert_eq!(drawn, expected, "randomness is not the simulator's");
+}
+
+/// Moves this thread's clocks to so long after the beginning of the run.
+pub(crate) fn set_now(since_begin: Duration) {
+    NOW.set(Some(since_begin));
+}
+
+fn fill(random: &mut Random, bytes: &mut [MaybeUninit<u8>]) {
+    for chunk in bytes.chunks_mut(8) {
+        let drawn = random.draw().to_ne_bytes();
+        for (byte, drawn) in chunk.iter_mut().zip(drawn) {
+            byte.write(drawn);
+        }
+    }
+}
+
+/// Stands in for libc's.
+///
+/// # Safety
+/// As getrandom(2): `buffer` points to `length` writable bytes.
+#[expect(unsafe_code, reason = "takes the place of a C function")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, flags: u32) -> isize {
+    if length == 0 {
+        return 0;
+    }
+    // SAFETY: the caller gives `length` writable bytes.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<MaybeUninit<u8>>(), length) };
+    let simulated = RANDOM.try_with(|random| match random.try_borrow_mut() {
+        Ok(mut random) => random.as_mut().map(|random| fill(random, bytes)).is_some(),
+        Err(_) => false,
+    });
+    if simulated == Ok(true) {
+        return length as isize;
+    }
+    let flags = GetRandomFlags::from_bits_truncate(flags);
+    match rustix::rand::getrandom(&mut *bytes, flags) {
+        Ok((filled, _)) => filled.len() as isize,
+        Err(_) => -1,
+    }
+}
+
+/// Seconds and nanoseconds, as C lays them out on this system.
+#[repr(C)]
+struct Timespec {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// Stands in for libc's.
+///
+/// # Safety
+/// As clock_gettime(2): `time` points to a writable `timespec`.
+#[expect(unsafe_code, reason = "takes the place of a C function")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
+    let simulated = NOW.try_with(Cell::get).ok().flatten();
+    let told = match simulated {
+        Some(now) => {
+            let begin = if clock == WALL_CLOCK {
+                WALL_BEGIN
+            } else {
+                MONOTONIC_BEGIN
+            };
+            let now = begin + now;
+            Timespec {
+                seconds: now.as_secs() as i64,
+                nanoseconds: i64::from(now.subsec_nanos()),
+            }
+        }
+        None => {
+            let clock = if clock == WALL_CLOCK {
+                ClockId::Realtime
+            } else {
+                ClockId::Monotonic
+            };
+            let now = rustix::time::clock_gettime(clock);
+            Timespec {
+                seconds: now.tv_sec,
+                nanoseconds: now.tv_nsec,
+            }
+        }
+    };
+    // SAFETY: the caller gives a writable timespec.
+    unsafe { time.write(told) };
+    0
+}

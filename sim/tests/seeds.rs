@@ -1,0 +1,19 @@
+//! A bounded share of the simulation: a few seeds hold every property, and a seed is one run.
+
+use std::process::Command;
+
+/// Runs the simulator; what it printed, and whether everything held.
+fn sim(arguments: &[&str]) -> (bool, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_sim"))
+        .args(arguments)
+        .output()
+        .expect("the simulator runs");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    (done.status.success(), said)
+}
+
+#[test]
+fn seeds_hold_every_property() {
+    let (held, said) = sim(&["sweep", "1", "4"]);
+    assert!(held, "{said}");
+}
