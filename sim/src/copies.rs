@@ -69,6 +69,7 @@ pub(crate) async fn look_at_copies(client: &Client, mesh: &Mesh, names: &[&str])
             if is_told {
                 break;
             }
+            tracing::info!(name, ?of_file, "asked again what is kept");
             sleep(ASKED_EVERY).await;
         }
         copies.extend(of_file);

@@ -14,6 +14,12 @@ fn sim(arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn seeds_hold_every_property() {
-    let (held, said) = sim(&["sweep", "1", "4"]);
+    let (held, said) = sim(&["sweep", "1", "20"]);
+    assert!(held, "{said}");
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let (held, said) = sim(&["twice", "3"]);
     assert!(held, "{said}");
 }
