@@ -21,6 +21,7 @@ use crate::network::Network;
 use crate::random::Random;
 use crate::stream::SimTransport;
 use crate::trace::Trace;
+use crate::world;
 
 /// Servers of each role.
 const EACH: u8 = 3;
@@ -51,6 +52,8 @@ pub(crate) struct Server {
     running: Slot,
     has_ended: Rc<RefCell<bool>>,
     restart_at: Option<Instant>,
+    /// By how much its wall clock is wrong.
+    clock_ahead_ms: i64,
 }
 
 /// All servers.
@@ -105,6 +108,7 @@ impl Cluster {
             running: Slot::default(),
             has_ended: Rc::default(),
             restart_at: None,
+            clock_ahead_ms: 0,
             config: config.clone(),
         };
         Self {
@@ -195,9 +199,13 @@ impl Cluster {
 
     /// Lets every server run up to a moment.
     pub(crate) fn run_until(&mut self, moment: Instant) {
-        for host in self.servers.iter_mut().filter_map(|s| s.host.as_mut()) {
-            host.run_until(moment);
+        for server in &mut self.servers {
+            if let Some(host) = &mut server.host {
+                world::set_wall_ahead_ms(server.clock_ahead_ms);
+                host.run_until(moment);
+            }
         }
+        world::set_wall_ahead_ms(0);
     }
 
     /// Numbers of the servers of a role.
@@ -226,6 +234,11 @@ impl Server {
     #[must_use]
     pub(crate) fn disk(&self) -> &SimDisk {
         &self.disk
+    }
+
+    /// Sets its wall clock wrong, or right with 0.
+    pub(crate) fn set_clock_ahead_ms(&mut self, ahead_ms: i64) {
+        self.clock_ahead_ms = ahead_ms;
     }
 
     /// Its address without the port.

@@ -1,8 +1,8 @@
 //! The simulated disk of one server: a disk in memory whose work is done by tasks of the server's
-//! host, each step after a seeded time.
+//! host, each step after a seeded time, and which ages, fills up and fails when it is told to.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,38 @@ const LAST_STEPS_MAX: u32 = 100_000;
 #[derive(Clone, Debug)]
 pub(crate) struct SimDisk {
     files: MemoryDisk,
-    random: Arc<Mutex<Random>>,
+    bytes: u64,
+    strain: Arc<Mutex<Strain>>,
+}
+
+/// How well the disk is; it outlives crashes, as a worn disk does.
+#[derive(Debug)]
+struct Strain {
+    random: Random,
+    /// Added to every step.
+    slower: Duration,
+    /// Syncs until one that fails.
+    sync_fails_after: Option<u64>,
+}
+
+impl Strain {
+    /// How long the disk takes for one step.
+    fn step_time(&mut self) -> Duration {
+        let random = &mut self.random;
+        let usual = if random.percent(3) {
+            Duration::from_millis(random.within(5..80))
+        } else {
+            Duration::from_micros(random.within(100..3_000))
+        };
+        usual + self.slower
+    }
+
+    /// Whether the sync that comes now fails.
+    fn sync_fails(&mut self) -> bool {
+        let left = self.sync_fails_after.take();
+        self.sync_fails_after = left.and_then(|left| left.checked_sub(1));
+        left == Some(0)
+    }
 }
 
 impl SimDisk {
@@ -31,22 +62,77 @@ impl SimDisk {
     pub(crate) fn new(random: Random, bytes: u64) -> Self {
         Self {
             files: MemoryDisk::new(bytes),
-            random: Arc::new(Mutex::new(random)),
+            bytes,
+            strain: Arc::new(Mutex::new(Strain {
+                random,
+                slower: Duration::ZERO,
+                sync_fails_after: None,
+            })),
         }
     }
 
     /// Stops it for good and gives the one found after the restart.
     #[must_use]
     pub(crate) fn crash(&self, loss: CrashLoss) -> Self {
+        self.strain().sync_fails_after = None;
         Self {
             files: self.files.crash(loss),
-            random: Arc::clone(&self.random),
+            bytes: self.bytes,
+            strain: Arc::clone(&self.strain),
         }
     }
 
     /// Lets a change soon to come fail.
     pub(crate) fn fail_soon(&self, after: u64, fault: Fault) {
         self.files.fail_change(self.files.changes() + after, fault);
+    }
+
+    /// Lets a sync soon to come fail.
+    pub(crate) fn fail_sync(&self, after: u64) {
+        self.strain().sync_fails_after = Some(after);
+    }
+
+    /// Makes every step slower by so much.
+    pub(crate) fn slow(&self, more: Duration) {
+        self.strain().slower = more;
+    }
+
+    /// Leaves so many bytes free, as another program that fills the disk does; `None` gives all
+    /// room back.
+    pub(crate) fn fill(&self, free_bytes: Option<u64>) {
+        let Ok(space) = self.files.space(Path::new("/")) else {
+            return;
+        };
+        let used = space.total_bytes.saturating_sub(space.free_bytes);
+        let bytes = free_bytes.map_or(self.bytes, |free| self.bytes.min(used + free));
+        self.files.set_capacity(bytes);
+    }
+
+    /// Flips a bit of something written in a directory; what was hit, if there was anything.
+    pub(crate) fn rot(&self, dir: &Path, random: &mut Random) -> Option<String> {
+        let mut names = self.files.list(dir).ok()?;
+        names.sort_unstable();
+        if names.is_empty() {
+            return None;
+        }
+        let name = random.pick(&names);
+        let path = dir.join(name);
+        let file = self.files.open(&path).ok()?;
+        let bytes = file.read_at(0, usize::try_from(file.bytes().ok()?).ok()?);
+        let bytes = bytes.ok()?;
+        let written = bytes.iter().rposition(|byte| *byte != 0)? as u64;
+        let bit = random.within(0..8 * written + 8);
+        self.files.flip_bit(&path, bit).ok()?;
+        Some(format!("{name} byte {} of {written}", bit / 8))
+    }
+
+    fn strain(&self) -> MutexGuard<'_, Strain> {
+        self.strain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, inner: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        let disk = self.clone();
+        Arc::new(SimFile { inner, disk })
     }
 }
 
@@ -64,11 +150,11 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.files.open(path)
+        Ok(self.file(self.files.open(path)?))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.files.create(path)
+        Ok(self.file(self.files.create(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -92,19 +178,41 @@ impl Disk for SimDisk {
             work: Mutex::new(Some(work)),
             due: Notify::new(),
         });
-        let (random, task) = (Arc::clone(&self.random), Arc::clone(&stepper));
-        tokio::spawn(async move { task.run(&random).await });
+        let (disk, task) = (self.clone(), Arc::clone(&stepper));
+        tokio::spawn(async move { task.run(&disk).await });
         Ok(stepper)
     }
 }
 
-/// How long the disk takes for one step.
-fn step_time(random: &Mutex<Random>) -> Duration {
-    let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
-    if random.percent(3) {
-        Duration::from_millis(random.within(5..80))
-    } else {
-        Duration::from_micros(random.within(100..3_000))
+/// A file of the disk in memory, whose syncs fail when the disk is told so.
+#[derive(Debug)]
+struct SimFile {
+    inner: Arc<dyn DiskFile>,
+    disk: SimDisk,
+}
+
+impl DiskFile for SimFile {
+    fn bytes(&self) -> io::Result<u64> {
+        self.inner.bytes()
+    }
+
+    fn write_at(&self, offset: u64, pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.inner.write_at(offset, pieces)
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_at(offset, length)
+    }
+
+    fn read_at_now(&self, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        self.inner.read_at_now(offset, length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.disk.strain().sync_fails() {
+            self.disk.fail_soon(0, Fault::Io);
+        }
+        self.inner.sync()
     }
 }
 
@@ -122,9 +230,10 @@ impl fmt::Debug for Stepper {
 }
 
 impl Stepper {
-    async fn run(&self, random: &Mutex<Random>) {
+    async fn run(&self, disk: &SimDisk) {
         loop {
-            sleep(step_time(random)).await;
+            let time = disk.strain().step_time();
+            sleep(time).await;
             match self.step() {
                 Step::Again => {}
                 Step::Wait => self.due.notified().await,
@@ -176,5 +285,69 @@ impl Working for Stepper {
             }
         }
         tracing::error!("work of a disk does not end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdfs_log::{LogOptions, Record, SegmentLog};
+
+    fn open(disk: &SimDisk) -> SegmentLog {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let options = LogOptions {
+            reserve_bytes: 0,
+            ..LogOptions::named("test")
+        };
+        SegmentLog::open(disk, Path::new("/log"), options, None, &mut |_, _, _| {}).unwrap()
+    }
+
+    fn disk() -> SimDisk {
+        SimDisk::new(Random::of(1, "disk"), 1 << 30)
+    }
+
+    fn record() -> Record {
+        Record::new(vec![1].into(), vec![2; 100].into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_handle_may_go_in_a_callback() {
+        let disk = disk();
+        let log = open(&disk);
+        let last = log.clone();
+        log.append(record(), move |_| drop(last)).unwrap();
+        drop(log);
+        let is_free = async {
+            while disk.lock_dir(Path::new("/log")).is_err() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(5), is_free).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_sync_closes_the_log() {
+        let disk = disk();
+        let log = open(&disk);
+        log.append_durable(record()).await.unwrap();
+        disk.fail_sync(0);
+        log.append_durable(record()).await.unwrap_err();
+        assert!(log.failure().is_some());
+        disk.fail_sync(0);
+        let log = open(&disk.crash(CrashLoss::Nothing));
+        log.append_durable(record()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn full_disk_gets_room_again() {
+        let disk = disk();
+        let log = open(&disk);
+        log.append_durable(record()).await.unwrap();
+        disk.fill(Some(0));
+        log.look_at_space();
+        log.append_durable(record()).await.unwrap_err();
+        disk.fill(None);
+        log.look_at_space();
+        log.append_durable(record()).await.unwrap();
     }
 }

@@ -14,6 +14,7 @@ mod clients;
 mod cluster;
 mod copies;
 mod disk;
+mod faults;
 mod history;
 mod host;
 mod nemesis;

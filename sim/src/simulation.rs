@@ -149,7 +149,7 @@ impl Simulation {
         let is_over = Rc::new(Cell::new(false));
         let ended = Rc::new(Cell::new(0));
         self.start_clients(seed, config, (&is_over, &ended))?;
-        let mut nemesis = Nemesis::new(seed, &self.trace);
+        let mut nemesis = Nemesis::new(seed, &self.cluster, &self.trace);
         let until = self.now + FAULTS;
         while self.now < until {
             nemesis.act(&mut self.cluster);
@@ -159,6 +159,8 @@ impl Simulation {
         is_over.set(true);
         self.run_while(HEAL_MAX, |run| ended.get() < CLIENTS || !run.is_whole())?;
         violations.extend(properties::mesh_reforms(&self.cluster));
+        self.scrub(config)?;
+        violations.extend(properties::rot_is_repaired(&self.cluster));
         let read_from = self.history.all().len();
         let copies = self.look(seed, config)?;
         let history = self.history.all();
@@ -205,6 +207,28 @@ impl Simulation {
             });
             self.clients.push(host);
         }
+        Ok(())
+    }
+
+    /// Has every dserver read what it keeps, and waits until what is damaged is repaired.
+    fn scrub(&mut self, config: &Arc<Config>) -> io::Result<()> {
+        let host = Host::new("operator", client_ip(CLIENTS + 1))?;
+        let (config, network) = (Arc::clone(config), self.cluster.network.clone());
+        let ip = host.ip;
+        host.spawn(async move {
+            let client: Client = connect(&config, &network, ip).await;
+            while client
+                .scrub()
+                .await
+                .map_or(true, |begun| !begun.unreached.is_empty())
+            {
+                sleep(STEP).await;
+            }
+        });
+        self.clients.push(host);
+        self.run_while(HEAL_MAX, |run| {
+            !properties::rot_is_repaired(&run.cluster).is_empty()
+        })?;
         Ok(())
     }
 

@@ -23,6 +23,7 @@ const WALL_CLOCK: i32 = 0;
 
 thread_local! {
     static RANDOM: RefCell<Option<Random>> = const { RefCell::new(None) };
+    static WALL_AHEAD_MS: Cell<i64> = const { Cell::new(0) };
     static NOW: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
@@ -41,6 +42,23 @@ pub(crate) fn enter(seed: u64) {
 /// Moves this thread's clocks to so long after the beginning of the run.
 pub(crate) fn set_now(since_begin: Duration) {
     NOW.set(Some(since_begin));
+}
+
+/// Sets this thread's wall clock wrong by so much: that of the host which runs now.
+pub(crate) fn set_wall_ahead_ms(ahead_ms: i64) {
+    WALL_AHEAD_MS.set(ahead_ms);
+}
+
+/// What the wall clock shows so long after the beginning of the run.
+fn wall(now: Duration) -> Duration {
+    let ahead_ms = WALL_AHEAD_MS.try_with(Cell::get).unwrap_or(0);
+    let ahead = Duration::from_millis(ahead_ms.unsigned_abs());
+    let right = WALL_BEGIN + now;
+    if ahead_ms < 0 {
+        right - ahead
+    } else {
+        right + ahead
+    }
 }
 
 fn fill(random: &mut Random, bytes: &mut [MaybeUninit<u8>]) {
@@ -95,12 +113,11 @@ unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
     let simulated = NOW.try_with(Cell::get).ok().flatten();
     let told = match simulated {
         Some(now) => {
-            let begin = if clock == WALL_CLOCK {
-                WALL_BEGIN
+            let now = if clock == WALL_CLOCK {
+                wall(now)
             } else {
-                MONOTONIC_BEGIN
+                MONOTONIC_BEGIN + now
             };
-            let now = begin + now;
             Timespec {
                 seconds: now.as_secs() as i64,
                 nanoseconds: i64::from(now.subsec_nanos()),

@@ -6,6 +6,7 @@ mod descriptors;
 mod mesh;
 mod one_winner;
 mod registers;
+mod rot;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use crate::copies::Copies;
 use crate::history::Operation;
 
 pub(crate) use mesh::mesh_reforms;
+pub(crate) use rot::rot_is_repaired;
 
 /// A property that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

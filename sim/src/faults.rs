@@ -1,0 +1,110 @@
+//! The kinds of faults, and how often a run has each.
+
+use crate::random::Random;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A server is killed and started again.
+    Killed,
+    /// A machine loses power, and with it what was not synced: nothing, all, or any part of it.
+    PowerLost,
+    /// A server is cut off from all others, both ways.
+    CutOff,
+    /// A server hears the others and is not heard, or the other way round.
+    CutOffOneWay,
+    /// The link of two servers is cut, one way or both.
+    LinkCut,
+    /// The connections of two servers are reset.
+    LinkReset,
+    /// A server stands still, its connections open.
+    StandsStill,
+    /// The network is slow.
+    SlowNetwork,
+    /// A write, sync or change of names soon to come gives EIO.
+    DiskError,
+    /// A sync soon to come fails; what it was to make durable never is.
+    SyncFails,
+    /// A write soon to come is torn, and the machine stops.
+    TornWrite,
+    /// The disk is full for a while.
+    DiskFull,
+    /// The disk is slow for a while.
+    SlowDisk,
+    /// A bit of a dserver's log flips. Always the same dserver's in a run: with two rotting copies
+    /// of three and a third out, what was acknowledged may be lost.
+    Rot,
+    /// A server's wall clock jumps, and back again later.
+    ClockJumps,
+}
+
+/// Each kind with the chance in a hundred that a run has it at all, and how often it is chosen
+/// then, at most, against the others: not every kind in every run, for some faults hide behind
+/// others.
+pub(crate) const RATES: [(Kind, u64, u64); 15] = [
+    (Kind::Killed, 60, 10),
+    (Kind::PowerLost, 60, 10),
+    (Kind::CutOff, 40, 8),
+    (Kind::CutOffOneWay, 50, 8),
+    (Kind::LinkCut, 50, 10),
+    (Kind::LinkReset, 40, 10),
+    (Kind::StandsStill, 60, 10),
+    (Kind::SlowNetwork, 50, 6),
+    (Kind::DiskError, 40, 6),
+    (Kind::SyncFails, 50, 8),
+    (Kind::TornWrite, 50, 8),
+    (Kind::DiskFull, 40, 6),
+    (Kind::SlowDisk, 40, 6),
+    (Kind::Rot, 40, 10),
+    (Kind::ClockJumps, 40, 6),
+];
+
+/// The kinds of one run.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    weights: Vec<(Kind, u64)>,
+}
+
+impl Faults {
+    /// Those a seed draws.
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let mut weights = Vec::new();
+        for (kind, runs_percent, weight_max) in RATES {
+            let weight = random.within(1..weight_max + 1);
+            if random.percent(runs_percent) {
+                weights.push((kind, weight));
+            }
+        }
+        Self { weights }
+    }
+
+    /// The next to strike, if the run has any.
+    pub(crate) fn next(&self, random: &mut Random) -> Option<Kind> {
+        let all: u64 = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = random.within(0..all.max(1));
+        let struck = self.weights.iter().find(|(_, weight)| {
+            let is_it = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            is_it
+        });
+        struck.map(|(kind, _)| *kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_strikes_in_some_run() {
+        let mut struck = Vec::new();
+        for seed in 0..100 {
+            let mut random = Random::of(seed, "faults");
+            let faults = Faults::draw(&mut random);
+            struck.extend((0..20).filter_map(|_| faults.next(&mut random)));
+        }
+        for (kind, ..) in RATES {
+            assert!(struck.contains(&kind), "{kind:?}");
+        }
+    }
+}
