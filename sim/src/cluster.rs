@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_log::CrashLoss;
-use sdfs_server::{Outside, Running};
+use sdfs_server::{LogKept, Outside, Running};
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_store::Store;
 use tokio::time::Instant;
@@ -29,6 +29,14 @@ const EACH: u8 = 3;
 const DISK_BYTES: u64 = 1 << 30;
 /// A server that ended by itself is started again after this, as its supervisor would.
 const RESTART_AFTER: Duration = Duration::from_millis(1_000);
+
+/// What mservers keep of their groups' logs: so little that many snapshots are made in a run, and
+/// some are sent.
+const KEPT: LogKept = LogKept {
+    snapshot_entries: 40,
+    keep_entries: 10,
+    purge_entries: 5,
+};
 
 /// How a server goes down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +144,7 @@ impl Cluster {
             transport: Arc::new(transport),
             disk: Arc::new(server.disk.clone()),
             store: Some(server.store.clone()),
+            kept: KEPT,
         };
         server.running = Slot::default();
         server.has_ended = Rc::default();

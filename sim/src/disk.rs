@@ -112,18 +112,36 @@ impl SimDisk {
     pub(crate) fn rot(&self, dir: &Path, random: &mut Random) -> Option<String> {
         let mut names = self.files.list(dir).ok()?;
         names.sort_unstable();
-        if names.is_empty() {
+        let written: Vec<u64> = names
+            .iter()
+            .map(|name| self.written(&dir.join(name)))
+            .collect();
+        let all: u64 = written.iter().sum();
+        let mut byte = if all == 0 {
             return None;
+        } else {
+            random.within(0..all)
+        };
+        for (name, written) in names.iter().zip(written) {
+            if byte < written {
+                let bit = 8 * byte + random.within(0..8);
+                self.files.flip_bit(&dir.join(name), bit).ok()?;
+                return Some(format!("{name} byte {byte} of {written}"));
+            }
+            byte -= written;
         }
-        let name = random.pick(&names);
-        let path = dir.join(name);
-        let file = self.files.open(&path).ok()?;
-        let bytes = file.read_at(0, usize::try_from(file.bytes().ok()?).ok()?);
-        let bytes = bytes.ok()?;
-        let written = bytes.iter().rposition(|byte| *byte != 0)? as u64;
-        let bit = random.within(0..8 * written + 8);
-        self.files.flip_bit(&path, bit).ok()?;
-        Some(format!("{name} byte {} of {written}", bit / 8))
+        None
+    }
+
+    /// Bytes of a file without the zeroes at its end.
+    fn written(&self, path: &Path) -> u64 {
+        let bytes = self.files.open(path).and_then(|file| {
+            let length = usize::try_from(file.bytes()?).map_err(io::Error::other)?;
+            file.read_at(0, length)
+        });
+        // A file that is just taken away has nothing.
+        let written = bytes.map(|bytes| bytes.iter().rposition(|byte| *byte != 0));
+        written.map_or(0, |last| last.map_or(0, |last| last as u64 + 1))
     }
 
     fn strain(&self) -> MutexGuard<'_, Strain> {

@@ -37,4 +37,5 @@ mod voter;
 
 pub use layout::{Layout, raft_group};
 pub use life::FileLife;
+pub use sdfs_raft::LogKept;
 pub use start::{Mserver, MserverOptions, StartError, start};

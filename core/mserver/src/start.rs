@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use sdfs_log::Disk;
 use sdfs_raft::{
-    GroupId, GroupSpec, RaftGroups, RaftOptions, RaftTimers, StateMachine, StopReason,
+    GroupId, GroupSpec, LogKept, RaftGroups, RaftOptions, RaftTimers, StateMachine, StopReason,
 };
 use sdfs_server_group::{
     Deadline, IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys,
@@ -50,6 +50,8 @@ pub struct MserverOptions {
     pub grants: GrantKey,
     /// How long a grant is good for, milliseconds: `GRANT_MS`, less in tests.
     pub grant_ms: u64,
+    /// How much of the groups' log is kept: the default, less in a simulation.
+    pub kept: LogKept,
 }
 
 /// Why a mserver did not start.
@@ -101,6 +103,7 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
         store,
         grants,
         grant_ms,
+        kept,
     } = options;
     let me = mesh.me();
     let layout = Layout::new(mesh.all(Role::Mserver));
@@ -125,6 +128,7 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
         dir: raft_dir,
         store,
         timers,
+        kept,
         groups,
     };
     let groups = RaftGroups::start(raft).await?;

@@ -119,6 +119,7 @@ impl RaftGroups {
             dir,
             store,
             timers,
+            kept,
             groups,
         } = options;
         Self::start_on(
@@ -128,6 +129,7 @@ impl RaftGroups {
                 dir,
                 store,
                 timers,
+                kept,
                 groups,
             },
         )

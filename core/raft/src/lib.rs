@@ -43,5 +43,5 @@ pub use groups::RaftGroups;
 pub use ids::GroupId;
 pub use machine::StateMachine;
 pub use messages::CALL_KINDS;
-pub use options::{GroupSpec, RaftOptions, RaftTimers};
+pub use options::{GroupSpec, LogKept, RaftOptions, RaftTimers};
 pub use status::{GroupState, GroupStatus, LeaderView, MemberStatus, RaftStatus};

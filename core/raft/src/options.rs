@@ -1,6 +1,7 @@
 //! What raft groups start from.
 
 use crate::ids::GroupId;
+use crate::limits::{KEEP_ENTRIES, PURGE_ENTRIES, SNAPSHOT_ENTRIES};
 use crate::machine::StateMachine;
 use sdfs_log::Disk;
 use sdfs_server_group::{Mesh, ServerId};
@@ -21,6 +22,8 @@ pub struct RaftOptions {
     pub store: Store,
     /// How fast failures are noticed.
     pub timers: RaftTimers,
+    /// How much of the log is kept.
+    pub kept: LogKept,
     /// All groups this server takes part in or sends proposals to.
     pub groups: Vec<GroupSpec>,
 }
@@ -49,6 +52,27 @@ pub struct RaftTimers {
     /// Silence of the leader after which an election begins, at the earliest; at the latest after
     /// twice that.
     pub election_ms: u64,
+}
+
+/// How many entries a group keeps in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogKept {
+    /// Entries after which a snapshot is due.
+    pub snapshot_entries: u64,
+    /// Entries kept behind a snapshot.
+    pub keep_entries: u64,
+    /// Entries purged together.
+    pub purge_entries: u64,
+}
+
+impl Default for LogKept {
+    fn default() -> Self {
+        Self {
+            snapshot_entries: SNAPSHOT_ENTRIES,
+            keep_entries: KEEP_ENTRIES,
+            purge_entries: PURGE_ENTRIES,
+        }
+    }
 }
 
 impl Default for RaftTimers {

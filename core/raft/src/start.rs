@@ -9,13 +9,12 @@ use crate::group_store::GroupStores;
 use crate::groups::Shared;
 use crate::ids::GroupId;
 use crate::limits::{
-    APPEND_ENTRIES_MAX, BARRIER_QUEUE_MAX, FORWARD_QUEUE_MAX, KEEP_ENTRIES, PURGE_ENTRIES,
-    SEGMENT_BYTES, SNAPSHOT_ENTRIES, SNAPSHOT_PIECE_WAIT,
+    APPEND_ENTRIES_MAX, BARRIER_QUEUE_MAX, FORWARD_QUEUE_MAX, SEGMENT_BYTES, SNAPSHOT_PIECE_WAIT,
 };
 use crate::lives;
 use crate::log_storage::GroupStorage;
 use crate::network::Network;
-use crate::options::{GroupSpec, RaftTimers};
+use crate::options::{GroupSpec, LogKept, RaftTimers};
 use crate::owner::{Owner, Said};
 use crate::raft_log::RaftLog;
 use crate::snapshot::persist;
@@ -38,6 +37,7 @@ pub(crate) struct Parts {
     pub(crate) dir: PathBuf,
     pub(crate) store: Store,
     pub(crate) timers: RaftTimers,
+    pub(crate) kept: LogKept,
     pub(crate) groups: Vec<GroupSpec>,
 }
 
@@ -50,7 +50,7 @@ struct Queues {
 
 /// Opens everything, then lets all groups run.
 pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Shared>, StartError> {
-    let config = Arc::new(config_of(parts.timers)?);
+    let config = Arc::new(config_of(parts.timers, parts.kept)?);
     let Parts {
         disk,
         dir,
@@ -242,7 +242,7 @@ fn run(shared: &Arc<Shared>, group: Arc<Group>, queues: Queues) {
     }
 }
 
-fn config_of(timers: RaftTimers) -> Result<Config, StartError> {
+fn config_of(timers: RaftTimers, kept: LogKept) -> Result<Config, StartError> {
     let RaftTimers {
         heartbeat_ms,
         election_ms,
@@ -263,9 +263,9 @@ fn config_of(timers: RaftTimers) -> Result<Config, StartError> {
         max_payload_entries: APPEND_ENTRIES_MAX,
         // A member gets entries for as long as the log has them, however far behind it is.
         replication_lag_threshold: u64::MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: KEEP_ENTRIES,
-        purge_batch_size: PURGE_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(kept.snapshot_entries),
+        max_in_snapshot_log_to_keep: kept.keep_entries,
+        purge_batch_size: kept.purge_entries,
         enable_pre_vote: Some(true),
         ..Config::default()
     };

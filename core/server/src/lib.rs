@@ -25,4 +25,4 @@ pub use secrets::make_missing_secrets;
 pub use server::Server;
 pub use space::LOCK_FILE;
 
-pub use sdfs_mserver::StartError as MserverStartError;
+pub use sdfs_mserver::{LogKept, StartError as MserverStartError};

@@ -106,6 +106,7 @@ async fn mserver(
         store,
         grants,
         grant_ms: GRANT_MS,
+        kept: outside.kept,
     };
     Ok(sdfs_mserver::start(options).await?)
 }

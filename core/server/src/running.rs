@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::Addr;
 use sdfs_log::{Disk, RealDisk};
+use sdfs_mserver::LogKept;
 use sdfs_net_layer::{TcpTransport, TlsError, TlsFiles, TlsTransport, Transport};
 use sdfs_server_group::{
     Config, Group, GroupOptions, Mesh, ServerConfig, Stop, start as start_group,
@@ -27,6 +28,8 @@ pub struct Outside {
     pub disk: Arc<dyn Disk>,
     /// Where a mserver keeps the state of its groups; `None` opens the one in its space.
     pub store: Option<Store>,
+    /// How much of its groups' log a mserver keeps.
+    pub kept: LogKept,
 }
 
 impl Outside {
@@ -39,6 +42,7 @@ impl Outside {
             transport: transport(config)?,
             disk: Arc::new(RealDisk),
             store: None,
+            kept: LogKept::default(),
         })
     }
 }

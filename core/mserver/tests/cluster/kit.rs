@@ -11,7 +11,7 @@ use actix::Addr;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sdfs_log::MemoryDisk;
-use sdfs_mserver::{Mserver, MserverOptions};
+use sdfs_mserver::{LogKept, Mserver, MserverOptions};
 use sdfs_net_layer::TcpTransport;
 use sdfs_server_group::{
     ClientCredentials, Config, Deadline, Group, GroupOptions, IncomingCall, Link, Load, Payload,
@@ -208,6 +208,7 @@ impl Cluster {
                 store: Store::memory(),
                 grants: GrantKey::derive(b"grants"),
                 grant_ms: self.grant_ms,
+                kept: LogKept::default(),
             })
             .await
             .unwrap();

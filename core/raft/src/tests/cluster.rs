@@ -3,7 +3,7 @@
 use crate::groups::RaftGroups;
 use crate::ids::GroupId;
 use crate::machine::StateMachine;
-use crate::options::{GroupSpec, RaftTimers};
+use crate::options::{GroupSpec, LogKept, RaftTimers};
 use crate::start::Parts;
 use crate::wire::{Request, Wire};
 use crate::{MemberError, StartError};
@@ -169,6 +169,7 @@ impl Cluster {
             disk,
             dir: self.dir_of(id).join("raft"),
             store,
+            kept: LogKept::default(),
             timers: RaftTimers {
                 heartbeat_ms: 100,
                 election_ms: 600,

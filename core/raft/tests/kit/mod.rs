@@ -10,7 +10,8 @@ use bytes::Bytes;
 use sdfs_log::{OpenError, RealDisk};
 use sdfs_net_layer::TcpTransport;
 use sdfs_raft::{
-    CALL_KINDS, GroupId, GroupSpec, RaftGroups, RaftOptions, RaftTimers, StartError, StateMachine,
+    CALL_KINDS, GroupId, GroupSpec, LogKept, RaftGroups, RaftOptions, RaftTimers, StartError,
+    StateMachine,
 };
 use sdfs_server_group::{
     Config, Deadline, GroupOptions, IncomingCall, Role, ServerId, Service, UserKey, UserKeys, start,
@@ -172,6 +173,7 @@ async fn open(config: Arc<Config>, dir: &Path, me: ServerId) -> (RaftGroups, Arc
                 dir: dir.join("raft"),
                 store: store.clone(),
                 timers: RaftTimers::default(),
+                kept: LogKept::default(),
                 groups: specs().collect(),
             };
             RaftGroups::start(options).await
