@@ -100,12 +100,12 @@ impl SimDisk {
     /// Leaves so many bytes free, as another program that fills the disk does; `None` gives all
     /// room back.
     pub(crate) fn fill(&self, free_bytes: Option<u64>) {
-        let Ok(space) = self.files.space(Path::new("/")) else {
-            return;
-        };
-        let used = space.total_bytes.saturating_sub(space.free_bytes);
-        let bytes = free_bytes.map_or(self.bytes, |free| self.bytes.min(used + free));
-        self.files.set_capacity(bytes);
+        let space = self.files.space(Path::new("/"));
+        let filled = free_bytes.zip(space.ok()).map(|(free, space)| {
+            let used = space.total_bytes.saturating_sub(space.free_bytes);
+            self.bytes.min(used + free)
+        });
+        self.files.set_capacity(filled.unwrap_or(self.bytes));
     }
 
     /// Flips a bit of something written in a directory; what was hit, if there was anything.

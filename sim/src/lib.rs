@@ -17,6 +17,7 @@ mod disk;
 mod faults;
 mod history;
 mod host;
+mod intruder;
 mod nemesis;
 mod network;
 mod properties;

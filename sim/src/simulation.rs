@@ -14,12 +14,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::clients::{Actor, NAMES, connect};
 use crate::cluster::{Cluster, client_ip, write_config};
-use crate::copies::{Copies, look_at_copies};
+use crate::copies::look_at_copies;
 use crate::history::History;
 use crate::host::Host;
+use crate::intruder::intrude;
 use crate::nemesis::Nemesis;
 use crate::network::Network;
-use crate::properties::{self, Judged, Violation};
+use crate::properties::{self, Found, Judged, Violation};
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::world;
@@ -162,12 +163,12 @@ impl Simulation {
         self.scrub(config)?;
         violations.extend(properties::rot_is_repaired(&self.cluster));
         let read_from = self.history.all().len();
-        let copies = self.look(seed, config)?;
+        let found = self.look(seed, config)?;
         let history = self.history.all();
         let judged = Judged {
             history: &history,
             last_reads: &history[read_from..],
-            copies: copies.as_deref(),
+            found: found.as_ref(),
         };
         violations.extend(properties::judge(&judged));
         self.say_traffic();
@@ -232,10 +233,10 @@ impl Simulation {
         Ok(())
     }
 
-    /// Reads every name through each mserver, and the copies of what is found.
-    fn look(&mut self, seed: u64, config: &Arc<Config>) -> io::Result<Option<Vec<Copies>>> {
+    /// Reads every name twice, looks at the copies of what is found, and tries what nobody may.
+    fn look(&mut self, seed: u64, config: &Arc<Config>) -> io::Result<Option<Found>> {
         let host = Host::new("checker", client_ip(CLIENTS))?;
-        let found: Rc<RefCell<Option<Vec<Copies>>>> = Rc::default();
+        let found: Rc<RefCell<Option<Found>>> = Rc::default();
         let actor = Actor {
             number: CLIENTS,
             random: Random::of(seed, &host.name),
@@ -261,7 +262,8 @@ impl Simulation {
             }
             if let Some(mesh) = mesh {
                 let copies = look_at_copies(&client, &mesh, &NAMES).await;
-                *told.borrow_mut() = Some(copies);
+                let intrusions = intrude((&network, ip), &config, (&client, &NAMES)).await;
+                *told.borrow_mut() = Some(Found { copies, intrusions });
             }
         });
         self.clients.push(host);

@@ -5,10 +5,10 @@ use super::{Judged, Violation};
 use crate::copies::Kept;
 
 pub(super) fn check(judged: &Judged<'_>) -> Vec<Violation> {
-    let Some(copies) = judged.copies else {
+    let Some(found) = judged.found else {
         return vec![Violation::new("copies agree", "nobody could look at them")];
     };
-    let wrong = copies.iter().filter(|copies| {
+    let wrong = found.copies.iter().filter(|copies| {
         let mut members = copies.members.iter();
         let expected = Kept::Crc(copies.crc32c);
         copies.members.is_empty() || members.any(|(_, kept)| *kept != expected)

@@ -3,6 +3,7 @@
 mod calls_end_once;
 mod copies_agree;
 mod descriptors;
+mod grants;
 mod mesh;
 mod one_winner;
 mod registers;
@@ -12,6 +13,7 @@ use std::fmt;
 
 use crate::copies::Copies;
 use crate::history::Operation;
+use crate::intruder::Intrusion;
 
 pub(crate) use mesh::mesh_reforms;
 pub(crate) use rot::rot_is_repaired;
@@ -40,14 +42,22 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What was found after everything had ended.
+pub(crate) struct Found {
+    /// The copies of what there is.
+    pub(crate) copies: Vec<Copies>,
+    /// What was tried without a right to it.
+    pub(crate) intrusions: Vec<Intrusion>,
+}
+
 /// What a run is judged by.
 pub(crate) struct Judged<'a> {
     /// All operations.
     pub(crate) history: &'a [Operation],
     /// Those of them that read every name twice after everything else had ended.
     pub(crate) last_reads: &'a [Operation],
-    /// The copies of what there is in the end; `None` when they could not be looked at in time.
-    pub(crate) copies: Option<&'a [Copies]>,
+    /// What was found in the end; `None` when nobody could look in time.
+    pub(crate) found: Option<&'a Found>,
 }
 
 /// Everything that should not have happened.
@@ -58,6 +68,7 @@ pub(crate) fn judge(judged: &Judged<'_>) -> Vec<Violation> {
         calls_end_once::check,
         one_winner::check,
         descriptors::check,
+        grants::check,
         copies_agree::check,
     ];
     properties.iter().flat_map(|check| check(judged)).collect()
