@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sdfs_client::{Client, ClientOptions, Config, Error, PutOptions, Servers};
+use sdfs_client::{Client, ClientOptions, Config, CreateOptions, Error, PutOptions, Servers};
 use sdfs_server_group::UserKey;
 use sdfs_types::{BlockSize, FileDescriptor};
 use tokio::time::sleep;
@@ -21,6 +21,8 @@ use crate::trace::Trace;
 
 /// Names all clients fight over.
 pub(crate) const NAMES: [&str; 5] = ["/a", "/b", "/c", "/d", "/e"];
+/// Names under which all of them make files without content, which nobody reads.
+const EMPTY_NAMES: [&str; 2] = ["/f", "/g"];
 /// How long one operation may take.
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// What an operation of several calls and blocks may take beyond the time of one.
@@ -112,10 +114,11 @@ impl Actor {
     async fn act(&mut self, client: &Client) {
         let name = (*self.random.pick(&NAMES)).to_owned();
         match self.random.within(0..100) {
-            0..35 => self.put(client, &name, true).await,
-            35..47 => self.put(client, &name, false).await,
-            47..60 => self.delete(client, &name).await,
-            60..68 => self.rename_to(client, &name).await,
+            0..32 => self.put(client, &name, true).await,
+            32..43 => self.put(client, &name, false).await,
+            43..55 => self.delete(client, &name).await,
+            55..62 => self.rename_to(client, &name).await,
+            62..70 => self.make_or_delete(client).await,
             _ => self.get(client, &name).await,
         }
     }
@@ -179,6 +182,20 @@ impl Actor {
         let number = self.begin(What::RenameTo(value), name);
         let renamed = client.rename(&own, name).await;
         self.end(number, outcome(renamed.map(|_| None)));
+    }
+
+    /// Makes a file without content, which has the next life of its name, or deletes it.
+    async fn make_or_delete(&mut self, client: &Client) {
+        let name = *self.random.pick(&EMPTY_NAMES);
+        if self.random.percent(50) {
+            return self.delete(client, name).await;
+        }
+        let number = self.begin(What::PutNew(self.next_value()), name);
+        let made = client.create_file_meta_data(name, CreateOptions::default());
+        let made = made
+            .await
+            .map(|made| Some(made.file.record().file.descriptor));
+        self.end(number, outcome(made));
     }
 
     async fn delete(&mut self, client: &Client, name: &str) {

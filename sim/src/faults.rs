@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Killed,
     /// A machine loses power, and with it what was not synced: nothing, all, or any part of it.
     PowerLost,
+    /// All machines lose power at once.
+    AllPowerLost,
     /// A server is cut off from all others, both ways.
     CutOff,
     /// A server hears the others and is not heard, or the other way round.
@@ -41,9 +43,10 @@ pub(crate) enum Kind {
 /// Each kind with the chance in a hundred that a run has it at all, and how often it is chosen
 /// then, at most, against the others: not every kind in every run, for some faults hide behind
 /// others.
-pub(crate) const RATES: [(Kind, u64, u64); 15] = [
+pub(crate) const RATES: [(Kind, u64, u64); 16] = [
     (Kind::Killed, 60, 10),
     (Kind::PowerLost, 60, 10),
+    (Kind::AllPowerLost, 40, 3),
     (Kind::CutOff, 40, 8),
     (Kind::CutOffOneWay, 50, 8),
     (Kind::LinkCut, 50, 10),

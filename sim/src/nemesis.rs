@@ -106,6 +106,12 @@ impl Nemesis {
                 cluster.crash(server, Crash::Killed, down_for);
             }
             Kind::PowerLost => self.lose_power(cluster, server),
+            Kind::AllPowerLost => {
+                self.trace.say("all machines lose power");
+                for server in 0..cluster.servers.len() {
+                    self.lose_power(cluster, server);
+                }
+            }
             Kind::CutOff => self.cut_off(cluster, server, (false, false)),
             Kind::CutOffOneWay => {
                 let ways = *self.random.pick(&[(true, false), (false, true)]);
