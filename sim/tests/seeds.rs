@@ -14,7 +14,7 @@ fn sim(arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn seeds_hold_every_property() {
-    let (held, said) = sim(&["sweep", "1", "20"]);
+    let (held, said) = sim(&["sweep", "1", "24"]);
     assert!(held, "{said}");
 }
 
