@@ -9,7 +9,7 @@ pub(crate) enum Kind {
     Killed,
     /// A machine loses power, and with it what was not synced: nothing, all, or any part of it.
     PowerLost,
-    /// All machines lose power at once.
+    /// All machines that may be struck lose power at once.
     AllPowerLost,
     /// A server is cut off from all others, both ways.
     CutOff,
@@ -33,8 +33,9 @@ pub(crate) enum Kind {
     DiskFull,
     /// The disk is slow for a while.
     SlowDisk,
-    /// A bit of a dserver's log flips. Always the same dserver's in a run: with two rotting copies
-    /// of three and a third out, what was acknowledged may be lost.
+    /// A bit of a dserver's log flips. Always the same dserver's in a run, and no other dserver is
+    /// struck then: with one copy out and another rotten the third may be the last in sync, and
+    /// what it loses takes an operator to get back.
     Rot,
     /// A server's wall clock jumps, and back again later.
     ClockJumps,
@@ -79,6 +80,11 @@ impl Faults {
             }
         }
         Self { weights }
+    }
+
+    /// Whether the run has a kind.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.weights.iter().any(|(of, _)| *of == kind)
     }
 
     /// The next to strike, if the run has any.

@@ -39,6 +39,8 @@ pub(crate) struct Nemesis {
     faults: Faults,
     /// Whose disk rots.
     rotting: usize,
+    /// Who may be struck.
+    victims: Vec<usize>,
     pause_ms_max: u64,
 }
 
@@ -47,10 +49,17 @@ impl Nemesis {
         let mut random = Random::of(seed, "nemesis");
         let faults = Faults::draw(&mut random);
         let pause_ms_max = *random.pick(&[1_500, 4_000, 8_000]);
+        let rotting = *random.pick(&cluster.of_role(Role::Dserver));
+        let mut victims: Vec<usize> = (0..cluster.servers.len()).collect();
+        if faults.has(Kind::Rot) {
+            victims = cluster.of_role(Role::Mserver);
+            victims.push(rotting);
+        }
         trace.say(&format!("{faults:?} every {pause_ms_max} ms at most"));
         Self {
             next: Instant::now() + Duration::from_millis(random.within(0..pause_ms_max)),
-            rotting: *random.pick(&cluster.of_role(Role::Dserver)),
+            rotting,
+            victims,
             random,
             trace: trace.clone(),
             undos: Vec::new(),
@@ -99,7 +108,7 @@ impl Nemesis {
     }
 
     fn strike(&mut self, cluster: &mut Cluster, kind: Kind) {
-        let server = self.random.within(0..cluster.servers.len() as u64) as usize;
+        let server = *self.random.pick(&self.victims);
         match kind {
             Kind::Killed => {
                 let down_for = self.while_ms(50..6_000);
@@ -108,7 +117,7 @@ impl Nemesis {
             Kind::PowerLost => self.lose_power(cluster, server),
             Kind::AllPowerLost => {
                 self.trace.say("all machines lose power");
-                for server in 0..cluster.servers.len() {
+                for server in self.victims.clone() {
                     self.lose_power(cluster, server);
                 }
             }
@@ -158,10 +167,10 @@ impl Nemesis {
     }
 
     fn pair(&mut self, cluster: &Cluster) -> (IpAddr, IpAddr) {
-        let count = cluster.servers.len() as u64;
+        let count = self.victims.len() as u64;
         let one = self.random.within(0..count);
         let other = (one + self.random.within(1..count)) % count;
-        let ip = |number: u64| cluster.servers[number as usize].ip();
+        let ip = |number: u64| cluster.servers[self.victims[number as usize]].ip();
         (ip(one), ip(other))
     }
 
