@@ -32,7 +32,7 @@ fn main() {
         batch.commit().unwrap();
         longest = longest.max(begun.elapsed());
         let keys = first + BATCH;
-        if keys % LINE == 0 {
+        if keys.is_multiple_of(LINE) {
             let rate = LINE as f64 / line.elapsed().as_secs_f64();
             println!("{keys:>9} keys  {rate:>9.0} keys/s  longest batch {longest:.1?}");
             (line, longest) = (Instant::now(), Duration::ZERO);
