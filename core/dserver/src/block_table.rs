@@ -52,7 +52,7 @@ pub(crate) struct BlockTable {
     /// Bytes of live records by segment.
     live: BTreeMap<u32, u64>,
     /// Blocks whose bytes were found damaged or gone, to be fetched from another member.
-    damaged: BTreeSet<(VolumeId, BlockDescriptor)>,
+    damaged: BTreeMap<(VolumeId, BlockDescriptor), Identity>,
     /// Blocks that were ever among them.
     found_damaged: u64,
 }
@@ -167,16 +167,23 @@ impl BlockTable {
         if !self.lies_at(volume, &block, at) {
             return false;
         }
+        let Known::Stored(stored) = self.known(volume, &block) else {
+            return false;
+        };
+        let identity = Identity {
+            length_bytes: stored.length_bytes,
+            crc32c: stored.crc32c,
+        };
         self.free(volume, &block);
         self.found_damaged += 1;
-        self.damaged.insert((volume, block))
+        self.damaged.insert((volume, block), identity).is_none()
     }
 
     /// Whether any block is to be fetched from another member; of one volume, or at all.
     pub(crate) fn has_damage(&self, volume: Option<VolumeId>) -> bool {
         match volume {
             None => !self.damaged.is_empty(),
-            Some(volume) => self.damaged.iter().any(|(of, _)| *of == volume),
+            Some(volume) => self.damaged.keys().any(|(of, _)| *of == volume),
         }
     }
 
@@ -194,7 +201,16 @@ impl BlockTable {
 
     /// Blocks to be fetched from another member.
     pub(crate) fn damaged(&self) -> Vec<(VolumeId, BlockDescriptor)> {
-        self.damaged.iter().copied().collect()
+        self.damaged.keys().copied().collect()
+    }
+
+    /// What a damaged block was; `None` when it is damaged no more.
+    pub(crate) fn identity_of_damaged(
+        &self,
+        volume: VolumeId,
+        block: BlockDescriptor,
+    ) -> Option<Identity> {
+        self.damaged.get(&(volume, block)).copied()
     }
 
     /// Bytes of live records in a segment.

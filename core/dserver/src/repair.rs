@@ -17,7 +17,8 @@ impl Space {
 }
 
 /// Asks the members in sync one after the other. When all of them say that there is no such block
-/// it was freed; when one did not answer it is tried again later.
+/// it was freed; when one did not answer it is tried again later. Where no other is in sync, those
+/// that are not may still have the very bytes: they wait for this member to be whole.
 pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDescriptor)) {
     let Ok(here) = shared.volume(volume) else {
         return;
@@ -25,7 +26,7 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
     let Some(space) = &here.space else { return };
     let mut is_freed = true;
     for source in here.volume.readable().filter(|source| *source != shared.me) {
-        match copy_block(&shared, space, (volume, block), source).await {
+        match copy_block(&shared, space, (volume, block), (source, None)).await {
             Ok(Some(bytes)) => {
                 tracing::info!(%volume, %block, bytes, %source, "a damaged block is repaired");
                 return;
@@ -38,7 +39,21 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
         }
     }
     let has_others = here.volume.readable().any(|source| source != shared.me);
-    if is_freed && has_others {
-        locked(&space.table).free(volume, &block);
+    if has_others {
+        if is_freed {
+            locked(&space.table).free(volume, &block);
+        }
+        return;
+    }
+    let Some(wanted) = locked(&space.table).identity_of_damaged(volume, block) else {
+        return;
+    };
+    let others = here.volume.members.iter().map(|member| member.server);
+    for source in others.filter(|source| *source != shared.me) {
+        let copied = copy_block(&shared, space, (volume, block), (source, Some(wanted))).await;
+        if let Ok(Some(bytes)) = copied {
+            tracing::info!(%volume, %block, bytes, %source, "a damaged block is repaired");
+            return;
+        }
     }
 }

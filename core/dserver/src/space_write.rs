@@ -59,7 +59,7 @@ impl BlockBody {
         })
     }
 
-    fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         Identity {
             length_bytes: self.length_bytes,
             crc32c: self.sums.whole,

@@ -14,6 +14,7 @@ use sdfs_types::calls::status::SyncStatus;
 use sdfs_types::{BlockDescriptor, Refusal, VolumeId};
 use tokio::time::Instant;
 
+use crate::block_table::Identity;
 use crate::limits::{
     INVENTORY_PAGE, SYNC_BYTES_PER_S, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE,
 };
@@ -269,12 +270,14 @@ impl SyncJob {
     }
 }
 
-/// Copies a block from another member; its bytes, or 0 when it was freed there meanwhile.
+/// Copies a block from another member; its bytes, or nothing when it was freed there meanwhile. A
+/// member that is not in sync may have other bytes under the descriptor, from a write that failed:
+/// what is wanted of it must be known.
 pub(crate) async fn copy_block(
     shared: &Shared,
     space: &Space,
     (volume, block): (VolumeId, BlockDescriptor),
-    source: ServerId,
+    (source, wanted): (ServerId, Option<Identity>),
 ) -> Result<Option<u64>, AskFault> {
     let call = ReadBlock {
         volume,
@@ -297,7 +300,8 @@ pub(crate) async fn copy_block(
     };
     let parts: Vec<Bytes> = payload.into_pieces();
     let body = BlockBody::new(parts)
-        .filter(|body| body.sums.whole == range.crc32c && body.length_bytes == range.block_bytes);
+        .filter(|body| body.sums.whole == range.crc32c && body.length_bytes == range.block_bytes)
+        .filter(|body| wanted.is_none_or(|wanted| body.identity() == wanted));
     let body = body.ok_or(AskFault::Refused(Refusal::Corrupt))?;
     let stored = match space.store(volume, block, &body).await {
         Ok(storing) => storing.durable().await,
@@ -318,7 +322,7 @@ async fn copy_one(
     (volume, kept): (VolumeId, BlockKept),
     source: ServerId,
 ) -> Result<u64, SyncFault> {
-    match copy_block(shared, space, (volume, kept.block), source).await {
+    match copy_block(shared, space, (volume, kept.block), (source, None)).await {
         Ok(bytes) => Ok(bytes.unwrap_or(0)),
         Err(AskFault::Refused(Refusal::DiskFailed { server })) if server == shared.me => {
             Err(SyncFault::Disk)

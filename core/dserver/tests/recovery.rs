@@ -204,8 +204,28 @@ fn rot(disk: &MemoryDisk, space: usize) {
 async fn rotten_block_is_repaired_from_another_member() {
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 3000))
+        .await
+        .unwrap();
+    rots_and_is_repaired(&cluster).await;
+}
+
+#[actix::test]
+async fn last_member_in_sync_is_repaired_too() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster
+        .write(1, 2, block(1, 0), &bytes_for(1, 3000))
+        .await
+        .unwrap();
+    let others_sync = volume(3, &[Syncing, Syncing, InSync], VolumeStatus::ReadOnly);
+    cluster.push(3, &others_sync).await;
+    rots_and_is_repaired(&cluster).await;
+}
+
+async fn rots_and_is_repaired(cluster: &Cluster) {
     let at = block(1, 0);
-    cluster.write(1, 2, at, &bytes_for(1, 3000)).await.unwrap();
     rot(&cluster.disks[&THREE], 0);
     assert_eq!(cluster.read(3, at).await, Err(Refusal::Corrupt));
     let deadline = tokio::time::Instant::now() + common::PATIENCE;
