@@ -128,9 +128,15 @@ pub(crate) enum Command {
     /// Show how every server is
     #[command(after_help = "Example: sdfs status --json | jq '.servers[].name'")]
     Status(StatusArgs),
-    /// Show which copies are missing and how far they are being made
+    /// Show which copies are missing, and hold or slow the making of them
     #[command(subcommand)]
     Heal(HealCommand),
+    /// Take every copy away from a dserver, so that it may be stopped for good
+    #[command(after_help = "Example: sdfs drain dserver-4 --wait && systemctl stop sdfs")]
+    Drain(DrainArgs),
+    /// Move copies from dservers with many volumes to those with few
+    #[command(after_help = "Example: sdfs rebalance --wait")]
+    Rebalance(RebalanceArgs),
     /// Read and verify every copy of everything, now
     #[command(after_help = "Examples:\n  sdfs scrub --wait\n  sdfs scrub --status --json")]
     Scrub(ScrubArgs),
@@ -379,6 +385,57 @@ pub(crate) enum HealCommand {
         #[arg(long)]
         wait: bool,
     },
+    /// Make no copies until `heal start`
+    #[command(after_help = "Example: sdfs heal pause")]
+    Pause,
+    /// Make copies again
+    #[command(after_help = "Example: sdfs heal start")]
+    Start,
+    /// Bound what each dserver reads and copies to heal
+    #[command(after_help = "Examples:\n  sdfs heal limit 50MiB/s\n  sdfs heal limit none")]
+    Limit {
+        /// Bytes a second as 50MiB or 50MiB/s, or none
+        #[arg(value_parser = parse_rate)]
+        rate: Rate,
+    },
+}
+
+/// A bound on bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) Option<u64>);
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    if text == "none" {
+        return Ok(Rate(None));
+    }
+    let bytes = parse_size(text.strip_suffix("/s").unwrap_or(text))?;
+    if bytes == 0 {
+        return Err("0 would stand still; `sdfs heal pause` does that".to_owned());
+    }
+    Ok(Rate(Some(bytes)))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The dserver
+    #[arg(value_name = "SERVER")]
+    pub(crate) server: String,
+    /// Wait until it keeps nothing any more
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// It stays after all, and gets volumes again
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) stop: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebalanceArgs {
+    /// Wait until no move helps any more
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Move no more copies
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) stop: bool,
 }
 
 #[derive(Debug, Args)]

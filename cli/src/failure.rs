@@ -183,7 +183,8 @@ impl From<Refusal> for Failure {
             Refusal::NoQuorum { .. }
             | Refusal::NoVolume { .. }
             | Refusal::Busy { .. }
-            | Refusal::TooFewCopies { .. } => (
+            | Refusal::TooFewCopies { .. }
+            | Refusal::TooFewServers { .. } => (
                 Code::NotNow,
                 "`sdfs status` tells which servers are missing",
             ),

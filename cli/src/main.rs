@@ -86,6 +86,8 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::Create(args) => commands::create::run(global, args, out).await,
         Command::Status(args) => commands::status::run(global, args, out).await,
         Command::Heal(command) => commands::heal::run(global, command, out).await,
+        Command::Drain(args) => commands::maintenance::drain(global, args, out).await,
+        Command::Rebalance(args) => commands::maintenance::rebalance(global, args, out).await,
         Command::Scrub(args) => commands::scrub::run(global, args, out).await,
         Command::User(command) => commands::user::run(global, command, out).await,
         Command::Quota(args) => commands::quota::run(global, args, out).await,

@@ -20,4 +20,5 @@ mod faults {
     mod race;
     mod restart;
     mod sizes;
+    mod upkeep;
 }

@@ -279,6 +279,11 @@ fn storage_bounds_are_checked() {
         ),
         ("trash_s: 315360001", "storage.trash_s", "0 to 315360000"),
         ("trash_s: \"1d\"", "storage.trash_s", "whole number"),
+        (
+            "replace_after_s: 0",
+            "storage.replace_after_s",
+            "1 to 2592000",
+        ),
     ];
     for (storage, key, allowed) in table {
         let text = GOOD.replace("timers:", &format!("storage: (\n  {storage}),\n timers:"));

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use sdfs_client::Client;
 use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder};
 use sdfs_types::calls::status::{ServerStatus, SyncStatus};
 use sdfs_types::{MemberState, ServerId, Volume};
 use serde_json::json;
 
 use crate::args::{Global, HealCommand};
+use crate::commands::maintenance;
 use crate::failure::Outcome;
 use crate::output::{Ink, Output};
 use crate::session;
@@ -44,15 +47,36 @@ impl Missing {
 
 /// Runs `heal`.
 pub(crate) async fn run(global: &Global, command: &HealCommand, out: Output) -> Outcome {
-    let HealCommand::Status { wait } = command;
-    let config = session::config(global)?;
     let client = session::connect(global).await?;
+    let order = match command {
+        HealCommand::Status { wait } => return status(global, &client, *wait, out).await,
+        HealCommand::Pause => MaintenanceOrder::PauseHealing,
+        HealCommand::Start => MaintenanceOrder::StartHealing,
+        HealCommand::Limit { rate } => MaintenanceOrder::LimitHealing {
+            bytes_per_s: rate.0,
+        },
+    };
+    let orders = client.maintain(order).await?;
+    out.json(&json!({ "orders": orders }));
+    out.say(match (&orders.healing_paused, orders.heal_bytes_per_s) {
+        (Some(_), _) => "no copies are made until `sdfs heal start`",
+        (None, Some(_)) => "copies are made, at the rate that was set",
+        (None, None) => "copies are made, at the usual rate",
+    });
+    Ok(())
+}
+
+async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Outcome {
+    let config = session::config(global)?;
     loop {
-        let seen = seen(&client, &config, global.timeout).await;
+        let (seen, orders) = tokio::join!(
+            seen(client, &config, global.timeout),
+            maintenance::orders(client, global.timeout),
+        );
         let missing = missing(&seen);
         let is_whole = missing.is_empty() && seen.hears_majority && !seen.volumes().is_empty();
         if is_whole || !wait {
-            show(&config, &seen, &missing, out);
+            show(&config, (&seen, orders.as_ref()), &missing, out);
             return Ok(());
         }
         show_line(&missing, out);
@@ -86,7 +110,12 @@ fn missing(seen: &Seen<'_>) -> Vec<Missing> {
     missing
 }
 
-fn show(config: &Config, seen: &Seen<'_>, missing: &[Missing], out: Output) {
+fn show(
+    config: &Config,
+    (seen, orders): (&Seen<'_>, Option<&Maintenance>),
+    missing: &[Missing],
+    out: Output,
+) {
     let (damaged, repaired) = damage(seen);
     if out.is_json() {
         let copies: Vec<_> = missing.iter().map(|copy| json_of(config, copy)).collect();
@@ -96,6 +125,7 @@ fn show(config: &Config, seen: &Seen<'_>, missing: &[Missing], out: Output) {
             "volumes": seen.volumes().len(),
             "whole": missing.is_empty(),
             "missing": copies,
+            "orders": orders,
             "damaged_blocks": damaged,
             "repaired_blocks": repaired,
             "no_answer": seen.silent().map(|server| server.name.to_string()).collect::<Vec<_>>(),
@@ -109,6 +139,12 @@ fn show(config: &Config, seen: &Seen<'_>, missing: &[Missing], out: Output) {
     }
     for server in seen.silent() {
         out.say(&out.ink(Ink::Bad, &format!("{}: no answer", server.name)));
+    }
+    for line in orders
+        .iter()
+        .flat_map(|orders| maintenance::sentences(config, orders, seen.volumes()))
+    {
+        out.say(&out.ink(Ink::Warn, &line));
     }
     let volumes = seen.volumes().len();
     if missing.is_empty() {

@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod heal;
 pub(crate) mod ls;
+pub(crate) mod maintenance;
 pub(crate) mod names;
 pub(crate) mod put;
 pub(crate) mod quota;

@@ -6,6 +6,7 @@ use sdfs_types::{MemberState, ServerId, Volume};
 use serde_json::{Value, json};
 
 use crate::args::{Global, StatusArgs};
+use crate::commands::maintenance;
 use crate::failure::Outcome;
 use crate::output::{Ink, Output};
 use crate::session;
@@ -20,10 +21,13 @@ type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
 pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outcome {
     let config = session::config(global)?;
     let client = session::connect(global).await?;
-    let told = told_by_all(&client, &config, global.timeout.min(ANSWER_WITHIN)).await;
+    let (told, orders) = tokio::join!(
+        told_by_all(&client, &config, global.timeout.min(ANSWER_WITHIN)),
+        maintenance::orders(&client, global.timeout),
+    );
     if out.is_json() {
         let servers: Vec<_> = told.iter().map(json_of).collect();
-        out.json(&json!({ "cluster": config.cluster, "servers": servers }));
+        out.json(&json!({ "cluster": config.cluster, "servers": servers, "orders": orders }));
         return Ok(());
     }
     servers(&config, &told).print(out, 0);
@@ -35,6 +39,12 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
     let volumes = volumes.map_or(&[][..], |status| &status.volumes);
     out.say("");
     out.say(&sentence(volumes));
+    for line in orders
+        .iter()
+        .flat_map(|orders| maintenance::sentences(&config, orders, volumes))
+    {
+        out.say(&out.ink(Ink::Warn, &line));
+    }
     for (server, status) in &told {
         if let Err(error) = status {
             out.say(&out.ink(Ink::Bad, &format!("{}: {error}", server.name)));

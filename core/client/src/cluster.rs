@@ -1,6 +1,7 @@
 //! The calls on the cluster: users and the servers' status.
 
 use sdfs_server_group::UserKey;
+use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
 use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, Scrub, ScrubBegun, UserListed};
 use sdfs_types::calls::status::{GetStatus, ServerStatus};
 use sdfs_types::{PathRight, ServerId};
@@ -54,6 +55,15 @@ impl Client {
     /// `Denied` as [`Error::Refused`].
     pub async fn scrub(&self) -> Result<ScrubBegun, Error> {
         self.ask(&Scrub {}, None).await
+    }
+
+    /// Gives an order for the volumes' upkeep; the orders that stand then.
+    ///
+    /// # Errors
+    /// `Denied`, `TooFewServers`, `OutOfRange` for a server that is no dserver, as
+    /// [`Error::Refused`].
+    pub async fn maintain(&self, order: MaintenanceOrder) -> Result<Maintenance, Error> {
+        self.ask(&Maintain { order }, None).await
     }
 
     /// How a server is, in its own words; no other server is asked in its place.

@@ -108,7 +108,8 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         | Refusal::NoVolume { .. }
         | Refusal::Malformed { .. }
         | Refusal::NoSuchUser { .. }
-        | Refusal::NotInTrash { .. } => surely_not(Next::GiveUp),
+        | Refusal::NotInTrash { .. }
+        | Refusal::TooFewServers { .. } => surely_not(Next::GiveUp),
         Refusal::NoQuorum { .. } | Refusal::NotServed => surely_not(Next::Elsewhere),
         Refusal::Busy { .. } => surely_not(Next::Pause),
         Refusal::Unknown { .. } => Verdict {

@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use sdfs_log::{Disk, once};
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
 use sdfs_types::calls::blocks::ReadBlock;
+use sdfs_types::calls::maintenance::SetHealRate;
 use sdfs_types::calls::status::{ScrubStatus, SpaceStatus, VolumeKept};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{BlockDescriptor, GrantKey, Refusal, Volume, VolumeId, wire};
@@ -23,6 +24,7 @@ use crate::peers::Peers;
 use crate::reports;
 use crate::shared::{Shared, SpaceSlot};
 use crate::space::{Space, SpaceFault, SpaceOptions};
+use crate::sync_pace::SyncPace;
 use crate::worker::Worker;
 
 /// What a data-server is started with.
@@ -79,6 +81,7 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         volumes: DashMap::new(),
         reports,
         syncs: DashMap::new(),
+        pace: SyncPace::new(),
         is_stopping: AtomicBool::new(false),
     });
     let keeper = Keeper::new(Arc::clone(&shared)).start();
@@ -226,6 +229,13 @@ impl Dserver {
                 self.begin_scrub();
                 encoded(Ok(()))
             }
+            Some(CallKind::SetHealRate) => match parsed::<SetHealRate>(head) {
+                Ok(call) => {
+                    self.shared.pace.set(call.bytes_per_s);
+                    encoded(Ok(()))
+                }
+                Err(refusal) => refused(&refusal),
+            },
             _ => refused(&Refusal::NotServed),
         }
     }

@@ -31,6 +31,7 @@ mod space_tests;
 mod space_walk;
 mod space_write;
 mod sync;
+mod sync_pace;
 mod sync_plan;
 mod worker;
 mod write;

@@ -38,8 +38,13 @@ pub const SYNC_COPIES_AT_ONCE: usize = 8;
 /// Bytes of blocks a sync holds in memory at the same time, unless a single one has more.
 pub const SYNC_BYTES_AT_ONCE: u64 = 32 << 20;
 
-/// Bytes a second one sync reads and copies at most, so that clients keep most of the disk.
-pub const SYNC_BYTES_PER_S: u64 = 128 << 20;
+/// Bytes a second that all syncs together read and copy at most unless an operator orders another
+/// rate, so that clients keep most of the disks.
+pub const SYNC_BYTES_PER_S: u64 = 256 << 20;
+
+/// A volume with fewer copies keeps others back only while it gets on: for so long after it last
+/// asked for its turn.
+pub const SYNC_URGENT_FOR: Duration = Duration::from_secs(1);
 
 /// How long one call of a sync may take.
 pub const SYNC_CALL_WAIT: Duration = Duration::from_secs(10);

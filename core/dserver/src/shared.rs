@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::peers::Peers;
 use crate::space::{Space, SpaceFault};
+use crate::sync_pace::SyncPace;
 use crate::worker::Worker;
 
 /// A configured space.
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) reports: mpsc::Sender<ReportTrouble>,
     /// How far each sync under way is: written by the sync, read by whoever asks.
     pub(crate) syncs: DashMap<VolumeId, SyncStatus>,
+    pub(crate) pace: SyncPace,
     pub(crate) is_stopping: AtomicBool,
 }
 

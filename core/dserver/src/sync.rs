@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -15,9 +14,7 @@ use sdfs_types::{BlockDescriptor, Refusal, VolumeId};
 use tokio::time::Instant;
 
 use crate::block_table::Identity;
-use crate::limits::{
-    INVENTORY_PAGE, SYNC_BYTES_PER_S, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE,
-};
+use crate::limits::{INVENTORY_PAGE, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE};
 use crate::peers::{AskFault, ask};
 use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
@@ -65,12 +62,14 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
     };
     job.publish();
     while job.space.is_open() {
+        job.pace(0).await;
         if job.attempt(&sources).await {
             let report = job.report();
             tracing::info!(?report, "a volume is up to date");
             while !tell(&*job.shared.peers, &report).await {}
             return;
         }
+        job.shared.pace.rests(job.volume());
         tokio::time::sleep(SYNC_RETRY_PAUSE).await;
     }
 }
@@ -79,6 +78,7 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
 impl Drop for SyncJob {
     fn drop(&mut self) {
         self.shared.syncs.remove(&self.volume());
+        self.shared.pace.rests(self.volume());
     }
 }
 
@@ -225,7 +225,7 @@ impl SyncJob {
                 self.pace(u64::from(kept.length_bytes)).await;
             }
         }
-        for some in portions(&wanted) {
+        for some in portions(&wanted, self.shared.pace.portion_bytes()) {
             let (shared, space, volume) = (&*self.shared, &*self.space, self.volume());
             let copies = some
                 .iter()
@@ -246,15 +246,13 @@ impl SyncJob {
         Ok(())
     }
 
-    /// Holds reading and copying down to their rate.
+    /// Holds reading and copying down to the rate of this server.
     async fn pace(&mut self, bytes: u64) {
         self.read_bytes += bytes;
         self.publish();
-        let due = Duration::from_micros(self.read_bytes * 1_000_000 / SYNC_BYTES_PER_S);
-        let early = due.saturating_sub(self.begun.elapsed());
-        if early > Duration::from_millis(5) {
-            tokio::time::sleep(early).await;
-        }
+        let copies = self.here.volume.readable().count();
+        let pace = &self.shared.pace;
+        pace.turn(self.volume(), copies, bytes).await;
     }
 
     /// Frees what no member in sync has, except what was written in this epoch: its copies may be

@@ -6,7 +6,7 @@ use std::iter::Peekable;
 use sdfs_types::BlockDescriptor;
 use sdfs_types::calls::blocks::BlockKept;
 
-use crate::limits::{SYNC_BYTES_AT_ONCE, SYNC_COPIES_AT_ONCE};
+use crate::limits::SYNC_COPIES_AT_ONCE;
 
 /// What is to be done for one stretch of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,15 +42,15 @@ pub(crate) fn compare(
     plan
 }
 
-/// Cuts what is to be copied into portions that are copied at the same time: few blocks, and few
-/// bytes.
-pub(crate) fn portions(wanted: &[BlockKept]) -> impl Iterator<Item = &[BlockKept]> {
+/// Cuts what is to be copied into portions that are copied at the same time: few blocks, and at
+/// most `bytes_max` unless a single one has more.
+pub(crate) fn portions(wanted: &[BlockKept], bytes_max: u64) -> impl Iterator<Item = &[BlockKept]> {
     let mut rest = wanted;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |kept: &&BlockKept| {
             bytes += u64::from(kept.length_bytes);
-            bytes <= SYNC_BYTES_AT_ONCE
+            bytes <= bytes_max
         };
         let fitting = rest
             .iter()
@@ -111,7 +111,9 @@ mod tests {
         };
         let small: Vec<_> = (0..20).map(|n| sized(n, 10)).collect();
         assert_eq!(
-            portions(&small).map(<[_]>::len).collect::<Vec<_>>(),
+            portions(&small, 32 << 20)
+                .map(<[_]>::len)
+                .collect::<Vec<_>>(),
             [8, 8, 4]
         );
         let large = [
@@ -121,10 +123,12 @@ mod tests {
             sized(3, 1),
         ];
         assert_eq!(
-            portions(&large).map(<[_]>::len).collect::<Vec<_>>(),
+            portions(&large, 32 << 20)
+                .map(<[_]>::len)
+                .collect::<Vec<_>>(),
             [1, 2, 1]
         );
-        assert_eq!(portions(&[]).count(), 0);
+        assert_eq!(portions(&[], 32 << 20).count(), 0);
     }
 
     proptest! {

@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod list;
 mod mains;
+mod maintenance;
 pub mod meta;
 mod meta_data;
 mod names;

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
+use sdfs_types::calls::maintenance::Maintain;
 use sdfs_types::calls::names::{
     BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks, GetFile,
     GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, RenewGrant, ResizeFile,
@@ -24,7 +25,7 @@ use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
-use crate::{change, create, list, meta_data, names, put, read, trash};
+use crate::{change, create, list, maintenance, meta_data, names, put, read, trash};
 
 /// Takes one call.
 pub(crate) fn serve(core: &Arc<Core>, call: IncomingCall) {
@@ -79,6 +80,7 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::ListTrash => as_user::<ListTrash, _, _>(core, call, user, trash::list),
         CallKind::RestoreTrash => as_user::<RestoreTrash, _, _>(core, call, user, trash::restore),
         CallKind::EmptyTrash => as_user::<EmptyTrash, _, _>(core, call, user, trash::empty),
+        CallKind::Maintain => as_user::<Maintain, _, _>(core, call, user, maintenance::answer),
         CallKind::Rename => as_user::<Rename, _, _>(core, call, user, names::rename),
         CallKind::MakeDirectory => {
             as_user::<MakeDirectory, _, _>(core, call, user, names::make_directory);

@@ -279,12 +279,14 @@ fn supervisor(
         copies_min: byte(config.storage.copies_min),
         volumes_per_dserver: config.storage.volumes_per_dserver,
         silence_ms_max: config.timers.silence_ms_max,
+        replace_after_s: config.storage.replace_after_s,
     };
     let Some(raft_root) = RaftRoot::new(groups.clone(), encode_volume, decode_volume) else {
         unreachable!("every mserver takes part in the root group");
     };
     let raft_root: Arc<dyn RootGroup> = Arc::new(raft_root);
-    Supervisor::start(rules, servers, raft_root, root.volumes.clone())
+    let watched = (root.volumes.clone(), root.orders.clone());
+    Supervisor::start(rules, servers, raft_root, watched)
 }
 
 fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHandle> {

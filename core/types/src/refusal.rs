@@ -205,6 +205,19 @@ pub enum Refusal {
         /// What was looked for.
         what: TrashName,
     },
+    /// Without a dserver too few would be left for the copies there are to be.
+    #[error(
+        "without server {server} only {staying} dservers would be left that are up and stay; \
+         {needed} copies need as many"
+    )]
+    TooFewServers {
+        /// Who was to go.
+        server: ServerId,
+        /// How many would stay.
+        staying: u32,
+        /// How many are needed.
+        needed: u32,
+    },
 }
 
 impl From<PathFault> for Refusal {

@@ -16,6 +16,9 @@ const SERVERS_MAX: usize = 300;
 const NAME_BYTES_MAX: usize = 64;
 /// Longest stay in the trash, seconds: ten years. A longer one is a slip of units.
 const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
+/// Longest wait for a dserver that is away, seconds: a month. Longer is never meant: two of three
+/// copies would have to last for it.
+const REPLACE_AFTER_S_MAX: u64 = 30 * 24 * 60 * 60;
 
 /// A wrong value, not yet found in the text.
 #[derive(Debug)]
@@ -260,5 +263,10 @@ fn storage(file: &FileStorage) -> Result<Storage, Problem> {
             1..=1_024,
         )?,
         trash_s: range("storage.trash_s", file.trash_s, 0..=TRASH_S_MAX)?,
+        replace_after_s: range(
+            "storage.replace_after_s",
+            file.replace_after_s,
+            1..=REPLACE_AFTER_S_MAX,
+        )?,
     })
 }

@@ -88,6 +88,7 @@ pub(super) struct FileStorage {
     pub(super) reserve_bytes: u64,
     pub(super) volumes_per_dserver: u64,
     pub(super) trash_s: u64,
+    pub(super) replace_after_s: u64,
 }
 
 impl Default for FileStorage {
@@ -101,6 +102,7 @@ impl Default for FileStorage {
             reserve_bytes: storage.reserve_bytes,
             volumes_per_dserver: storage.volumes_per_dserver.into(),
             trash_s: storage.trash_s,
+            replace_after_s: storage.replace_after_s,
         }
     }
 }

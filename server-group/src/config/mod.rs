@@ -98,6 +98,8 @@ pub struct Storage {
     pub volumes_per_dserver: u16,
     /// How long deleted and replaced files stay in the trash, seconds; 0 keeps none.
     pub trash_s: u64,
+    /// A dserver that is away for longer has its copies made elsewhere, seconds.
+    pub replace_after_s: u64,
 }
 
 /// Files for TLS, in PEM.
@@ -134,6 +136,7 @@ impl Default for Storage {
             reserve_bytes: 256 << 20,
             volumes_per_dserver: 4,
             trash_s: 24 * 60 * 60,
+            replace_after_s: 10 * 60,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Where what is kept in the root group's keyspace. The first byte says what a key is; `v` is the
-//! volume map's, 0 the raft crate's.
+//! volume map's, `m` the orders' for its upkeep, 0 the raft crate's.
 
 use sdfs_store::KeyRange;
 use sdfs_types::{FileDescriptor, FilePath, MetaGroup};

@@ -78,6 +78,7 @@ impl RootMachine {
             followed: DashMap::with_hasher(FixedHasher::default()),
             outcomes: outcomes.index(),
             volumes,
+            orders: table.follow_orders(),
             removals: watch::channel(0).0,
             unlinked: watch::channel(0).0,
         });

@@ -20,7 +20,7 @@ use crate::cache::{Cache, FixedHasher};
 use crate::fault::unreadable;
 use crate::life::FileLife;
 use crate::outcomes::OutcomeIndex;
-use crate::volumes::VolumeWatch;
+use crate::volumes::{MaintenanceWatch, VolumeWatch};
 
 /// Why the view cannot answer.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,7 @@ pub struct RootView {
     pub(crate) followed: DashMap<FileDescriptor, (), FixedHasher>,
     pub(crate) outcomes: OutcomeIndex,
     pub(crate) volumes: VolumeWatch,
+    pub(crate) orders: MaintenanceWatch,
     /// Counts the changes of the list of files to be removed; the duty that removes waits for it.
     pub(crate) removals: watch::Sender<u64>,
     /// Counts the changes of the list of directories to be swept.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use sdfs_types::calls::maintenance::MaintenanceOrder;
 use sdfs_types::{Epoch, ServerId, VolumeId, VolumeStatus};
 
 /// One change of the volume map. Every command names the state it was decided on, so applying it
@@ -39,6 +40,25 @@ pub enum VolumeCommand {
         /// Fewest copies in sync for a write.
         copies_min: u8,
     },
+    /// Gives an order for the upkeep of all volumes; the map stays.
+    Maintain(MaintenanceCommand),
+}
+
+/// An order, and what it is checked against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceCommand {
+    /// The order.
+    pub order: MaintenanceOrder,
+    /// Who gives it.
+    pub by: String,
+    /// When, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The orders it was decided on, by their version; with others the command is stale.
+    pub expected: Option<u64>,
+    /// Dservers that are up: of them enough must stay.
+    pub up: Vec<ServerId>,
+    /// Copies there are to be: as many dservers must stay.
+    pub copies: u8,
 }
 
 /// What happens to the members of a volume.
@@ -78,6 +98,17 @@ pub enum MemberChange {
         member: ServerId,
         /// Who comes.
         by: ServerId,
+    },
+    /// Another dserver becomes a member beside those there are, and begins syncing.
+    Join {
+        /// Who comes.
+        by: ServerId,
+    },
+    /// A member leaves that the others do without. Refused when fewer than the copies a write
+    /// needs would stay in sync.
+    Leave {
+        /// Which member.
+        member: ServerId,
     },
 }
 

@@ -18,6 +18,7 @@ use sdfs_types::{Refusal, VolumeId, wire};
 use super::command::{VolumeAnswer, VolumeCommand};
 use super::door::{RootFault, RootGroup, Servers};
 use super::machine::{VolumeTable, VolumeWatch};
+use super::maintenance::MaintenanceWatch;
 
 /// How long a fake dserver takes for a call.
 const CALL_TIME: Duration = Duration::from_millis(2);
@@ -123,6 +124,7 @@ fn answer(mood: &Mood, kind: CallKind, head: &[u8]) -> Bytes {
             wire::decode::<PushVolumes>(head).unwrap();
             wire::encode_answer(&Ok(VolumesKept { lost: Vec::new() }))
         }
+        CallKind::SetHealRate => wire::encode_answer(&Ok(())),
         CallKind::SyncVolume => {
             wire::decode::<SyncVolume>(head).unwrap();
             wire::encode_answer(&Ok(()))
@@ -221,6 +223,10 @@ impl FakeRoot {
             }),
             map,
         )
+    }
+
+    pub(crate) fn follow_orders(&self) -> MaintenanceWatch {
+        self.table.lock().unwrap().follow_orders()
     }
 
     pub(crate) fn elect(&self, leader: ServerId) {

@@ -31,9 +31,6 @@ pub(crate) const STRIKE_APART: Duration = Duration::from_secs(1);
 pub(crate) const STRIKE_KEPT: Duration = Duration::from_secs(10);
 /// This many separate reports fence a member that others cannot reach although the leader can.
 pub(crate) const STRIKES_MAX: u32 = 3;
-/// A member that is out for so long is replaced by another dserver: longer than a restart or a
-/// change of hardware parts, shorter than the time in which a second one is likely to fail.
-pub(crate) const REPLACE_AFTER: Duration = Duration::from_secs(600);
 /// How often the supervisor looks at its clocks.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
+use sdfs_types::calls::maintenance::Maintenance;
 use sdfs_types::wire::{self, WireFault};
 use sdfs_types::{
     Epoch, MemberState, ServerId, Volume, VolumeId, VolumeMap, VolumeMember, VolumeStatus,
 };
 
-use super::command::{MemberChange, VolumeAnswer, VolumeCommand};
+use super::command::{MaintenanceCommand, MemberChange, VolumeAnswer, VolumeCommand};
+use super::maintenance::{self, MaintenanceWatch};
 
 /// Keys of the volume map begin with it; the key that is nothing else holds the map's version.
 pub const KEY_PREFIX: u8 = b'v';
@@ -25,6 +27,8 @@ pub type VolumeWatch = watch::Receiver<Arc<VolumeMap>>;
 pub struct VolumeTable {
     map: Arc<VolumeMap>,
     published: watch::Sender<Arc<VolumeMap>>,
+    orders: Arc<Maintenance>,
+    published_orders: watch::Sender<Arc<Maintenance>>,
 }
 
 impl VolumeTable {
@@ -32,7 +36,18 @@ impl VolumeTable {
     pub fn new() -> (VolumeTable, VolumeWatch) {
         let map = Arc::<VolumeMap>::default();
         let (published, watch) = watch::channel(Arc::clone(&map));
-        (VolumeTable { map, published }, watch)
+        let table = VolumeTable {
+            map,
+            published,
+            orders: Arc::default(),
+            published_orders: watch::channel(Arc::default()).0,
+        };
+        (table, watch)
+    }
+
+    /// How others follow the orders for the volumes' upkeep.
+    pub fn follow_orders(&self) -> MaintenanceWatch {
+        self.published_orders.subscribe()
     }
 
     /// Reads the map at start and after a snapshot replaced the keyspace, and publishes it.
@@ -51,6 +66,9 @@ impl VolumeTable {
             }
         }
         self.map = Arc::new(map);
+        let orders = keyspace.get(&[maintenance::KEY])?;
+        let orders = orders.map(|orders| wire::decode(&orders)).transpose();
+        self.orders = Arc::new(orders.map_err(unreadable)?.unwrap_or_default());
         self.committed();
         Ok(())
     }
@@ -86,6 +104,7 @@ impl VolumeTable {
                 copies_min,
             } => present(&self.map, *volume, *expected)
                 .map(|volume| vec![with_status(volume, *status, *copies_min)]),
+            VolumeCommand::Maintain(command) => return Ok(self.order(command, batch)),
         };
         let changed = match changed {
             Ok(changed) => changed,
@@ -106,11 +125,30 @@ impl VolumeTable {
         })
     }
 
+    fn order(&mut self, command: &MaintenanceCommand, batch: &mut Batch) -> VolumeAnswer {
+        match maintenance::ordered(&self.orders, command) {
+            Ok(Some(next)) => {
+                batch.put(Bytes::from_static(&[maintenance::KEY]), wire::encode(&next));
+                self.orders = Arc::new(next);
+            }
+            Ok(None) => {}
+            Err(answer) => return answer,
+        }
+        VolumeAnswer::Done {
+            map_version: self.map.version,
+        }
+    }
+
     /// Publishes what was applied, once it is visible in the keyspace.
     pub fn committed(&mut self) {
         self.published.send_if_modified(|published| {
             let is_new = !Arc::ptr_eq(published, &self.map);
             *published = Arc::clone(&self.map);
+            is_new
+        });
+        self.published_orders.send_if_modified(|published| {
+            let is_new = !Arc::ptr_eq(published, &self.orders);
+            *published = Arc::clone(&self.orders);
             is_new
         });
     }
@@ -229,6 +267,20 @@ fn changed(volume: &Volume, change: &MemberChange, copies_min: u8) -> Result<Vol
             }
             _ => return Err(VolumeAnswer::NotAllowed),
         },
+        MemberChange::Join { by } => match state(*by) {
+            None if volume.readable().next().is_some() => next.members.push(VolumeMember {
+                server: *by,
+                state: MemberState::Syncing,
+            }),
+            _ => return Err(VolumeAnswer::NotAllowed),
+        },
+        MemberChange::Leave { member } => {
+            let others = others_in_sync(*member);
+            if state(*member).is_none() || others == 0 || others < needed {
+                return Err(VolumeAnswer::NotAllowed);
+            }
+            next.members.retain(|present| present.server != *member);
+        }
     }
     next.epoch = volume.epoch.next();
     next.status = status_of(&next, copies_min, volume.status);

@@ -1,9 +1,10 @@
 //! What the volume table allows, keeps and shows.
 
 use sdfs_store::{Keyspace, Store};
+use sdfs_types::calls::maintenance::MaintenanceOrder;
 use sdfs_types::{Epoch, ServerId, Volume, VolumeId, VolumeStatus};
 
-use super::command::{MemberChange, VolumeAnswer, VolumeCommand};
+use super::command::{MaintenanceCommand, MemberChange, VolumeAnswer, VolumeCommand};
 use super::machine::{VolumeTable, VolumeWatch};
 
 struct Scene {
@@ -96,7 +97,7 @@ fn a_member_twice_is_refused() {
 
 #[test]
 fn the_table_of_changes_holds() {
-    use MemberChange::{Admit, Fence, Found, Lose, Replace, Sync};
+    use MemberChange::{Admit, Fence, Found, Join, Leave, Lose, Replace, Sync};
     let [one, two, three, four] = [1, 2, 3, 4].map(id);
     let table = [
         (Sync { member: one }, false, VolumeStatus::ReadOnly),
@@ -148,6 +149,13 @@ fn the_table_of_changes_holds() {
         (Fence { member: one }, true, VolumeStatus::Degraded),
         (Sync { member: one }, true, VolumeStatus::Degraded),
         (Admit { member: one }, true, VolumeStatus::Writable),
+        (Join { by: three }, false, VolumeStatus::Writable),
+        (Join { by: two }, true, VolumeStatus::Degraded),
+        (Admit { member: two }, true, VolumeStatus::Writable),
+        (Leave { member: one }, true, VolumeStatus::Writable),
+        (Leave { member: one }, false, VolumeStatus::Writable),
+        (Leave { member: two }, true, VolumeStatus::Writable),
+        (Leave { member: three }, false, VolumeStatus::Writable),
     ];
     let mut scene = scene();
     for (line, (change, is_allowed, status)) in table.into_iter().enumerate() {
@@ -192,6 +200,26 @@ fn a_status_is_set_and_lifted() {
         set(VolumeStatus::Draining),
         (VolumeStatus::Draining, Epoch(2))
     );
+}
+
+#[test]
+fn orders_are_read_back() {
+    let mut scene = scene();
+    let order = VolumeCommand::Maintain(MaintenanceCommand {
+        order: MaintenanceOrder::Drain { server: id(4) },
+        by: "ann".to_owned(),
+        at_ms: 7,
+        expected: None,
+        up: [1, 2, 3, 4].map(id).to_vec(),
+        copies: 3,
+    });
+    let version = scene.table.map().version;
+    assert!(is_done(scene.apply(&order)));
+    let (mut again, _watch) = VolumeTable::new();
+    let orders = again.follow_orders();
+    again.load(&scene.keyspace).unwrap();
+    assert_eq!(again.map().version, version, "orders leave the map alone");
+    assert_eq!(orders.borrow().draining[&id(4)].by, "ann");
 }
 
 #[test]

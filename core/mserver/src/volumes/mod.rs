@@ -15,6 +15,7 @@
 mod accept;
 #[cfg(test)]
 mod accept_test;
+mod balance;
 mod command;
 mod door;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod limits;
 mod machine;
 #[cfg(test)]
 mod machine_test;
+mod maintenance;
 mod member_life;
 mod placement;
 mod supervisor;
@@ -34,8 +36,9 @@ mod sweep;
 mod sweep_test;
 
 pub use accept::{Accepted, Acceptor, FileWanted};
-pub use command::{MemberChange, VolumeAnswer, VolumeCommand};
+pub use command::{MaintenanceCommand, MemberChange, VolumeAnswer, VolumeCommand};
 pub use door::{AskFault, RaftRoot, RootFault, RootGroup, Servers};
 pub use machine::{KEY_PREFIX, VolumeTable, VolumeWatch};
+pub use maintenance::MaintenanceWatch;
 pub use supervisor::{Supervisor, VolumeRules};
 pub use sweep::{FreeKey, FreeList, ToFree, sweep};

@@ -72,7 +72,8 @@ pub(crate) fn replacement(
     Some(best_next(&usable, &members, &volumes_of_each(map), seed)?.server)
 }
 
-fn volumes_of_each(map: &VolumeMap) -> BTreeMap<ServerId, u32> {
+/// Volumes by dserver.
+pub(crate) fn volumes_of_each(map: &VolumeMap) -> BTreeMap<ServerId, u32> {
     let mut taken = BTreeMap::new();
     for member in map.volumes.values().flat_map(|volume| &volume.members) {
         *taken.entry(member.server).or_default() += 1;

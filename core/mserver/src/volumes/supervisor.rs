@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use sdfs_raft::LeaderView;
 use sdfs_server_group::{CallError, Caller, Deadline, GroupEvent, LostReason, Role, ServerId};
 use sdfs_types::calls::Call;
+use sdfs_types::calls::maintenance::Maintenance;
 use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
 use sdfs_types::calls::status::GetStatus;
 use sdfs_types::{Epoch, Refusal, Volume, VolumeId, VolumeMap};
@@ -19,6 +20,7 @@ use sdfs_types::{Epoch, Refusal, Volume, VolumeId, VolumeMap};
 use super::door::{AskFault, RootGroup, Servers, ask};
 use super::limits::{PROPOSE_MAX, PUSH_MAX, TICK};
 use super::machine::VolumeWatch;
+use super::maintenance::MaintenanceWatch;
 use super::member_life::{DserverSeen, Effect, Event, LifeRules, MemberLife, SyncAnswer};
 use super::placement::PlaceRules;
 
@@ -33,6 +35,8 @@ pub struct VolumeRules {
     pub volumes_per_dserver: u16,
     /// Silence after which a server counts as lost, milliseconds.
     pub silence_ms_max: u64,
+    /// A member that is out for so long is replaced by another dserver, seconds.
+    pub replace_after_s: u64,
 }
 
 /// The way to the supervisor of this server.
@@ -48,13 +52,14 @@ impl Supervisor {
         rules: VolumeRules,
         servers: Arc<dyn Servers>,
         root: Arc<dyn RootGroup>,
-        map: VolumeWatch,
+        (map, orders): (VolumeWatch, MaintenanceWatch),
     ) -> Supervisor {
         let actor = Supervising {
             rules,
             servers: Arc::clone(&servers),
             root,
             map,
+            orders,
             origin: Instant::now(),
             leads: Leads::Another(None),
             era: 0,
@@ -172,6 +177,7 @@ struct Supervising {
     servers: Arc<dyn Servers>,
     root: Arc<dyn RootGroup>,
     map: VolumeWatch,
+    orders: MaintenanceWatch,
     origin: Instant,
     leads: Leads,
     /// Counts leaderships: answers to what another one has asked are not heard.
@@ -180,6 +186,7 @@ struct Supervising {
 
 struct LeadershipMoved(LeaderView);
 struct MapMoved(Arc<VolumeMap>);
+struct OrdersMoved(Arc<Maintenance>);
 struct GroupMoved(Option<GroupEvent>);
 
 impl Actor for Supervising {
@@ -198,6 +205,14 @@ impl Actor for Supervising {
             let map = Arc::clone(&maps.borrow_and_update());
             Some((MapMoved(map), maps))
         }));
+        context.add_stream(stream::unfold(
+            self.orders.clone(),
+            |mut orders| async move {
+                orders.changed().await.ok()?;
+                let now = Arc::clone(&orders.borrow_and_update());
+                Some((OrdersMoved(now), orders))
+            },
+        ));
         context.add_stream(stream::unfold(self.servers.subscribe(), next_group_event));
         context.run_interval(TICK, |supervising, context| supervising.look(context));
     }
@@ -232,6 +247,14 @@ impl StreamHandler<LeadershipMoved> for Supervising {
 impl StreamHandler<MapMoved> for Supervising {
     fn handle(&mut self, moved: MapMoved, context: &mut Self::Context) {
         self.step(context, Event::MapMoved(moved.0));
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl StreamHandler<OrdersMoved> for Supervising {
+    fn handle(&mut self, moved: OrdersMoved, context: &mut Self::Context) {
+        self.step(context, Event::OrdersMoved(moved.0));
     }
 
     fn finished(&mut self, _: &mut Self::Context) {}
@@ -312,6 +335,7 @@ impl Supervising {
                 copies: self.rules.copies,
                 volumes_per_dserver: self.rules.volumes_per_dserver,
             },
+            replace_after: Duration::from_secs(self.rules.replace_after_s),
         };
         let map = Arc::clone(&self.map.borrow());
         tracing::info!(
@@ -319,6 +343,8 @@ impl Supervising {
             "this server now looks after the volumes"
         );
         self.leads = Leads::Me(Box::new(MemberLife::new(self.now(), rules, map)));
+        let orders = Arc::clone(&self.orders.borrow());
+        self.step(context, Event::OrdersMoved(orders));
         self.look(context);
     }
 
@@ -403,6 +429,19 @@ impl Supervising {
                         tracing::debug!(%server, %fault, "volumes were not taken");
                         Event::PushFailed { server, connection }
                     }
+                }
+            }),
+            Effect::SetRate {
+                server,
+                connection,
+                version,
+                rate,
+            } => Box::pin(async move {
+                let told = ask(&*servers, server, &rate, Deadline::after(PUSH_MAX)).await;
+                Event::RateTold {
+                    server,
+                    connection,
+                    version: told.is_ok().then_some(version),
                 }
             }),
             Effect::Probe { server, connection } => Box::pin(async move {

@@ -31,12 +31,13 @@ fn scene(leader: u16) -> Scene {
         copies_min,
         volumes_per_dserver,
         silence_ms_max,
+        replace_after_s: 600,
     };
     let supervisor = Supervisor::start(
         rules,
         Arc::clone(&servers) as _,
         Arc::clone(&root) as _,
-        map.clone(),
+        (map.clone(), root.follow_orders()),
     );
     Scene {
         servers,

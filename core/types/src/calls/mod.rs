@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use sdfs_server_group::Role;
 
 pub mod blocks;
+pub mod maintenance;
 pub mod names;
 pub mod negotiation;
 pub mod status;
@@ -72,6 +73,8 @@ pub enum CallKind {
     RestoreTrash = 0x0222,
     /// [`trash::EmptyTrash`].
     EmptyTrash = 0x0223,
+    /// [`maintenance::Maintain`].
+    Maintain = 0x0230,
     /// [`negotiation::CanCreate`].
     CanCreate = 0x0300,
     /// [`negotiation::Release`].
@@ -102,6 +105,8 @@ pub enum CallKind {
     SyncVolume = 0x0505,
     /// [`status::BeginScrub`].
     BeginScrub = 0x0506,
+    /// [`maintenance::SetHealRate`].
+    SetHealRate = 0x0507,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
 }
@@ -133,6 +138,7 @@ impl CallKind {
         CallKind::ListTrash,
         CallKind::RestoreTrash,
         CallKind::EmptyTrash,
+        CallKind::Maintain,
         CallKind::CanCreate,
         CallKind::Release,
         CallKind::CreateMetaData,
@@ -148,6 +154,7 @@ impl CallKind {
         CallKind::ListVolume,
         CallKind::SyncVolume,
         CallKind::BeginScrub,
+        CallKind::SetHealRate,
         CallKind::GetStatus,
     ];
 
@@ -192,7 +199,8 @@ impl CallKind {
             | CallKind::FreeBlocks
             | CallKind::PushVolumes
             | CallKind::SyncVolume
-            | CallKind::BeginScrub => role == Role::Mserver,
+            | CallKind::BeginScrub
+            | CallKind::SetHealRate => role == Role::Mserver,
             _ => false,
         }
     }

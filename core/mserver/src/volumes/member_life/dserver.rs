@@ -76,6 +76,9 @@ pub(crate) struct Dserver {
     pub(crate) kept: Option<u64>,
     pub(crate) push: Asking,
     pub(crate) probe: Asking,
+    /// Version of the orders it was told its heal rate of, over this connection.
+    pub(crate) rate_of: Option<u64>,
+    pub(crate) rate: Asking,
     /// Whether it left a probe unanswered although the connection stands.
     pub(crate) is_mute: bool,
     /// Whether somebody has reported its silence and it has not yet proven itself since.
@@ -93,6 +96,8 @@ impl Dserver {
             kept: None,
             push: Asking::default(),
             probe: Asking::default(),
+            rate_of: None,
+            rate: Asking::default(),
             is_mute: false,
             is_doubted: false,
         }
@@ -116,6 +121,8 @@ impl Dserver {
         self.kept = None;
         self.push = Asking::default();
         self.probe = Asking::default();
+        self.rate_of = None;
+        self.rate = Asking::default();
         self.is_mute = false;
         self.is_doubted = false;
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sdfs_types::calls::blocks::{PushVolumes, SyncVolume};
+use sdfs_types::calls::maintenance::{Maintenance, SetHealRate};
 use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
 use sdfs_types::{Epoch, ServerId, VolumeId, VolumeMap};
 
@@ -22,6 +23,14 @@ pub(crate) enum Event {
     },
     /// The volume map has changed.
     MapMoved(Arc<VolumeMap>),
+    /// The orders for the volumes' upkeep have changed.
+    OrdersMoved(Arc<Maintenance>),
+    /// A dserver was told the heal rate of these orders over that connection, or not.
+    RateTold {
+        server: ServerId,
+        connection: u64,
+        version: Option<u64>,
+    },
     /// A server saw trouble with a member.
     Troubled(ReportTrouble),
     /// A syncing member has verified that it has everything.
@@ -79,6 +88,13 @@ pub(crate) enum Effect {
         server: ServerId,
         connection: u64,
         push: PushVolumes,
+    },
+    /// Tell a dserver how fast it may sync; ends in [`Event::RateTold`].
+    SetRate {
+        server: ServerId,
+        connection: u64,
+        version: u64,
+        rate: SetHealRate,
     },
     /// See whether a dserver answers; ends in [`Event::Probed`].
     Probe { server: ServerId, connection: u64 },

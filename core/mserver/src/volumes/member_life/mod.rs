@@ -14,6 +14,7 @@ mod dserver;
 mod event;
 #[cfg(test)]
 mod model_test;
+mod moves;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -23,24 +24,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_types::calls::blocks::PushVolumes;
+use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder, SetHealRate};
 use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble, Trouble};
 use sdfs_types::{Epoch, MemberState, ServerId, Volume, VolumeId, VolumeMap};
 
 pub(crate) use dserver::DserverSeen;
 use dserver::{Asking, Dserver};
 pub(crate) use event::{Effect, Event, SyncAnswer};
+use moves::Around;
 use volume::{Dservers, Sight, VolumeLife};
 
-use super::command::{VolumeAnswer, VolumeCommand};
+use super::command::{MaintenanceCommand, VolumeAnswer, VolumeCommand};
 use super::limits::{FENCE_GRACE, FOUND_GRACE, FULL_FOR, LEADER_GRACE, SYNC_REMIND, TICK};
 use super::machine::next_volume_id;
-use super::placement::{self, Place, PlaceRules};
+use super::placement::{self, PlaceRules};
 
 /// What the leader goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LifeRules {
     pub(crate) copies_min: u8,
     pub(crate) place: PlaceRules,
+    /// A member that is out for so long is replaced by another dserver.
+    pub(crate) replace_after: Duration,
 }
 
 /// The members of all volumes in the eyes of the root group's leader.
@@ -48,6 +53,7 @@ pub(crate) struct LifeRules {
 pub(crate) struct MemberLife {
     rules: LifeRules,
     map: Arc<VolumeMap>,
+    orders: Arc<Maintenance>,
     dservers: Dservers,
     volumes: BTreeMap<VolumeId, VolumeLife>,
     adding: Asking,
@@ -63,6 +69,7 @@ impl MemberLife {
         let mut life = MemberLife {
             rules,
             map: Arc::default(),
+            orders: Arc::default(),
             dservers: BTreeMap::new(),
             volumes: BTreeMap::new(),
             adding: Asking::default(),
@@ -83,6 +90,12 @@ impl MemberLife {
                 is_surely_gone,
             } => self.lost(now, server, is_surely_gone),
             Event::MapMoved(map) => self.map_moved(now, map),
+            Event::OrdersMoved(orders) => self.orders = orders,
+            Event::RateTold {
+                server,
+                connection,
+                version,
+            } => self.rate_told(now, (server, connection), version),
             Event::Troubled(report) => self.troubled(now, report),
             Event::Synced(report) => self.synced(report),
             Event::PushAnswered {
@@ -256,6 +269,19 @@ impl MemberLife {
         }
     }
 
+    fn rate_told(&mut self, now: Duration, at: (ServerId, u64), version: Option<u64>) {
+        let Some(dserver) = self.at(at.0, at.1) else {
+            return;
+        };
+        match version {
+            Some(_) => {
+                dserver.rate.done();
+                dserver.rate_of = version;
+            }
+            None => dserver.rate.failed(now),
+        }
+    }
+
     fn probed(&mut self, now: Duration, from: (ServerId, u64), has_answered: bool) {
         let Some(dserver) = self.at(from.0, from.1) else {
             return;
@@ -316,13 +342,22 @@ impl MemberLife {
         }
         self.decide_volumes(now, &mut effects);
         self.decide_new_volumes(now, &mut effects);
+        self.decide_balance(now, &mut effects);
         self.decide_dservers(now, &mut effects);
         effects
     }
 
     fn decide_volumes(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let copies_min = self.rules.copies_min;
-        let places = places(&self.dservers);
+        let around = Around::new(
+            &self.map,
+            &self.orders,
+            &self.dservers,
+            self.rules.place.copies,
+            self.rules.replace_after,
+        );
+        let is_moving = |life: &VolumeLife| life.is_move && !life.proposal.may_begin(now);
+        let mut may_move = !self.volumes.values().any(is_moving);
         for (id, volume) in &self.map.volumes {
             let Some(life) = self.volumes.get_mut(id) else {
                 continue;
@@ -344,20 +379,20 @@ impl MemberLife {
                     member,
                 });
             }
-            if life.proposal.may_begin(now) {
-                let wanted = life.wanted(sight).or_else(|| {
-                    let member = life.long_out(sight)?;
-                    let by = placement::replacement(&places, &self.map, volume, member)?;
-                    life.replacing(sight, member, by)
+            if life.proposal.may_begin(now)
+                && let Some((command, is_move)) = life.wanted(sight, &around, may_move)
+            {
+                may_move &= !is_move;
+                life.is_move = is_move;
+                life.proposal.begin();
+                effects.push(Effect::Propose {
+                    volume: Some(*id),
+                    command,
                 });
-                if let Some(command) = wanted {
-                    life.proposal.begin();
-                    effects.push(Effect::Propose {
-                        volume: Some(*id),
-                        command,
-                    });
-                    continue;
-                }
+                continue;
+            }
+            if around.orders.healing_paused.is_some() {
+                continue;
             }
             let syncs = life.syncs_due(sight);
             effects.extend(
@@ -381,8 +416,8 @@ impl MemberLife {
         if up == 0 || !is_time || !self.adding.may_begin(now) {
             return;
         }
-        let volumes =
-            placement::missing_volumes(&places(&self.dservers), &self.map, self.rules.place);
+        let places = moves::staying(&self.dservers, &self.orders);
+        let volumes = placement::missing_volumes(&places, &self.map, self.rules.place);
         if !volumes.is_empty() {
             self.adding.begin();
             let first = next_volume_id(&self.map.volumes);
@@ -392,6 +427,32 @@ impl MemberLife {
                 command,
             });
         }
+    }
+
+    /// Tells when copies are spread as well as they can be: the order is carried out.
+    fn decide_balance(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        let is_done = self.orders.rebalancing.is_some() && self.around().is_balanced();
+        if !is_done || !self.adding.may_begin(now) {
+            return;
+        }
+        self.adding.begin();
+        let command = MaintenanceCommand {
+            order: MaintenanceOrder::StopRebalance,
+            by: String::new(),
+            at_ms: 0,
+            expected: Some(self.orders.version),
+            up: Vec::new(),
+            copies: 0,
+        };
+        effects.push(Effect::Propose {
+            volume: None,
+            command: VolumeCommand::Maintain(command),
+        });
+    }
+
+    fn around(&self) -> Around<'_> {
+        let (copies, after) = (self.rules.place.copies, self.rules.replace_after);
+        Around::new(&self.map, &self.orders, &self.dservers, copies, after)
     }
 
     /// Dservers with a sync that was begun over another connection. Told that they sync, they might
@@ -427,6 +488,12 @@ impl MemberLife {
                     push,
                 });
             }
+            // Nothing was ever ordered: the usual rate holds.
+            let is_told = self.orders.version == 0 || dserver.rate_of == Some(self.orders.version);
+            if !is_told && dserver.rate.may_begin(now) {
+                dserver.rate.begin();
+                effects.push(rate_for(&self.orders, *id, connection));
+            }
             if (dserver.is_doubted || dserver.is_mute) && dserver.probe.may_begin(now) {
                 dserver.probe.begin();
                 effects.push(Effect::Probe {
@@ -438,13 +505,17 @@ impl MemberLife {
     }
 }
 
-fn places(dservers: &Dservers) -> Vec<Place> {
-    let place = |(id, dserver): (&ServerId, &Dserver)| Place {
-        server: *id,
-        zone: dserver.zone.clone(),
-        is_up: dserver.is_up(),
+fn rate_for(orders: &Maintenance, server: ServerId, connection: u64) -> Effect {
+    let bytes_per_s = match &orders.healing_paused {
+        Some(_) => Some(0),
+        None => orders.heal_bytes_per_s,
     };
-    dservers.iter().map(place).collect()
+    Effect::SetRate {
+        server,
+        connection,
+        version: orders.version,
+        rate: SetHealRate { bytes_per_s },
+    }
 }
 
 fn push_for(map: &VolumeMap, server: ServerId, copies_min: u8) -> PushVolumes {

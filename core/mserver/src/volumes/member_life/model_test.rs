@@ -38,6 +38,12 @@ enum Happening {
     },
     Wait(u64),
     NewLeader,
+    /// An operator drains a dserver, or has all stay.
+    Drain(usize, bool),
+    Rebalance,
+    Pause(bool),
+    /// A dserver that is no member of a whole volume any more forgets what it has of it.
+    Forget(usize),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -62,6 +68,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         }),
         8 => (50_u64..3_000).prop_map(Happening::Wait),
         1 => Just(Happening::NewLeader),
+        2 => (0_usize..64, any::<bool>()).prop_map(|(n, begins)| Happening::Drain(n, begins)),
+        1 => Just(Happening::Rebalance),
+        1 => any::<bool>().prop_map(Happening::Pause),
+        2 => (0_usize..64).prop_map(Happening::Forget),
     ]
 }
 
@@ -108,6 +118,7 @@ impl Model {
         let rules = LifeRules {
             copies_min: 2,
             place,
+            replace_after: Duration::from_secs(600),
         };
         let (table, _watch) = VolumeTable::new();
         let up = ModelDserver {
@@ -217,9 +228,50 @@ impl Model {
                 self.leader += 1;
                 let map = Arc::clone(self.table.map());
                 self.life = MemberLife::new(self.now, self.rules, map);
+                self.happens(Event::OrdersMoved(self.orders()));
                 self.see();
             }
+            Happening::Drain(number, true) => {
+                let server = self.nth_dserver(number);
+                self.order(MaintenanceOrder::Drain { server });
+            }
+            Happening::Drain(_, false) => {
+                let servers: Vec<ServerId> = self.dservers.keys().copied().collect();
+                for server in servers {
+                    self.order(MaintenanceOrder::StopDrain { server });
+                }
+            }
+            Happening::Rebalance => self.order(MaintenanceOrder::Rebalance),
+            Happening::Pause(true) => self.order(MaintenanceOrder::PauseHealing),
+            Happening::Pause(false) => self.order(MaintenanceOrder::StartHealing),
+            Happening::Forget(number) => self.forget(number),
         }
+    }
+
+    fn orders(&self) -> Arc<Maintenance> {
+        Arc::clone(&self.table.follow_orders().borrow())
+    }
+
+    fn order(&mut self, order: MaintenanceOrder) {
+        self.commit(&VolumeCommand::Maintain(MaintenanceCommand {
+            order,
+            by: "ann".to_owned(),
+            at_ms: 1,
+            expected: None,
+            up: self.dservers.keys().copied().collect(),
+            copies: self.rules.place.copies,
+        }));
+    }
+
+    fn forget(&mut self, number: usize) {
+        let server = self.nth_dserver(number);
+        let volumes = &self.table.map().volumes;
+        let dserver = self.dservers.get_mut(&server).unwrap();
+        dserver.disk.volumes.retain(|id, _| {
+            let volume = &volumes[id];
+            let is_whole = volume.readable().count() == volume.members.len();
+            volume.state_of(server).is_some() || !is_whole
+        });
     }
 
     fn crash(&mut self, number: usize, is_wiped: bool) {
@@ -356,6 +408,16 @@ impl Model {
                     answer,
                 }
             }
+            Effect::SetRate {
+                server,
+                connection,
+                version,
+                ..
+            } => Event::RateTold {
+                server,
+                connection,
+                version: (is_done && is_answered).then_some(version),
+            },
             Effect::LastCopyLost { .. } => return,
         };
         if leader == self.leader {
@@ -367,7 +429,10 @@ impl Model {
         let mut batch = self.keyspace.batch();
         let answer = self.table.apply(command, &mut batch).unwrap();
         batch.commit().unwrap();
-        if matches!(answer, VolumeAnswer::Done { .. }) {
+        self.table.committed();
+        if matches!(command, VolumeCommand::Maintain(_)) {
+            self.happens(Event::OrdersMoved(self.orders()));
+        } else if matches!(answer, VolumeAnswer::Done { .. }) {
             let map = Arc::clone(self.table.map());
             self.maps.push(Arc::clone(&map));
             self.happens(Event::MapMoved(map));
@@ -443,7 +508,8 @@ impl Model {
         for number in 0..self.dservers.len() {
             self.take(Happening::Restart(number));
         }
-        for round in 0..4_000 {
+        self.order(MaintenanceOrder::StartHealing);
+        for round in 0..6_000 {
             if self.under_way.is_empty() {
                 self.take(Happening::Wait(1_000));
             }
@@ -481,8 +547,13 @@ proptest! {
             model.take(happening);
         }
         model.heal();
+        let orders = model.orders();
+        prop_assert_eq!(&orders.rebalancing, &None);
         for volume in model.table.map().volumes.values() {
-            prop_assert_eq!(volume.readable().count(), 3, "{:?}", volume);
+            prop_assert!(volume.readable().count() >= 3, "{:?}", volume);
+            for drained in orders.draining.keys() {
+                prop_assert_eq!(volume.state_of(*drained), None, "{:?}", volume);
+            }
         }
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use sdfs_types::VolumeStatus;
 
 use super::*;
-use crate::volumes::limits::{REPLACE_AFTER, RETRY_MAX, STRIKE_APART, SYNC_AGAIN_MIN};
+use crate::volumes::limits::{RETRY_MAX, STRIKE_APART, SYNC_AGAIN_MIN};
 use crate::volumes::machine::VolumeTable;
 use sdfs_store::{Keyspace, Store};
 use sdfs_types::calls::blocks::SyncVolume;
 
 const V1: VolumeId = VolumeId(1);
+const REPLACE_AFTER: Duration = Duration::from_secs(600);
 
 fn id(number: u16) -> ServerId {
     ServerId(number)
@@ -32,6 +33,8 @@ struct Scene {
     /// Members that were told to sync, with the sources.
     syncs: Vec<(ServerId, SyncVolume)>,
     alarms: usize,
+    /// Heal rates dservers were told.
+    rates: BTreeMap<ServerId, Option<u64>>,
 }
 
 impl Scene {
@@ -50,6 +53,7 @@ impl Scene {
                 copies,
                 volumes_per_dserver: 1,
             },
+            replace_after: REPLACE_AFTER,
         };
         let (table, _watch) = VolumeTable::new();
         let seen = (1..=dservers)
@@ -71,6 +75,7 @@ impl Scene {
             failed: Vec::new(),
             syncs: Vec::new(),
             alarms: 0,
+            rates: BTreeMap::new(),
         }
     }
 
@@ -98,14 +103,13 @@ impl Scene {
     fn perform(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Propose { volume, command } => {
-                let mut batch = self.keyspace.batch();
-                let answer = self.table.apply(&command, &mut batch).unwrap();
+                let answer = self.commit(&command);
                 assert!(
                     matches!(answer, VolumeAnswer::Done { .. }),
                     "{command:?}: {answer:?}"
                 );
-                batch.commit().unwrap();
                 self.happens(Event::MapMoved(Arc::clone(self.table.map())));
+                self.happens(Event::OrdersMoved(self.orders()));
                 Some(Event::Proposed {
                     volume,
                     answer: Some(answer),
@@ -151,11 +155,72 @@ impl Scene {
                     answer,
                 })
             }
+            Effect::SetRate {
+                server,
+                connection,
+                version,
+                rate,
+            } => {
+                self.rates.insert(server, rate.bytes_per_s);
+                Some(Event::RateTold {
+                    server,
+                    connection,
+                    version: Some(version),
+                })
+            }
             Effect::LastCopyLost { .. } => {
                 self.alarms += 1;
                 None
             }
         }
+    }
+
+    fn commit(&mut self, command: &VolumeCommand) -> VolumeAnswer {
+        let mut batch = self.keyspace.batch();
+        let answer = self.table.apply(command, &mut batch).unwrap();
+        batch.commit().unwrap();
+        self.table.committed();
+        answer
+    }
+
+    fn orders(&self) -> Arc<Maintenance> {
+        Arc::clone(&self.table.follow_orders().borrow())
+    }
+
+    fn orders_are(&mut self, order: MaintenanceOrder) -> VolumeAnswer {
+        let up = self.seen.iter().map(|seen| seen.server).collect();
+        let answer = self.commit(&VolumeCommand::Maintain(MaintenanceCommand {
+            order,
+            by: "ann".to_owned(),
+            at_ms: 1,
+            expected: None,
+            up,
+            copies: self.life.rules.place.copies,
+        }));
+        self.happens(Event::OrdersMoved(self.orders()));
+        answer
+    }
+
+    /// Every sync that was asked for ends well.
+    fn finishes_syncs(&mut self) {
+        while let Some((member, sync)) = self.syncs.pop() {
+            let (copied, copied_bytes, present) = (0, 0, 0);
+            self.happens(Event::Synced(ReportSync {
+                volume: sync.volume.id,
+                epoch: sync.volume.epoch,
+                member,
+                copied,
+                copied_bytes,
+                present,
+            }));
+        }
+    }
+
+    fn volumes_of(&self, number: u16) -> usize {
+        let volumes = self.table.map().volumes.values();
+        volumes
+            .filter(|volume| volume.state_of(id(number)).is_some())
+            .count()
     }
 
     fn loses(&mut self, number: u16) {
@@ -454,6 +519,146 @@ fn a_member_out_for_long_is_replaced() {
     assert_eq!(scene.states(), "1:InSync 3:InSync 4:Syncing Degraded");
     scene.finishes_sync(4, scene.volume().epoch);
     assert_eq!(scene.states(), "1:InSync 3:InSync 4:InSync Writable");
+}
+
+fn drain(number: u16) -> MaintenanceOrder {
+    MaintenanceOrder::Drain { server: id(number) }
+}
+
+#[test]
+fn a_drained_member_leaves_last() {
+    let mut scene = Scene::new(4, 3, 2);
+    let first = scene.volume().members[0].server;
+    let fourth = (1..=4)
+        .map(id)
+        .find(|s| scene.volume().state_of(*s).is_none());
+    let fourth = fourth.unwrap();
+    scene.orders_are(drain(first.0));
+    let joined = scene.volume().clone();
+    assert_eq!(joined.state_of(first), Some(MemberState::InSync));
+    assert_eq!(joined.state_of(fourth), Some(MemberState::Syncing));
+    scene.wait(SYNC_REMIND);
+    assert_eq!(
+        scene.volume().epoch,
+        joined.epoch,
+        "it left before the copy was made"
+    );
+    scene.finishes_syncs();
+    assert_eq!(scene.volumes_of(first.0), 0);
+    for volume in scene.table.map().volumes.values() {
+        assert_eq!(volume.readable().count(), 3, "{volume:?}");
+        assert_eq!(volume.status, VolumeStatus::Writable);
+    }
+}
+
+#[test]
+fn a_drain_outlives_its_leader() {
+    let mut scene = Scene::new(4, 3, 2);
+    scene.orders_are(drain(4));
+    let (rules, map) = (scene.life.rules, Arc::clone(scene.table.map()));
+    scene.syncs.clear();
+    scene.life = MemberLife::new(scene.now, rules, map);
+    scene.happens(Event::OrdersMoved(scene.orders()));
+    scene.see();
+    for _ in 0..8 {
+        scene.finishes_syncs();
+        scene.wait(RETRY_MAX);
+    }
+    assert_eq!(scene.volumes_of(4), 0);
+}
+
+#[test]
+fn a_drained_dserver_gets_nothing_new() {
+    let mut scene = Scene::before_volumes(4, 3, 2);
+    scene.orders_are(drain(2));
+    scene.see();
+    assert!(scene.table.map().volumes.len() > 0);
+    assert_eq!(scene.volumes_of(2), 0);
+    scene.orders_are(MaintenanceOrder::StopDrain { server: id(2) });
+    scene.wait(TICK);
+    assert!(scene.volumes_of(2) > 0);
+}
+
+#[test]
+fn a_dead_dserver_is_drained_at_once() {
+    let mut scene = Scene::new(4, 3, 2);
+    let first = scene.volume().members[0].server;
+    scene.loses(first.0);
+    scene.orders_are(drain(first.0));
+    scene.finishes_syncs();
+    assert_eq!(scene.volumes_of(first.0), 0);
+    assert_eq!(scene.volume().readable().count(), 3);
+}
+
+#[test]
+fn a_drain_waits_for_a_second_loss() {
+    let mut scene = Scene::new(4, 3, 2);
+    let members: Vec<ServerId> = scene.volume().readable().collect();
+    scene.loses(members[1].0);
+    scene.orders_are(drain(members[0].0));
+    scene.finishes_syncs();
+    scene.wait(SYNC_REMIND);
+    assert_eq!(
+        scene.volume().state_of(members[0]),
+        Some(MemberState::InSync)
+    );
+    scene.hears(members[1].0);
+    scene.finishes_syncs();
+    assert_eq!(scene.volume().state_of(members[0]), None);
+    assert_eq!(scene.volume().readable().count(), 3);
+}
+
+#[test]
+fn paused_healing_makes_no_copy() {
+    let mut scene = Scene::new(4, 3, 2);
+    scene.orders_are(MaintenanceOrder::PauseHealing);
+    assert_eq!(scene.rates[&id(1)], Some(0));
+    let member = scene.volume().members[0].server;
+    scene.loses(member.0);
+    scene.hears(member.0);
+    scene.wait(REPLACE_AFTER * 2);
+    assert_eq!(scene.volume().state_of(member), Some(MemberState::Out));
+    assert!(scene.syncs.is_empty());
+    scene.orders_are(MaintenanceOrder::StartHealing);
+    assert_eq!(scene.rates[&id(1)], None);
+    assert_eq!(scene.volume().state_of(member), Some(MemberState::Syncing));
+    let bytes_per_s = Some(1_000);
+    scene.orders_are(MaintenanceOrder::LimitHealing { bytes_per_s });
+    assert_eq!(scene.rates[&id(4)], Some(1_000));
+    scene.rates.clear();
+    scene.hears(3);
+    assert_eq!(
+        scene.rates[&id(3)],
+        Some(1_000),
+        "a new connection is told too"
+    );
+}
+
+#[test]
+fn rebalancing_ends_when_no_move_helps() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.life.rules.place.volumes_per_dserver = 8;
+    scene.see();
+    scene.life.rules.place.volumes_per_dserver = 0;
+    scene.seen.push(DserverSeen {
+        server: id(4),
+        zone: "4".to_owned(),
+        connection: Some(1),
+        free_bytes: None,
+    });
+    scene.see();
+    assert_eq!((scene.volumes_of(1), scene.volumes_of(4)), (8, 0));
+    scene.orders_are(MaintenanceOrder::Rebalance);
+    for _ in 0..20 {
+        scene.finishes_syncs();
+        scene.wait(TICK);
+    }
+    let counts: Vec<usize> = (1..=4).map(|number| scene.volumes_of(number)).collect();
+    assert_eq!(counts, [6; 4]);
+    assert_eq!(scene.orders().rebalancing, None);
+    for volume in scene.table.map().volumes.values() {
+        assert_eq!(volume.readable().count(), 3, "{volume:?}");
+    }
 }
 
 #[test]

@@ -9,11 +9,12 @@ use sdfs_types::{Epoch, MemberState, ServerId, Volume, VolumeStatus};
 
 use super::super::command::{MemberChange, VolumeCommand};
 use super::super::limits::{
-    FOUND_GRACE, FREE_BYTES_AGAIN, FREE_BYTES_MIN, REPLACE_AFTER, STRIKE_APART, STRIKE_KEPT,
-    STRIKES_MAX, SYNC_AGAIN_MAX, SYNC_AGAIN_MIN,
+    FOUND_GRACE, FREE_BYTES_AGAIN, FREE_BYTES_MIN, STRIKE_APART, STRIKE_KEPT, STRIKES_MAX,
+    SYNC_AGAIN_MAX, SYNC_AGAIN_MIN,
 };
 use super::super::machine::copies_needed;
 use super::dserver::{Asking, Dserver, doubled};
+use super::moves::{self, Around};
 
 /// The dservers by number.
 pub(crate) type Dservers = BTreeMap<ServerId, Dserver>;
@@ -106,6 +107,9 @@ pub(crate) struct VolumeLife {
     full_until: Duration,
     /// One proposal at a time.
     pub(crate) proposal: Asking,
+    /// Whether the one under way moves a copy: one at a time, so that each is placed knowing the
+    /// others.
+    pub(crate) is_move: bool,
     /// After a committed proposal: the version of the map that shows it.
     pub(crate) shown_by: u64,
 }
@@ -121,13 +125,13 @@ pub(crate) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    fn is_known_good(&self, server: ServerId) -> bool {
+    pub(crate) fn is_known_good(&self, server: ServerId) -> bool {
         self.dservers
             .get(&server)
             .is_some_and(Dserver::is_known_good)
     }
 
-    fn change(&self, change: MemberChange) -> VolumeCommand {
+    pub(crate) fn change(&self, change: MemberChange) -> VolumeCommand {
         VolumeCommand::Change {
             volume: self.volume.id,
             expected: self.volume.epoch,
@@ -145,7 +149,7 @@ impl Sight<'_> {
         }
     }
 
-    fn members_in(&self, state: MemberState) -> impl Iterator<Item = ServerId> {
+    pub(crate) fn members_in(&self, state: MemberState) -> impl Iterator<Item = ServerId> {
         let members = self.volume.members.iter();
         members
             .filter(move |member| member.state == state)
@@ -165,6 +169,7 @@ impl VolumeLife {
             seen_version: map_version,
             full_until: Duration::ZERO,
             proposal: Asking::default(),
+            is_move: false,
             shown_by: 0,
         }
     }
@@ -221,16 +226,39 @@ impl VolumeLife {
     }
 
     /// The next change of the volume, most urgent first: a copy that is gone, then members that
-    /// writes wait for in vain, then copies that are ready, then copies that are missing.
-    pub(crate) fn wanted(&self, sight: Sight<'_>) -> Option<VolumeCommand> {
+    /// writes wait for in vain, then copies that are ready, then copies that are missing, then
+    /// copies that are wanted elsewhere; and whether it moves a copy.
+    pub(crate) fn wanted(
+        &self,
+        sight: Sight<'_>,
+        around: &Around<'_>,
+        may_move: bool,
+    ) -> Option<(VolumeCommand, bool)> {
         if sight.volume.readable().next().is_none() {
-            return self.founding(sight);
+            return Some((self.founding(sight)?, false));
         }
-        self.losing(sight)
+        let is_held = around.orders.healing_paused.is_some();
+        let stays = |command| (command, false);
+        let moves = |command| (command, true);
+        let move_copy = |is_late| {
+            let may_begin = may_move && !is_held;
+            may_begin.then(|| moves::replacing(self, sight, around, is_late))?
+        };
+        let urgent = self
+            .losing(sight)
             .or_else(|| self.fencing(sight))
             .or_else(|| self.admitting(sight))
-            .or_else(|| self.syncing(sight))
-            .or_else(|| self.room(sight))
+            .or_else(|| moves::leaving(sight, around));
+        urgent
+            .map(stays)
+            .or_else(|| move_copy(false).map(moves))
+            .or_else(|| self.syncing(sight).filter(|_| !is_held).map(stays))
+            .or_else(|| move_copy(true).map(moves))
+            .or_else(|| {
+                let joining = moves::joining(self, sight, around);
+                joining.filter(|_| may_move && !is_held).map(moves)
+            })
+            .or_else(|| self.room(sight).map(stays))
     }
 
     fn founding(&self, sight: Sight<'_>) -> Option<VolumeCommand> {
@@ -333,26 +361,17 @@ impl VolumeLife {
         Some(sight.change(MemberChange::Sync { member }))
     }
 
-    /// A member that has been out for too long, when there is something to copy from.
-    pub(crate) fn long_out(&self, sight: Sight<'_>) -> Option<ServerId> {
-        if self.sources(sight).is_empty() {
-            return None;
-        }
+    /// A member that has been out for so long.
+    pub(crate) fn long_out(&self, sight: Sight<'_>, time: Duration) -> Option<ServerId> {
         sight.members_in(MemberState::Out).find(|server| {
             let since = self.members.get(server).and_then(|note| note.out_since);
-            since.is_some_and(|since| sight.now >= since + REPLACE_AFTER)
+            since.is_some_and(|since| sight.now >= since + time)
         })
     }
 
-    pub(crate) fn replacing(
-        &self,
-        sight: Sight<'_>,
-        member: ServerId,
-        by: ServerId,
-    ) -> Option<VolumeCommand> {
-        sight
-            .is_known_good(by)
-            .then(|| sight.change(MemberChange::Replace { member, by }))
+    /// Whether there is something to copy from.
+    pub(crate) fn has_source(&self, sight: Sight<'_>) -> bool {
+        !self.sources(sight).is_empty()
     }
 
     fn room(&self, sight: Sight<'_>) -> Option<VolumeCommand> {

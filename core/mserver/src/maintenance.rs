@@ -1,0 +1,82 @@
+//! Takes an operator's orders for the volumes' upkeep.
+
+use std::sync::Arc;
+
+use sdfs_server_group::{Deadline, Role};
+use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
+use sdfs_types::{Access, FilePath, Refusal, ServerId, UserName, clock};
+
+use crate::core::Core;
+use crate::names::other_answer;
+use crate::root::{RootAnswer, RootCommand};
+use crate::volumes::{MaintenanceCommand, VolumeAnswer, VolumeCommand};
+
+/// Answers `Maintain`.
+pub(crate) async fn answer(
+    core: Arc<Core>,
+    call: Maintain,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<Maintenance, Refusal> {
+    if call.order == MaintenanceOrder::Show {
+        return Ok(standing(&core));
+    }
+    core.root_barrier(deadline).await?;
+    let users = core.root.users();
+    users.check(&user, Access::Admin, &FilePath::root())?;
+    let dservers = core.mesh.all(Role::Dserver);
+    if let Some(server) = named(call.order).filter(|server| !dservers.contains(server)) {
+        return Err(Refusal::OutOfRange {
+            what: "the server".to_owned(),
+            value: server.to_string(),
+            allowed: "a dserver of the configuration".to_owned(),
+        });
+    }
+    let copies = core.mesh.config().storage.copies;
+    // With fewer dservers than copies each has one of all: none can be missed.
+    let copies = usize::from(copies).min(dservers.len());
+    let up = core.mesh.up(Role::Dserver);
+    let command = MaintenanceCommand {
+        order: call.order,
+        by: user.to_string(),
+        at_ms: clock::now_ms(),
+        expected: None,
+        up: up.clone(),
+        copies: u8::try_from(copies).unwrap_or(u8::MAX),
+    };
+    let command = RootCommand::Volume(VolumeCommand::Maintain(command));
+    match core.propose_root(command, deadline).await? {
+        RootAnswer::Volume(VolumeAnswer::Done { .. }) => {
+            tracing::info!(%user, order = ?call.order, "an order for the volumes is given");
+            core.root_barrier(deadline).await?;
+            Ok(standing(&core))
+        }
+        RootAnswer::Volume(_) => Err(too_few(&core, call.order, &up, copies)),
+        _ => Err(other_answer()),
+    }
+}
+
+fn standing(core: &Core) -> Maintenance {
+    (**core.root.orders.borrow()).clone()
+}
+
+fn named(order: MaintenanceOrder) -> Option<ServerId> {
+    match order {
+        MaintenanceOrder::Drain { server } | MaintenanceOrder::StopDrain { server } => Some(server),
+        _ => None,
+    }
+}
+
+fn too_few(core: &Core, order: MaintenanceOrder, up: &[ServerId], copies: usize) -> Refusal {
+    let Some(server) = named(order) else {
+        return other_answer();
+    };
+    let standing = standing(core);
+    let stays = |other: &&ServerId| **other != server && !standing.draining.contains_key(*other);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Refusal::TooFewServers {
+        server,
+        staying: count(up.iter().filter(stays).count()),
+        needed: count(copies),
+    }
+}

@@ -1,0 +1,156 @@
+//! Copies that go elsewhere: away from members that are out for long and from dservers that are to
+//! be emptied, and towards dservers with few. A member leaves only when others have all it has.
+
+use std::time::Duration;
+
+use sdfs_types::calls::maintenance::Maintenance;
+use sdfs_types::{MemberState, ServerId, VolumeId, VolumeMap};
+
+use super::super::balance;
+use super::super::command::{MemberChange, VolumeCommand};
+use super::super::placement::{self, Place};
+use super::dserver::Dserver;
+use super::volume::{Dservers, Sight, VolumeLife};
+
+/// What a move of copies rests on besides the volume.
+pub(crate) struct Around<'a> {
+    pub(crate) map: &'a VolumeMap,
+    pub(crate) orders: &'a Maintenance,
+    /// Dservers that stay.
+    pub(crate) places: Vec<Place>,
+    /// Copies there are to be.
+    copies: usize,
+    /// A member that is out for longer is replaced.
+    replace_after: Duration,
+    /// The move that spreads copies better.
+    better: Option<(VolumeId, ServerId)>,
+}
+
+impl<'a> Around<'a> {
+    pub(crate) fn new(
+        map: &'a VolumeMap,
+        orders: &'a Maintenance,
+        dservers: &Dservers,
+        copies: u8,
+        replace_after: Duration,
+    ) -> Around<'a> {
+        let places = staying(dservers, orders);
+        let copies = usize::from(copies).min(places.len());
+        let mut around = Around {
+            map,
+            orders,
+            places,
+            copies,
+            replace_after,
+            better: None,
+        };
+        if orders.rebalancing.is_some() && around.is_settled() {
+            around.better = balance::next_move(&around.places, map);
+        }
+        around
+    }
+
+    /// Whether every volume has every copy, and none too many.
+    fn is_settled(&self) -> bool {
+        self.map.volumes.values().all(|volume| {
+            let is_whole = volume.readable().count() == volume.members.len();
+            is_whole && volume.members.len() <= self.copies.max(1)
+        })
+    }
+
+    /// Whether copies are spread as well as they can be.
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.is_settled() && self.better.is_none()
+    }
+
+    fn is_drained(&self, server: ServerId) -> bool {
+        self.orders.draining.contains_key(&server)
+    }
+}
+
+/// The dservers that get copies.
+pub(crate) fn staying(dservers: &Dservers, orders: &Maintenance) -> Vec<Place> {
+    let stays = |(id, _): &(&ServerId, &Dserver)| !orders.draining.contains_key(*id);
+    let place = |(id, dserver): (&ServerId, &Dserver)| Place {
+        server: *id,
+        zone: dserver.zone.clone(),
+        is_up: dserver.is_up(),
+    };
+    dservers.iter().filter(stays).map(place).collect()
+}
+
+/// A member that the volume does without: one of a dserver that is to be emptied when enough
+/// others are in sync and there, or a copy too many.
+pub(crate) fn leaving(sight: Sight<'_>, around: &Around<'_>) -> Option<VolumeCommand> {
+    let volume = sight.volume;
+    let staying = volume
+        .readable()
+        .filter(|server| !around.is_drained(*server) && sight.is_known_good(*server));
+    let has_enough = around.copies > 0 && staying.count() >= around.copies;
+    let is_leaving = |member: &&sdfs_types::VolumeMember| {
+        around.is_drained(member.server) && member.state != MemberState::Syncing
+    };
+    let drained = volume.members.iter().find(is_leaving);
+    if let Some(drained) = drained.filter(|_| has_enough) {
+        let member = drained.server;
+        return Some(sight.change(MemberChange::Leave { member }));
+    }
+    let is_whole = volume.readable().count() == volume.members.len()
+        && volume.readable().all(|server| sight.is_known_good(server));
+    let is_surplus = around.copies > 0 && volume.members.len() > around.copies;
+    if around.orders.rebalancing.is_none() || drained.is_some() || !is_whole || !is_surplus {
+        return None;
+    }
+    let member = balance::surplus(&around.places, around.map, volume)?;
+    Some(sight.change(MemberChange::Leave { member }))
+}
+
+/// Another dserver in the place of a member that is out: at once when its dserver is to be
+/// emptied, else when nobody waits for it any longer.
+pub(crate) fn replacing(
+    life: &VolumeLife,
+    sight: Sight<'_>,
+    around: &Around<'_>,
+    is_late: bool,
+) -> Option<VolumeCommand> {
+    let member = if is_late {
+        life.long_out(sight, around.replace_after)?
+    } else {
+        let mut out = sight.members_in(MemberState::Out);
+        out.find(|server| around.is_drained(*server))?
+    };
+    if !life.has_source(sight) {
+        return None;
+    }
+    let by = placement::replacement(&around.places, around.map, sight.volume, member)?;
+    sight
+        .is_known_good(by)
+        .then(|| sight.change(MemberChange::Replace { member, by }))
+}
+
+/// One more member: for one that is to leave, or because the volume is better kept there.
+pub(crate) fn joining(
+    life: &VolumeLife,
+    sight: Sight<'_>,
+    around: &Around<'_>,
+) -> Option<VolumeCommand> {
+    let volume = sight.volume;
+    let is_busy = sight.members_in(MemberState::Syncing).next().is_some();
+    if is_busy || !life.has_source(sight) {
+        return None;
+    }
+    let by = match volume.readable().find(|server| around.is_drained(*server)) {
+        Some(leaving) => {
+            let staying = volume.members.iter();
+            let staying = staying.filter(|member| !around.is_drained(member.server));
+            if staying.count() >= around.copies {
+                return None;
+            }
+            placement::replacement(&around.places, around.map, volume, leaving)?
+        }
+        None => around.better.filter(|(id, _)| *id == volume.id)?.1,
+    };
+    sight
+        .is_known_good(by)
+        .then(|| sight.change(MemberChange::Join { by }))
+}
