@@ -68,6 +68,7 @@ fn directory() -> PathBuf {
 async fn start() -> Dserver {
     let server = sdfs_dserver::start(DserverOptions {
         peers: Arc::new(Alone),
+        cluster: "bench".to_owned(),
         grants: GrantKey::derive(b"bench"),
         disk: Arc::new(RealDisk),
         spaces: vec![directory()],

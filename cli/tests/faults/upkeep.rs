@@ -1,10 +1,13 @@
 //! Orders for the volumes' upkeep: a dserver emptied and stopped, copies spread, healing held.
 
+use std::time::{Duration, Instant};
+
 use sdfs_client::PutOptions;
+use sdfs_types::{ServerId, VolumeMap};
 use serde_json::Value;
 
 use super::content;
-use super::servers::{Servers, run};
+use super::servers::{HEALED_WITHIN, Servers, run};
 
 const FILES: u64 = 30;
 const BYTES: usize = 200_000;
@@ -50,6 +53,7 @@ fn a_drained_dserver_may_be_stopped() {
         let told = json(&servers, &["drain", "dserver-2", "--wait"]);
         assert_eq!(told["drained"], true, "{told}");
         servers.spawn("mserver-1");
+        until_empty(&servers, "dserver-2").await;
         servers.kill("dserver-2");
         let told = json(&servers, &["heal", "status", "--wait"]);
         assert_eq!(told["whole"], true, "{told}");
@@ -62,6 +66,101 @@ fn a_drained_dserver_may_be_stopped() {
         assert_eq!(code, 0, "{told}");
         let sentence = "dserver-2 keeps no volume any more and may be stopped, ordered by admin";
         assert!(told.contains(sentence), "{told}");
+    });
+}
+
+/// Waits until a dserver keeps no block.
+async fn until_empty(servers: &Servers, name: &str) {
+    let begun = Instant::now();
+    loop {
+        let told = json(servers, &["status"]);
+        let all = told["servers"].as_array().expect("servers");
+        let server = all
+            .iter()
+            .find(|server| server["name"] == name)
+            .expect("it");
+        let space = &server["status"]["spaces"][0];
+        if space["blocks"] == 0 {
+            return;
+        }
+        assert!(begun.elapsed() < HEALED_WITHIN, "{name}: {space}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[test]
+fn a_dserver_away_for_long_is_replaced() {
+    run(async {
+        let mut servers = Servers::prepare(3, 4);
+        servers.rewrite_config(|text| {
+            text.replacen("storage: (", "storage: (replace_after_s: 1, ", 1)
+        });
+        servers.spawn_all();
+        servers.usable().await;
+        put_all(&servers).await;
+        servers.kill("dserver-1");
+        let begun = Instant::now();
+        let is_replaced = |told: &Value| {
+            let all = told["servers"].as_array().expect("servers");
+            let volumes = all.iter().filter(|server| server["role"] == "Mserver");
+            let volumes = volumes.filter_map(|server| server["status"]["volumes"].as_array());
+            let mut members = volumes.flatten().filter_map(|v| v["members"].as_array());
+            members.all(|members| {
+                let is_in_sync = |m: &Value| m["server"] != 4 && m["state"] == "InSync";
+                members.len() == 3 && members.iter().all(is_in_sync)
+            })
+        };
+        while !is_replaced(&json(&servers, &["status"])) {
+            assert!(begun.elapsed() < HEALED_WITHIN, "{}", servers.logs());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        check_all(&servers).await;
+        // Back again it gives up what it keeps of volumes that are others' now.
+        servers.spawn("dserver-1");
+        until_empty(&servers, "dserver-1").await;
+        check_all(&servers).await;
+    });
+}
+
+#[test]
+fn an_emptied_disk_is_filled_again() {
+    run(async {
+        let mut servers = Servers::start(3, 3).await;
+        put_all(&servers).await;
+        servers.kill("dserver-2");
+        let begun = Instant::now();
+        while json(&servers, &["heal", "status"])["whole"] == true {
+            assert!(begun.elapsed() < HEALED_WITHIN, "nobody missed it");
+        }
+        let config = servers.config();
+        let dserver = config.server_named("dserver-2").expect("a dserver");
+        std::fs::remove_dir_all(&dserver.space[0]).expect("the disk is lost");
+        servers.spawn("dserver-2");
+        let told = json(&servers, &["heal", "status", "--wait"]);
+        assert_eq!(told["whole"], true, "{told}");
+        let (code, told) = servers.sdfs(&["scrub", "--wait"]);
+        assert_eq!(code, 0, "{told}");
+        // Now it is the only one.
+        servers.kill("dserver-1");
+        servers.kill("dserver-3");
+        check_all(&servers).await;
+    });
+}
+
+#[test]
+fn swapped_disks_are_refused() {
+    run(async {
+        let mut servers = Servers::start(3, 3).await;
+        servers.kill_all();
+        servers.rewrite_config(|text| {
+            text.replace("data/dserver-1", "data/other")
+                .replace("data/dserver-2", "data/dserver-1")
+                .replace("data/other", "data/dserver-2")
+        });
+        let (code, said) = servers.sdfs(&["serve", "--name", "dserver-1"]);
+        assert_ne!(code, 0, "{said}");
+        let sentence = "belongs to server 5 of cluster embedded, and this is server 4 of cluster";
+        assert!(said.contains(sentence), "{said}");
     });
 }
 
@@ -87,7 +186,7 @@ fn paused_healing_waits_to_be_started() {
         put_all(&servers).await;
         json(&servers, &["heal", "pause"]);
         servers.spawn("dserver-3");
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
         let told = json(&servers, &["heal", "status"]);
         assert_eq!(told["whole"], false, "{told}");
         assert_eq!(told["orders"]["healing_paused"]["by"], "admin", "{told}");
@@ -110,6 +209,16 @@ fn copies_are_spread_to_a_newcomer() {
         servers.usable().await;
         put_all(&servers).await;
         servers.spawn("dserver-4");
+        let client = servers.client().await;
+        let begun = Instant::now();
+        let is_member = |map: &VolumeMap| {
+            let mut volumes = map.volumes.values();
+            volumes.any(|volume| volume.state_of(ServerId(7)).is_some())
+        };
+        while !is_member(&client.volume_map().await.expect("a map")) {
+            assert!(begun.elapsed() < HEALED_WITHIN, "{}", servers.logs());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         servers.healed().await;
         let told = json(&servers, &["rebalance", "--wait"]);
         assert_eq!(told["rebalancing"], false, "{told}");

@@ -24,6 +24,7 @@ use crate::peers::Peers;
 use crate::reports;
 use crate::shared::{Shared, SpaceSlot};
 use crate::space::{Space, SpaceFault, SpaceOptions};
+use crate::space_file::Owner;
 use crate::sync_pace::SyncPace;
 use crate::worker::Worker;
 
@@ -31,6 +32,8 @@ use crate::worker::Worker;
 pub struct DserverOptions {
     /// The cluster: the mesh, behind what of it is needed here.
     pub peers: Arc<dyn Peers>,
+    /// The cluster's id: a space of another one is refused.
+    pub cluster: String,
     /// What clients' grants are checked with.
     pub grants: GrantKey,
     /// The door to the disks.
@@ -64,6 +67,10 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
     let space_options = SpaceOptions {
         segment_bytes: options.segment_bytes,
         reserve_bytes: options.reserve_bytes,
+        owner: Owner {
+            cluster: options.cluster,
+            server: options.peers.me(),
+        },
     };
     // Opening reads what was written since the last checkpoint: not on the thread of the actors.
     let opening = once(move || drop(tell.send(open_all(&disk, &spaces, &space_options))));
@@ -103,7 +110,17 @@ fn open_all(
             }
         }
     };
-    let slots: Vec<SpaceSlot> = paths.iter().map(open).collect();
+    let mut slots: Vec<SpaceSlot> = paths.iter().map(open).collect();
+    let is_others = |slot: &SpaceSlot| match slot {
+        SpaceSlot::Faulty { fault, .. } => matches!(fault, SpaceFault::OtherOwner { .. }),
+        SpaceSlot::Open { .. } => false,
+    };
+    // A mistake of the configuration, not of a disk: nobody should find out by losing copies.
+    if let Some(at) = slots.iter().position(is_others)
+        && let SpaceSlot::Faulty { fault, .. } = slots.swap_remove(at)
+    {
+        return Err(StartError::OtherOwner(fault));
+    }
     if slots.iter().any(|slot| slot.space().is_some()) {
         return Ok(slots);
     }

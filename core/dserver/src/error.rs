@@ -21,6 +21,9 @@ pub enum StartError {
         /// What was wrong with it.
         source: SpaceFault,
     },
+    /// A space is another server's.
+    #[error(transparent)]
+    OtherOwner(SpaceFault),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),

@@ -13,7 +13,7 @@ use sdfs_types::{BlockDescriptor, Epoch, MemberState, Refusal, Volume, VolumeId}
 use tokio::time::Instant;
 
 use crate::adopt::{Adoption, Home, adopt};
-use crate::limits::{REPAIRS_PER_TICK, RESERVATION_KEPT, TICK};
+use crate::limits::{LEFT_BEHIND_EVERY, REPAIRS_PER_TICK, RESERVATION_KEPT, TICK};
 use crate::memory::resident_bytes;
 use crate::repair;
 use crate::reservations::Reservations;
@@ -23,9 +23,13 @@ use crate::write_state::check_member;
 
 /// The actor.
 pub(crate) struct Keeper {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Version of the newest map pushed.
     map_version: u64,
+    /// The volumes it named this server a member of; nothing before the first push.
+    pub(crate) pushed: Option<BTreeSet<VolumeId>>,
+    /// Volumes left behind that are asked about or being given back.
+    pub(crate) forgetting: BTreeSet<VolumeId>,
     copies_min: u8,
     /// Volumes of spaces in which acknowledged records were found damaged, until they are synced.
     distrusted: BTreeSet<VolumeId>,
@@ -75,6 +79,8 @@ impl Keeper {
         Self {
             shared,
             map_version: 0,
+            pushed: None,
+            forgetting: BTreeSet::new(),
             copies_min: 1,
             distrusted,
             syncs: BTreeMap::new(),
@@ -359,6 +365,7 @@ impl Actor for Keeper {
         ctx.set_mailbox_capacity(256);
         self.tell_load();
         ctx.run_interval(TICK, Self::tick);
+        ctx.run_interval(LEFT_BEHIND_EVERY, Self::look_for_left_behind);
     }
 }
 
@@ -368,6 +375,7 @@ impl Handler<Push> for Keeper {
     fn handle(&mut self, Push(push): Push, _: &mut Self::Context) -> Self::Result {
         if push.map_version >= self.map_version {
             self.copies_min = push.copies_min;
+            self.pushed = Some(push.volumes.iter().map(|volume| volume.id).collect());
         }
         let version = push.map_version;
         let took = self.take(push.volumes).into_actor(self);
@@ -383,6 +391,9 @@ impl Handler<BeginSync> for Keeper {
 
     fn handle(&mut self, BeginSync(call): BeginSync, _: &mut Self::Context) -> Self::Result {
         // The request may arrive before the push that made this server syncing.
+        if let Some(pushed) = &mut self.pushed {
+            pushed.insert(call.volume.id);
+        }
         let took = self.take(vec![call.volume.clone()]).into_actor(self);
         Box::pin(took.map(move |(taken, _), keeper, ctx| {
             for (volume, home) in taken {

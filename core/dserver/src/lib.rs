@@ -14,6 +14,7 @@ mod compaction_plan;
 mod dserver;
 mod error;
 mod keeper;
+mod left_behind;
 pub mod limits;
 mod locked;
 mod memory;

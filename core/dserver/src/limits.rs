@@ -52,6 +52,12 @@ pub const SYNC_CALL_WAIT: Duration = Duration::from_secs(10);
 /// Pause before a sync that met trouble begins anew, and between two reports of its end.
 pub const SYNC_RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often volumes left behind are looked for: nobody waits for their room.
+pub const LEFT_BEHIND_EVERY: Duration = Duration::from_secs(2);
+
+/// Pause between two portions of blocks of a volume left behind, so that clients keep the disk.
+pub const LEFT_BEHIND_PACE: Duration = Duration::from_millis(20);
+
 /// How long a report to a mserver may take before it is sent to another.
 pub const REPORT_WAIT: Duration = Duration::from_secs(2);
 

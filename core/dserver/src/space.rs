@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sdfs_log::{Disk, LogOptions, OpenError, Position, SegmentLog};
-use sdfs_types::VolumeId;
 use sdfs_types::calls::status::{ScrubStatus, SpaceStatus};
+use sdfs_types::{ServerId, VolumeId};
 use thiserror::Error;
 
 use crate::block_record::{self, Head};
 use crate::block_table::{BlockTable, Identity, stored_at};
 use crate::checkpoint;
 use crate::locked::locked;
-use crate::space_file::{self, SpaceRecord};
+use crate::space_file::{self, Owner, SpaceRecord};
 
 /// How spaces are opened.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct SpaceOptions {
     pub(crate) segment_bytes: u32,
     /// Bytes of the disk that are never filled with blocks.
     pub(crate) reserve_bytes: u64,
+    /// This server.
+    pub(crate) owner: Owner,
 }
 
 /// Why a space could not be opened.
@@ -47,6 +49,23 @@ pub enum SpaceFault {
     NoIdentity {
         /// The space.
         path: PathBuf,
+    },
+    /// It is another server's.
+    #[error(
+        "{path} belongs to server {server} of cluster {cluster}, and this is server {my_server} of \
+         cluster {my_cluster}; see `space` and `id` in the configuration, nothing was changed"
+    )]
+    OtherOwner {
+        /// The space.
+        path: PathBuf,
+        /// The cluster of its server.
+        cluster: String,
+        /// Its server.
+        server: ServerId,
+        /// The cluster of this server.
+        my_cluster: String,
+        /// This server.
+        my_server: ServerId,
     },
 }
 
@@ -80,8 +99,8 @@ impl Space {
         disk.make_dir(path).map_err(fault("making", path))?;
         let log_dir = path.join("log");
         let record = match space_file::read(&*disk, path).map_err(fault("reading", path))? {
-            Some(record) => record,
-            None => make_record(&*disk, path, &log_dir)?,
+            Some(record) => owned(&*disk, path, record, &options.owner)?,
+            None => make_record(&*disk, path, &log_dir, &options.owner)?,
         };
         let checkpoint = checkpoint::read(&*disk, path).map_err(fault("reading", path))?;
         let (replay_from, mut table) = match checkpoint {
@@ -140,6 +159,13 @@ impl Space {
     pub(crate) fn keep(&self, volumes: &[VolumeId]) -> Result<(), SpaceFault> {
         let mut record = locked(&self.record).clone();
         record.volumes.extend(volumes);
+        self.write_record(record)
+    }
+
+    /// Notes durably that the space keeps a volume no more. Blocks on the disk.
+    pub(crate) fn forget(&self, volume: VolumeId) -> Result<(), SpaceFault> {
+        let mut record = locked(&self.record).clone();
+        record.volumes.remove(&volume);
         self.write_record(record)
     }
 
@@ -208,8 +234,38 @@ impl Space {
     }
 }
 
+/// The record of a space that is this server's. One that names nobody is from before records did;
+/// it is this server's from now on.
+fn owned(
+    disk: &dyn Disk,
+    path: &Path,
+    mut record: SpaceRecord,
+    me: &Owner,
+) -> Result<SpaceRecord, SpaceFault> {
+    match &record.owner {
+        Some(owner) if owner == me => Ok(record),
+        Some(owner) => Err(SpaceFault::OtherOwner {
+            path: path.to_owned(),
+            cluster: owner.cluster.clone(),
+            server: owner.server,
+            my_cluster: me.cluster.clone(),
+            my_server: me.server,
+        }),
+        None => {
+            record.owner = Some(me.clone());
+            space_file::write(disk, path, &record).map_err(fault("writing", path))?;
+            Ok(record)
+        }
+    }
+}
+
 /// Makes the file of a space that has none, unless there are blocks already.
-fn make_record(disk: &dyn Disk, path: &Path, log_dir: &Path) -> Result<SpaceRecord, SpaceFault> {
+fn make_record(
+    disk: &dyn Disk,
+    path: &Path,
+    log_dir: &Path,
+    owner: &Owner,
+) -> Result<SpaceRecord, SpaceFault> {
     let has_log = disk.list(log_dir).is_ok_and(|names| !names.is_empty());
     if has_log {
         return Err(SpaceFault::NoIdentity {
@@ -221,6 +277,7 @@ fn make_record(disk: &dyn Disk, path: &Path, log_dir: &Path) -> Result<SpaceReco
         .map_err(|_| fault("naming", path)(std::io::ErrorKind::Unsupported.into()))?;
     let record = SpaceRecord {
         identity,
+        owner: Some(owner.clone()),
         volumes: BTreeSet::new(),
     };
     space_file::write(disk, path, &record).map_err(fault("writing", path))?;

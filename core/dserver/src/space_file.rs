@@ -1,17 +1,19 @@
-//! The file that names a space and the volumes it keeps. A disk that comes back empty has none, so
-//! it is never taken for a healthy one.
+//! The file that names a space, whose it is, and the volumes it keeps. A disk that comes back empty
+//! has none, so it is never taken for a healthy one; a disk of another server is told by it.
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use sdfs_log::{Disk, crc32c};
-use sdfs_types::VolumeId;
+use sdfs_types::{ServerId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "space";
 const NEW_NAME: &str = "space.new";
-const MAGIC: &[u8; 8] = b"SDFSSPC1";
+const MAGIC: &[u8; 8] = b"SDFSSPC2";
+/// Of the form before: it does not say whose the space is.
+const OWNERLESS_MAGIC: &[u8; 8] = b"SDFSSPC1";
 const FRONT_BYTES: usize = 12;
 
 /// What the file holds.
@@ -19,8 +21,24 @@ const FRONT_BYTES: usize = 12;
 pub(crate) struct SpaceRecord {
     /// Random, made with the space.
     pub(crate) identity: [u8; 16],
+    /// Whose it is; nothing in a file of the form before.
+    pub(crate) owner: Option<Owner>,
     /// Volumes whose blocks are kept here.
     pub(crate) volumes: BTreeSet<VolumeId>,
+}
+
+/// The server a space belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) cluster: String,
+    pub(crate) server: ServerId,
+}
+
+/// What the file held before it named an owner.
+#[derive(Serialize, Deserialize)]
+struct OwnerlessRecord {
+    identity: [u8; 16],
+    volumes: BTreeSet<VolumeId>,
 }
 
 /// Reads a space's file; nothing when there is none.
@@ -63,12 +81,21 @@ fn encode(record: &SpaceRecord) -> Vec<u8> {
 
 fn decode(bytes: &[u8]) -> Option<SpaceRecord> {
     let (front, body) = bytes.split_at_checked(FRONT_BYTES)?;
-    let is_whole = front[..8] == *MAGIC && front[8..] == crc32c(body).to_le_bytes();
-    if is_whole {
-        sdfs_types::wire::decode(body).ok()
-    } else {
-        None
+    if front[8..] != crc32c(body).to_le_bytes() {
+        return None;
     }
+    if front[..8] == *MAGIC {
+        return sdfs_types::wire::decode(body).ok();
+    }
+    if front[..8] != *OWNERLESS_MAGIC {
+        return None;
+    }
+    let OwnerlessRecord { identity, volumes } = sdfs_types::wire::decode(body).ok()?;
+    Some(SpaceRecord {
+        identity,
+        owner: None,
+        volumes,
+    })
 }
 
 #[cfg(test)]
@@ -83,12 +110,26 @@ mod tests {
         assert_eq!(read(&disk, dir).unwrap(), None);
         let mut record = SpaceRecord {
             identity: [7; 16],
+            owner: Some(Owner {
+                cluster: "sdfs".to_owned(),
+                server: ServerId(4),
+            }),
             volumes: BTreeSet::new(),
         };
         write(&disk, dir, &record).unwrap();
         record.volumes.insert(VolumeId(3));
         write(&disk, dir, &record).unwrap();
         assert_eq!(read(&disk, dir).unwrap(), Some(record));
+    }
+
+    /// As the releases before wrote it: identity 7.., volumes 1 and 300.
+    #[test]
+    fn file_without_an_owner_is_read() {
+        let body = [&[1_u8][..], &[7; 16], &[2, 1, 0xac, 0x02]].concat();
+        let file = [b"SDFSSPC1".as_slice(), &crc32c(&body).to_le_bytes(), &body].concat();
+        let record = decode(&file).expect("a record");
+        assert_eq!((record.identity, record.owner), ([7; 16], None));
+        assert_eq!(record.volumes, [VolumeId(1), VolumeId(300)].into());
     }
 
     #[test]
@@ -100,6 +141,7 @@ mod tests {
             dir,
             &SpaceRecord {
                 identity: [7; 16],
+                owner: None,
                 volumes: BTreeSet::new(),
             },
         )

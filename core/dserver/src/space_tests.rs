@@ -10,12 +10,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
 use sdfs_types::{
-    BlockDescriptor, BlockIndex, BlockVersion, FileDescriptor, FileId, FileVersion, VolumeId,
+    BlockDescriptor, BlockIndex, BlockVersion, FileDescriptor, FileId, FileVersion, ServerId,
+    VolumeId,
 };
 
 use crate::block_table::position_of;
 use crate::locked::locked;
 use crate::space::{Space, SpaceFault, SpaceOptions};
+use crate::space_file::{self, Owner};
 use crate::space_read::LoadFault;
 use crate::space_write::{BlockBody, StoreFault, Storing};
 
@@ -50,8 +52,47 @@ fn try_open(disk: &MemoryDisk) -> Result<Space, SpaceFault> {
     let options = SpaceOptions {
         segment_bytes: 256 << 10,
         reserve_bytes: 0,
+        owner: owner(4),
     };
     Space::open(disk, Path::new(DIR), &options)
+}
+
+fn owner(server: u16) -> Owner {
+    Owner {
+        cluster: "sdfs".to_owned(),
+        server: ServerId(server),
+    }
+}
+
+#[test]
+fn a_space_of_another_server_is_refused() {
+    let disk = MemoryDisk::new(64 << 20);
+    let space = open(&disk);
+    space.keep(&[VOLUME]).unwrap();
+    drop(space);
+    let mut record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
+    record.owner = Some(owner(5));
+    space_file::write(&disk, Path::new(DIR), &record).unwrap();
+    let Err(fault) = try_open(&disk) else {
+        panic!("another server's space was opened");
+    };
+    let said = fault.to_string();
+    assert!(
+        said.contains("belongs to server 5 of cluster sdfs, and this is server 4 of cluster sdfs"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_space_without_an_owner_gets_one() {
+    let disk = MemoryDisk::new(64 << 20);
+    open(&disk).keep(&[VOLUME]).unwrap();
+    let mut record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
+    record.owner = None;
+    space_file::write(&disk, Path::new(DIR), &record).unwrap();
+    assert!(open(&disk).keeps(VOLUME));
+    let record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
+    assert_eq!(record.owner, Some(owner(4)));
 }
 
 fn open(disk: &MemoryDisk) -> Space {

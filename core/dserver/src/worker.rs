@@ -61,6 +61,17 @@ impl Worker {
         }
     }
 
+    /// Notes durably that the space keeps a volume no more.
+    pub(crate) async fn forget(&self, volume: VolumeId) -> Result<(), KeepFault> {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |space| drop(tell.send(space.forget(volume))));
+        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        match told.await {
+            Ok(result) => result.map_err(KeepFault::Space),
+            Err(_) => Err(KeepFault::Busy),
+        }
+    }
+
     /// Ends the thread and waits for it, after a last checkpoint. Blocks.
     pub(crate) fn end(&self) {
         self.space.is_ending.store(true, Ordering::Release);

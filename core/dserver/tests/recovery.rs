@@ -8,13 +8,15 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use common::{Cluster, VOLUME, block, bytes_for, volume, wait_for};
+use sdfs_dserver::limits::LEFT_BEHIND_EVERY;
 use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
 use sdfs_server_group::ServerId;
-use sdfs_types::calls::blocks::FreeBlocks;
+use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes};
 use sdfs_types::calls::negotiation::Trouble;
-use sdfs_types::{MemberState, Refusal, VolumeStatus};
+use sdfs_types::{Epoch, MemberState, Refusal, VolumeMember, VolumeStatus};
 
 use MemberState::{InSync, Out, Syncing};
 
@@ -339,4 +341,48 @@ async fn full_disk_refuses_and_is_reported() {
         blocks: vec![block(0, 0)],
     };
     cluster.ask(3, &free).await.unwrap();
+}
+
+#[actix::test]
+async fn a_volume_left_behind_is_given_back() {
+    let mut cluster = Cluster::start(3, 1).await;
+    let current = cluster.found().await;
+    for n in 0..20 {
+        let bytes = bytes_for(n, 5_000);
+        cluster.write(1, 2, block(n, 0), &bytes).await.unwrap();
+    }
+    let mut left = volume(3, &[InSync; 2], VolumeStatus::Writable);
+    assert_eq!(left.state_of(THREE), None);
+    cluster.push_to(3, 3, &current).await;
+    let nothing = PushVolumes {
+        map_version: 4,
+        volumes: Vec::new(),
+        copies_min: 2,
+    };
+    cluster.ask(3, &nothing).await.unwrap();
+    // Nobody may be asked in vain: without the word of a mserver all of it stays.
+    tokio::time::sleep(LEFT_BEHIND_EVERY * 2).await;
+    let space = || cluster.server(3).spaces().remove(0);
+    assert_eq!((space().blocks, space().volumes), (20, vec![VOLUME]));
+    cluster.wires.may_forget.store(true, Ordering::Release);
+    wait_for("the volume is given back", || {
+        let space = space();
+        (space.blocks == 0 && space.volumes.is_empty()).then_some(())
+    })
+    .await;
+    assert!(cluster.server(3).kept().is_empty());
+    // A member again, it begins from nothing.
+    left.epoch = Epoch(4);
+    left.members.push(VolumeMember {
+        server: THREE,
+        state: Syncing,
+    });
+    assert_eq!(cluster.push(5, &left).await[2].lost, []);
+    cluster.sync(3, &left).await;
+    assert_eq!(cluster.synced(4).await.copied, 20);
+    let disk = cluster.disks[&THREE].crash(CrashLoss::Everything);
+    cluster.stop_server(THREE).await;
+    cluster.start_server(THREE, disk).await;
+    let bytes = cluster.read(3, block(7, 0)).await;
+    assert_eq!(bytes, Ok(bytes_for(7, 5_000)));
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use sdfs_server_group::{Deadline, Role};
+use sdfs_server_group::{Caller, Deadline, Role};
 use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
+use sdfs_types::calls::negotiation::MayForget;
 use sdfs_types::{Access, FilePath, Refusal, ServerId, UserName, clock};
 
 use crate::core::Core;
@@ -54,6 +55,27 @@ pub(crate) async fn answer(
         RootAnswer::Volume(_) => Err(too_few(&core, call.order, &up, copies)),
         _ => Err(other_answer()),
     }
+}
+
+/// Answers `MayForget`.
+pub(crate) async fn may_forget(
+    core: &Core,
+    call: MayForget,
+    from: &Caller,
+    deadline: Deadline,
+) -> Result<bool, Refusal> {
+    let server = from.server.ok_or(Refusal::NotServed)?;
+    core.root_barrier(deadline).await?;
+    let orders = standing(core);
+    let staying = core.mesh.all(Role::Dserver).into_iter();
+    let staying = staying.filter(|server| !orders.draining.contains_key(server));
+    let copies = usize::from(core.mesh.config().storage.copies).min(staying.count());
+    let map = core.root.volumes();
+    Ok(map.volumes.get(&call.volume).is_some_and(|volume| {
+        let in_sync = volume.readable().count();
+        let is_whole = in_sync == volume.members.len() && in_sync >= copies.max(1);
+        is_whole && volume.state_of(server).is_none()
+    }))
 }
 
 fn standing(core: &Core) -> Maintenance {

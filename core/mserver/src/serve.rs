@@ -14,7 +14,8 @@ use sdfs_types::calls::names::{
     Scrub, SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
-    AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, Release, ReportSync, ReportTrouble,
+    AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, MayForget, Release, ReportSync,
+    ReportTrouble,
 };
 use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
 use sdfs_types::calls::{Call, CallKind};
@@ -129,6 +130,15 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
                 call,
                 |core, call: ReportTrouble, from, deadline| async move {
                     core.supervisor.report_trouble(&from, call, deadline).await
+                },
+            );
+        }
+        CallKind::MayForget => {
+            with(
+                core,
+                call,
+                |core, call: MayForget, from, deadline| async move {
+                    maintenance::may_forget(&core, call, &from, deadline).await
                 },
             );
         }

@@ -120,6 +120,7 @@ async fn dserver(
     let storage = mesh.config().storage;
     let options = DserverOptions {
         peers: Arc::new(mesh.clone()),
+        cluster: mesh.config().cluster.clone(),
         grants,
         disk: outside.disk,
         spaces: me.space.clone(),

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub(crate) struct Wires {
     pub(crate) troubles: Mutex<Vec<ReportTrouble>>,
     pub(crate) syncs: Mutex<Vec<ReportSync>>,
     loads: Mutex<BTreeMap<ServerId, Load>>,
+    /// What mservers say to giving a volume back.
+    pub(crate) may_forget: AtomicBool,
 }
 
 struct Door {
@@ -116,6 +119,13 @@ impl Wires {
             Some(CallKind::ReportSync) => {
                 self.syncs.lock().unwrap().push(wire::decode(head).unwrap());
             }
+            Some(CallKind::MayForget) => {
+                let may = self.may_forget.load(Ordering::Acquire);
+                return ReplyBody {
+                    head: wire::encode_answer(&Ok(may)),
+                    payload: Payload::new(),
+                };
+            }
             other => panic!("a mserver got {other:?}"),
         }
         ReplyBody {
@@ -165,6 +175,7 @@ impl Cluster {
         let space = |n: usize| PathBuf::from(format!("/space-{n}"));
         let server = sdfs_dserver::start(DserverOptions {
             peers: Arc::new(Door { me: id, wires }),
+            cluster: "test".to_owned(),
             grants: grants(),
             disk: Arc::new(disk.clone()) as Arc<dyn Disk>,
             spaces: (0..self.spaces).map(space).collect(),

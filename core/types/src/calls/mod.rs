@@ -87,6 +87,8 @@ pub enum CallKind {
     ReportTrouble = 0x0304,
     /// [`negotiation::ReportSync`].
     ReportSync = 0x0305,
+    /// [`negotiation::MayForget`].
+    MayForget = 0x0306,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -145,6 +147,7 @@ impl CallKind {
         CallKind::AtMain,
         CallKind::ReportTrouble,
         CallKind::ReportSync,
+        CallKind::MayForget,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -188,6 +191,7 @@ impl CallKind {
             CallKind::ReportTrouble | CallKind::ReportSync => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
+            CallKind::MayForget => role == Role::Dserver,
             _ => role == Role::Mserver,
         }
     }

@@ -252,3 +252,12 @@ pub struct ReportSync {
     pub present: u64,
 }
 call!(ReportSync => (), ReportSync);
+
+/// Asks whether the asking dserver may give back what it keeps of a volume: it is no member, and
+/// the members are all in sync and as many as there are to be. Answered from the map as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MayForget {
+    /// The volume.
+    pub volume: VolumeId,
+}
+call!(MayForget => bool, MayForget);

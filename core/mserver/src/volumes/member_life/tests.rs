@@ -572,7 +572,7 @@ fn a_drained_dserver_gets_nothing_new() {
     let mut scene = Scene::before_volumes(4, 3, 2);
     scene.orders_are(drain(2));
     scene.see();
-    assert!(scene.table.map().volumes.len() > 0);
+    assert!(!scene.table.map().volumes.is_empty());
     assert_eq!(scene.volumes_of(2), 0);
     scene.orders_are(MaintenanceOrder::StopDrain { server: id(2) });
     scene.wait(TICK);

@@ -1,0 +1,115 @@
+//! Giving back what is kept of volumes this server is a member of no more: drained, replaced, or
+//! moved. A mserver is asked first, which answers from the map as it is; and the volume must have
+//! every copy elsewhere.
+//!
+//! The keeper frees some blocks at a time and handles nothing else meanwhile: so a volume that is
+//! named again is never freed after the push that names it.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use sdfs_server_group::{Deadline, Payload};
+use sdfs_types::VolumeId;
+use sdfs_types::calls::negotiation::MayForget;
+
+use crate::keeper::Keeper;
+use crate::limits::{FREED_BLOCKS_MAX, LEFT_BEHIND_PACE, REPORT_WAIT};
+use crate::peers::ask;
+use crate::shared::{Shared, SpaceSlot};
+
+/// What is left of a volume after some of it was freed.
+enum Left {
+    /// More, perhaps.
+    Blocks,
+    /// Nothing, and the space notes it no more.
+    Nothing,
+    /// The disk has failed, or has no time.
+    Unknown,
+}
+
+impl Keeper {
+    /// Asks about every volume that is kept and that the last push did not name. Before the first
+    /// push nothing is known.
+    pub(crate) fn look_for_left_behind(&mut self, ctx: &mut Context<Self>) {
+        let Some(pushed) = &self.pushed else { return };
+        let mut left = Vec::new();
+        for (number, slot) in self.shared.spaces.iter().enumerate() {
+            let Some((space, _)) = slot.working() else {
+                continue;
+            };
+            let volumes = space.volumes();
+            let behind = volumes.difference(pushed).copied();
+            left.extend(behind.map(|volume| (number, volume)));
+        }
+        for (number, volume) in left {
+            if !self.forgetting.insert(volume) {
+                continue;
+            }
+            let asked = may_forget(Arc::clone(&self.shared), volume).into_actor(self);
+            ctx.spawn(asked.map(move |may, keeper, ctx| match may {
+                true => keeper.forget_some(ctx, number, volume),
+                false => keeper.ends_forgetting(volume),
+            }));
+        }
+    }
+
+    fn ends_forgetting(&mut self, volume: VolumeId) {
+        self.forgetting.remove(&volume);
+    }
+
+    fn forget_some(&mut self, ctx: &mut Context<Self>, number: usize, volume: VolumeId) {
+        let is_named = self
+            .pushed
+            .as_ref()
+            .is_none_or(|pushed| pushed.contains(&volume));
+        if is_named {
+            return self.ends_forgetting(volume);
+        }
+        let freeing = free_some(Arc::clone(&self.shared), number, volume).into_actor(self);
+        ctx.wait(freeing.map(move |left, keeper, ctx| match left {
+            Left::Blocks => {
+                ctx.run_later(LEFT_BEHIND_PACE, move |keeper, ctx| {
+                    keeper.forget_some(ctx, number, volume);
+                });
+            }
+            Left::Nothing => {
+                keeper.shared.volumes.remove(&volume);
+                keeper.ends_forgetting(volume);
+                tracing::info!(%volume, "a volume left behind was given back");
+            }
+            Left::Unknown => keeper.ends_forgetting(volume),
+        }));
+    }
+}
+
+async fn may_forget(shared: Arc<Shared>, volume: VolumeId) -> bool {
+    let Some(mserver) = shared.peers.mservers().first().copied() else {
+        return false;
+    };
+    let asked = (&MayForget { volume }, Payload::default());
+    let deadline = Deadline::after(REPORT_WAIT);
+    let answer = ask(&*shared.peers, mserver, asked, deadline).await;
+    matches!(answer, Ok((true, _)))
+}
+
+async fn free_some(shared: Arc<Shared>, number: usize, volume: VolumeId) -> Left {
+    let working = shared.spaces.get(number).and_then(SpaceSlot::working);
+    let Some((space, worker)) = working else {
+        return Left::Unknown;
+    };
+    let (blocks, _) = space.list(volume, None, FREED_BLOCKS_MAX);
+    if blocks.is_empty() {
+        return match worker.forget(volume).await {
+            Ok(()) => Left::Nothing,
+            Err(fault) => {
+                tracing::warn!(%volume, %fault, "a volume left behind stays noted");
+                Left::Unknown
+            }
+        };
+    }
+    let blocks: Vec<_> = blocks.iter().map(|kept| kept.block).collect();
+    match space.free(volume, &blocks).await {
+        Ok(()) => Left::Blocks,
+        Err(_) => Left::Unknown,
+    }
+}
