@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod upkeep;
+
 use crate::bench::args::BenchArgs;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
+pub(crate) use upkeep::{DrainArgs, HealCommand, RebalanceArgs, VerifyArgs};
 
 /// Stores files on several machines and keeps them through the loss of any one.
 #[derive(Debug, Parser)]
@@ -140,6 +143,12 @@ pub(crate) enum Command {
     /// Read and verify every copy of everything, now
     #[command(after_help = "Examples:\n  sdfs scrub --wait\n  sdfs scrub --status --json")]
     Scrub(ScrubArgs),
+    /// Compare names, records and every copy; list what differs and what is nobody's
+    #[command(
+        after_help = "Examples:\n  sdfs verify /pictures\n  sdfs verify --json\n  \
+                            sdfs verify --repair --older-than 48h"
+    )]
+    Verify(VerifyArgs),
     /// Add, remove and list users
     #[command(subcommand)]
     User(UserCommand),
@@ -374,68 +383,6 @@ pub(crate) struct StatusArgs {
     /// Show every volume
     #[arg(long)]
     pub(crate) volumes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum HealCommand {
-    /// Show every copy that is missing: done, rate, time left
-    #[command(after_help = "Example: sdfs heal status --wait && echo whole")]
-    Status {
-        /// Wait until every volume has every copy
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Make no copies until `heal start`
-    #[command(after_help = "Example: sdfs heal pause")]
-    Pause,
-    /// Make copies again
-    #[command(after_help = "Example: sdfs heal start")]
-    Start,
-    /// Bound what each dserver reads and copies to heal
-    #[command(after_help = "Examples:\n  sdfs heal limit 50MiB/s\n  sdfs heal limit none")]
-    Limit {
-        /// Bytes a second as 50MiB or 50MiB/s, or none
-        #[arg(value_parser = parse_rate)]
-        rate: Rate,
-    },
-}
-
-/// A bound on bytes a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate(pub(crate) Option<u64>);
-
-fn parse_rate(text: &str) -> Result<Rate, String> {
-    if text == "none" {
-        return Ok(Rate(None));
-    }
-    let bytes = parse_size(text.strip_suffix("/s").unwrap_or(text))?;
-    if bytes == 0 {
-        return Err("0 would stand still; `sdfs heal pause` does that".to_owned());
-    }
-    Ok(Rate(Some(bytes)))
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DrainArgs {
-    /// The dserver
-    #[arg(value_name = "SERVER")]
-    pub(crate) server: String,
-    /// Wait until it keeps nothing any more
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// It stays after all, and gets volumes again
-    #[arg(long, conflicts_with = "wait")]
-    pub(crate) stop: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RebalanceArgs {
-    /// Wait until no move helps any more
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// Move no more copies
-    #[arg(long, conflicts_with = "wait")]
-    pub(crate) stop: bool,
 }
 
 #[derive(Debug, Args)]

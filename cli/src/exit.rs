@@ -31,6 +31,8 @@ pub(crate) enum Code {
     Local = 10,
     /// A server ended that should run.
     ServerDied = 11,
+    /// Something is stored that is nobody's.
+    LeftOver = 12,
     /// `sdfs` itself is wrong.
     Fault = 70,
     /// Told to stop before it was done.
@@ -72,6 +74,10 @@ const TABLE: &[(Code, &str)] = &[
         "local: a file, folder or port of this machine cannot be used",
     ),
     (Code::ServerDied, "a server ended that should run"),
+    (
+        Code::LeftOver,
+        "left over: blocks or records are stored that are no file's",
+    ),
     (Code::Fault, "a fault in sdfs itself; please report it"),
     (Code::Interrupted, "interrupted by Ctrl-C or SIGTERM"),
 ];

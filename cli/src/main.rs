@@ -20,6 +20,7 @@ mod supervise;
 mod table;
 mod tally;
 mod units;
+mod verify;
 mod view;
 mod walk;
 
@@ -88,6 +89,7 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::Heal(command) => commands::heal::run(global, command, out).await,
         Command::Drain(args) => commands::maintenance::drain(global, args, out).await,
         Command::Rebalance(args) => commands::maintenance::rebalance(global, args, out).await,
+        Command::Verify(args) => or_interrupt(verify::run(global, args, out)).await,
         Command::Scrub(args) => commands::scrub::run(global, args, out).await,
         Command::User(command) => commands::user::run(global, command, out).await,
         Command::Quota(args) => commands::quota::run(global, args, out).await,

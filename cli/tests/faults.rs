@@ -14,6 +14,7 @@ mod faults {
     mod healing;
     mod hostile;
     mod kill_loop;
+    mod leftovers;
     mod names;
     mod nobody_there;
     mod overwrite;

@@ -1,6 +1,7 @@
 //! The calls on the cluster: users and the servers' status.
 
 use sdfs_server_group::UserKey;
+use sdfs_types::calls::inspect::{Inspect, InspectAnswer, InspectAsk};
 use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
 use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, Scrub, ScrubBegun, UserListed};
 use sdfs_types::calls::status::{GetStatus, ServerStatus};
@@ -64,6 +65,14 @@ impl Client {
     /// [`Error::Refused`].
     pub async fn maintain(&self, order: MaintenanceOrder) -> Result<Maintenance, Error> {
         self.ask(&Maintain { order }, None).await
+    }
+
+    /// Looks behind the names, or takes away what is nobody's.
+    ///
+    /// # Errors
+    /// `Denied`, and whatever the servers asked refuse, as [`Error::Refused`].
+    pub async fn inspect(&self, ask: InspectAsk) -> Result<InspectAnswer, Error> {
+        self.ask(&Inspect { ask }, None).await
     }
 
     /// How a server is, in its own words; no other server is asked in its place.

@@ -89,6 +89,7 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         reports,
         syncs: DashMap::new(),
         pace: SyncPace::new(),
+        begun: tokio::time::Instant::now(),
         is_stopping: AtomicBool::new(false),
     });
     let keeper = Keeper::new(Arc::clone(&shared)).start();
@@ -211,6 +212,10 @@ impl Dserver {
             },
             Some(CallKind::FreeBlocks) => match parsed(head) {
                 Ok(call) => encoded(shared.free_blocks(call).await),
+                Err(refusal) => refused(&refusal),
+            },
+            Some(CallKind::ListCopies) => match parsed(head) {
+                Ok(call) => encoded(shared.list_copies(call).await),
                 Err(refusal) => refused(&refusal),
             },
             Some(CallKind::ListVolume) => match parsed(head) {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::adopt::{Adoption, Home, adopt};
 use crate::limits::{LEFT_BEHIND_EVERY, REPAIRS_PER_TICK, RESERVATION_KEPT, TICK};
+use crate::locked::locked;
 use crate::memory::resident_bytes;
 use crate::repair;
 use crate::reservations::Reservations;
@@ -76,6 +77,7 @@ impl Keeper {
             SpaceSlot::Open { .. } | SpaceSlot::Faulty { .. } => BTreeSet::new(),
         };
         let distrusted = shared.spaces.iter().flat_map(doubtful).collect();
+        let begun = shared.begun;
         Self {
             shared,
             map_version: 0,
@@ -86,7 +88,7 @@ impl Keeper {
             syncs: BTreeMap::new(),
             repairing: BTreeSet::new(),
             reservations: BTreeMap::new(),
-            begun: Instant::now(),
+            begun,
         }
     }
 
@@ -310,6 +312,7 @@ impl Keeper {
             let Some((space, _)) = slot.working() else {
                 continue;
             };
+            locked(&space.ages).mark(self.begun.elapsed(), space.log.end());
             let stats = space.log.stats();
             let reserved = self.reservations.get_mut(&number);
             let reserved = reserved.map_or(0, |reservations| reservations.reserved_bytes(now_s));

@@ -5,6 +5,7 @@
 //! decided by mservers and pushed here.
 
 mod adopt;
+mod ages;
 mod block_index;
 mod block_record;
 mod block_table;

@@ -52,6 +52,10 @@ pub const SYNC_CALL_WAIT: Duration = Duration::from_secs(10);
 /// Pause before a sync that met trouble begins anew, and between two reports of its end.
 pub const SYNC_RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// Moments of which the end of a disk's log is remembered, one each tick in which it moved: hours
+/// of steady writing in 2 MiB.
+pub const AGE_MARKS_MAX: usize = 65_536;
+
 /// How often volumes left behind are looked for: nobody waits for their room.
 pub const LEFT_BEHIND_EVERY: Duration = Duration::from_secs(2);
 

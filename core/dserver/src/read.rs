@@ -1,8 +1,11 @@
 //! Serving reads and inventories.
 
+use std::time::Duration;
+
 use sdfs_server_group::{Caller, Deadline, Payload};
 use sdfs_types::calls::blocks::{BlockRange, ListVolume, ReadBlock, VolumePage};
-use sdfs_types::{GrantRights, Refusal};
+use sdfs_types::calls::inspect::{CopiesPage, ListCopies};
+use sdfs_types::{BlockDescriptor, GrantRights, Refusal};
 
 use crate::limits::INVENTORY_PAGE;
 use crate::locked::locked;
@@ -85,6 +88,30 @@ impl Shared {
         let limit = call.limit.min(INVENTORY_PAGE) as usize;
         let (blocks, more) = space.list(call.volume, call.after, limit);
         Ok(VolumePage { blocks, more })
+    }
+
+    /// One page of what is kept of a volume, whatever its epoch: for people who compare.
+    pub(crate) async fn list_copies(&self, call: ListCopies) -> Result<CopiesPage, Refusal> {
+        let no_volume = Refusal::NoSuchVolume {
+            volume: call.volume,
+        };
+        let space = self.space_of(call.volume).ok_or(no_volume)?;
+        // What was acknowledged is in the list when it is durable, or may be.
+        space.log.sync().await.map_err(|_| self.disk_failed())?;
+        let limit = call.limit.min(INVENTORY_PAGE) as usize;
+        let (blocks, more) = space.list(call.volume, call.after, limit);
+        let age = Duration::from_secs(call.old_s);
+        let old = locked(&space.ages).older_than(self.begun.elapsed(), age);
+        let is_old = |block: &BlockDescriptor| {
+            let stored = space.look_up(call.volume, block);
+            let at = stored.map(|stored| (stored.segment, stored.offset));
+            at.zip(old).is_some_and(|(at, old)| at < old)
+        };
+        let blocks = blocks.into_iter().map(|kept| (kept, is_old(&kept.block)));
+        Ok(CopiesPage {
+            blocks: blocks.collect(),
+            more,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use sdfs_types::{
     clock,
 };
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::peers::Peers;
 use crate::space::{Space, SpaceFault};
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     /// How far each sync under way is: written by the sync, read by whoever asks.
     pub(crate) syncs: DashMap<VolumeId, SyncStatus>,
     pub(crate) pace: SyncPace,
+    /// When this server was started.
+    pub(crate) begun: Instant,
     pub(crate) is_stopping: AtomicBool,
 }
 

@@ -10,6 +10,7 @@ use sdfs_types::calls::status::{ScrubStatus, SpaceStatus};
 use sdfs_types::{ServerId, VolumeId};
 use thiserror::Error;
 
+use crate::ages::Ages;
 use crate::block_record::{self, Head};
 use crate::block_table::{BlockTable, Identity, stored_at};
 use crate::checkpoint;
@@ -81,6 +82,8 @@ pub(crate) struct Space {
     reserve_bytes: u64,
     /// How far the scrub is; written by the work thread, and by whoever hurries it.
     pub(crate) scrub: Mutex<ScrubStatus>,
+    /// How old what is in the log is; marked by the keeper.
+    pub(crate) ages: Mutex<Ages>,
     /// The work thread is to end.
     pub(crate) is_ending: AtomicBool,
     /// Durable records were found damaged at the replay: blocks may be missing, until every volume
@@ -145,6 +148,7 @@ impl Space {
             record: Mutex::new(record),
             reserve_bytes: options.reserve_bytes,
             scrub: Mutex::default(),
+            ages: Mutex::default(),
             is_ending: AtomicBool::new(false),
             has_lost_records: AtomicBool::new(has_lost_records),
         })

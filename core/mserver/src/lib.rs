@@ -13,6 +13,7 @@ mod create;
 mod duties;
 mod fault;
 mod ids;
+mod inspect;
 mod layout;
 mod life;
 mod limits;

@@ -110,3 +110,14 @@ pub(crate) const LOGIN_BARRIER_MAX: Duration = Duration::from_secs(1);
 /// How long a create or put goes on by itself after its client is gone, so that what was decided
 /// is finished.
 pub(crate) const FINISH_ALONE_MAX: Duration = Duration::from_secs(5);
+
+/// Files in one page of records, or asked about at once.
+pub(crate) const INSPECT_FILES_MAX: u32 = 4_096;
+
+/// Blocks listed in one answer unless a single file has more: about 2 MiB, half of what a head may
+/// have.
+pub(crate) const INSPECT_BLOCKS_MAX: u32 = 131_072;
+
+/// A record without a name is left alone for so long, milliseconds: a put writes its record before
+/// its name, and no call between the two lasts longer.
+pub(crate) const UNNAMED_AGE_MS_MIN: u64 = 10 * 60 * 1_000;

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
+use sdfs_types::calls::inspect::Inspect;
 use sdfs_types::calls::maintenance::Maintain;
 use sdfs_types::calls::names::{
     BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks, GetFile,
@@ -26,7 +27,7 @@ use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
-use crate::{change, create, list, maintenance, meta_data, names, put, read, trash};
+use crate::{change, create, inspect, list, maintenance, meta_data, names, put, read, trash};
 
 /// Takes one call.
 pub(crate) fn serve(core: &Arc<Core>, call: IncomingCall) {
@@ -82,6 +83,7 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::RestoreTrash => as_user::<RestoreTrash, _, _>(core, call, user, trash::restore),
         CallKind::EmptyTrash => as_user::<EmptyTrash, _, _>(core, call, user, trash::empty),
         CallKind::Maintain => as_user::<Maintain, _, _>(core, call, user, maintenance::answer),
+        CallKind::Inspect => as_user::<Inspect, _, _>(core, call, user, inspect::answer),
         CallKind::Rename => as_user::<Rename, _, _>(core, call, user, names::rename),
         CallKind::MakeDirectory => {
             as_user::<MakeDirectory, _, _>(core, call, user, names::make_directory);
@@ -222,6 +224,16 @@ async fn at_main(
             core.meta_barrier(group, deadline).await?;
             let sizes_bytes = list::sizes_here(core, group, &descriptors)?;
             return Ok(MainAnswer::Sizes { sizes_bytes });
+        }
+        MainAsk::Records { after, limit } => {
+            let wanted = inspect::Wanted::After(after, limit);
+            let page = inspect::records_here(core, group, wanted, deadline).await?;
+            return Ok(MainAnswer::Records { page });
+        }
+        MainAsk::RecordsOf { files } => {
+            let wanted = inspect::Wanted::These(files);
+            let page = inspect::records_here(core, group, wanted, deadline).await?;
+            return Ok(MainAnswer::Records { page });
         }
         MainAsk::Put {
             request,

@@ -74,6 +74,28 @@ impl MetaView {
         Ok(Some(size_bytes))
     }
 
+    /// At most `limit` files that have a record, after one, in order; and whether there are more.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn files_after(
+        &self,
+        after: Option<FileDescriptor>,
+        limit: usize,
+    ) -> Result<(Vec<FileDescriptor>, bool), ViewFault> {
+        let mut range = KeyRange::prefix(&[keys::RECORD]);
+        if let Some(after) = after {
+            range = range.after(&keys::record(after));
+        }
+        let mut files = Vec::with_capacity(limit);
+        for pair in self.keyspace()?.pairs(&range).take(limit + 1) {
+            files.extend(FileDescriptor::from_key(&pair?.0[1..]));
+        }
+        let more = files.len() > limit;
+        files.truncate(limit);
+        Ok((files, more))
+    }
+
     /// A run of a file's block entries; shorter at the end of what was ever written.
     ///
     /// # Errors

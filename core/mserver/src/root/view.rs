@@ -1,5 +1,6 @@
 //! What everybody but the applying task reads of the root group's state.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -186,6 +187,36 @@ impl RootView {
     #[must_use]
     pub fn volumes(&self) -> Arc<VolumeMap> {
         Arc::clone(&self.volumes.borrow())
+    }
+
+    /// Those of the files that have a name, are in the trash or are to be removed, as of one
+    /// moment. Goes through everything.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn named_among(
+        &self,
+        wanted: &BTreeSet<FileDescriptor>,
+    ) -> Result<BTreeSet<FileDescriptor>, ViewFault> {
+        let now = self.keyspace()?.snapshot();
+        let mut found = BTreeSet::new();
+        let mut note = |file: FileDescriptor| {
+            if wanted.contains(&file) {
+                found.insert(file);
+            }
+        };
+        for pair in now.pairs(&KeyRange::prefix(&[keys::ENTRY])) {
+            let entry: FileMetaMetaData = wire::decode(&pair?.1).map_err(unreadable)?;
+            note(entry.descriptor);
+        }
+        for pair in now.pairs(&KeyRange::prefix(&[keys::TRASH])) {
+            FileDescriptor::from_key(&pair?.0[1..]).map(&mut note);
+        }
+        for pair in now.pairs(&KeyRange::prefix(&[keys::REMOVAL])) {
+            let life: FileLife = wire::decode(&pair?.1).map_err(unreadable)?;
+            note(life.descriptor);
+        }
+        Ok(found)
     }
 
     /// Some files of a meta group whose meta-data is to be removed, with their places in the list,

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use sdfs_server_group::Role;
 
 pub mod blocks;
+pub mod inspect;
 pub mod maintenance;
 pub mod names;
 pub mod negotiation;
@@ -75,6 +76,8 @@ pub enum CallKind {
     EmptyTrash = 0x0223,
     /// [`maintenance::Maintain`].
     Maintain = 0x0230,
+    /// [`inspect::Inspect`].
+    Inspect = 0x0231,
     /// [`negotiation::CanCreate`].
     CanCreate = 0x0300,
     /// [`negotiation::Release`].
@@ -109,6 +112,8 @@ pub enum CallKind {
     BeginScrub = 0x0506,
     /// [`maintenance::SetHealRate`].
     SetHealRate = 0x0507,
+    /// [`inspect::ListCopies`].
+    ListCopies = 0x0508,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
 }
@@ -141,6 +146,7 @@ impl CallKind {
         CallKind::RestoreTrash,
         CallKind::EmptyTrash,
         CallKind::Maintain,
+        CallKind::Inspect,
         CallKind::CanCreate,
         CallKind::Release,
         CallKind::CreateMetaData,
@@ -158,6 +164,7 @@ impl CallKind {
         CallKind::SyncVolume,
         CallKind::BeginScrub,
         CallKind::SetHealRate,
+        CallKind::ListCopies,
         CallKind::GetStatus,
     ];
 
@@ -204,7 +211,8 @@ impl CallKind {
             | CallKind::PushVolumes
             | CallKind::SyncVolume
             | CallKind::BeginScrub
-            | CallKind::SetHealRate => role == Role::Mserver,
+            | CallKind::SetHealRate
+            | CallKind::ListCopies => role == Role::Mserver,
             _ => false,
         }
     }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call;
+use super::inspect::RecordPage;
 use crate::block_entry::{BlockEntry, BlockPage};
 use crate::calls::names::{BlockWritten, Resize};
 use crate::file::{Attributes, FileMetaData, FileMetaMetaData, MetaGroup};
@@ -184,6 +185,18 @@ pub enum MainAsk {
         /// Which files.
         descriptors: Vec<FileDescriptor>,
     },
+    /// Records in order, where their bytes are.
+    Records {
+        /// Begin after this file.
+        after: Option<FileDescriptor>,
+        /// At most this many.
+        limit: u32,
+    },
+    /// The records of these files, where there are any.
+    RecordsOf {
+        /// Which files.
+        files: Vec<FileDescriptor>,
+    },
 }
 
 /// What a member of a meta group answers.
@@ -205,6 +218,11 @@ pub enum MainAnswer {
     Sizes {
         /// Bytes each.
         sizes_bytes: Vec<Option<u64>>,
+    },
+    /// Records.
+    Records {
+        /// The page.
+        page: RecordPage,
     },
 }
 

@@ -1,0 +1,177 @@
+//! What `verify` found: told as it is found, counted at the end.
+
+use sdfs_server_group::Config;
+use sdfs_types::{FileDescriptor, FilePath, MetaGroup};
+use serde_json::{Value, json};
+
+use super::judge::{BlockFault, BlockFinding};
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Ink, Output};
+use crate::units;
+use crate::view::server_name;
+
+/// Findings shown one by one; the others are counted.
+const SHOWN_MAX: usize = 1_000;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    is_repairing: bool,
+    pub(crate) files: u64,
+    pub(crate) blocks: u64,
+    /// Blocks that are no file's yet, and young enough to become one's.
+    pub(crate) young: u64,
+    pub(crate) freed_blocks: u64,
+    pub(crate) removed_records: u64,
+    names: u64,
+    records: u64,
+    missing: u64,
+    different: u64,
+    orphans: u64,
+    shown: Vec<Finding>,
+}
+
+#[derive(Debug)]
+enum Finding {
+    Name(FilePath, FileDescriptor),
+    Record(MetaGroup, FileDescriptor),
+    Block(BlockFinding),
+}
+
+impl Report {
+    pub(crate) fn new(is_repairing: bool) -> Report {
+        Report {
+            is_repairing,
+            ..Report::default()
+        }
+    }
+
+    pub(crate) fn name_without_record(&mut self, path: &FilePath, file: FileDescriptor) {
+        self.names += 1;
+        self.show(Finding::Name(path.clone(), file));
+    }
+
+    pub(crate) fn record_without_name(&mut self, group: MetaGroup, file: FileDescriptor) {
+        self.records += 1;
+        self.show(Finding::Record(group, file));
+    }
+
+    pub(crate) fn block(&mut self, finding: BlockFinding) {
+        *match finding.what {
+            BlockFault::Missing => &mut self.missing,
+            BlockFault::Different => &mut self.different,
+            BlockFault::Orphan => &mut self.orphans,
+        } += 1;
+        self.show(Finding::Block(finding));
+    }
+
+    fn show(&mut self, finding: Finding) {
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(finding);
+        }
+    }
+
+    /// Prints everything; fails with the worst that was found and is still so.
+    pub(crate) fn finish(&self, config: &Config, out: Output) -> Outcome {
+        out.json(&self.json(config));
+        for finding in &self.shown {
+            out.say(&sentence(config, finding));
+        }
+        out.say(&format!(
+            "{} files and {} blocks compared on every copy",
+            units::count(self.files),
+            units::count(self.blocks)
+        ));
+        if self.young > 0 {
+            let young = units::count(self.young);
+            out.say(&format!("{young} copies of blocks are being written"));
+        }
+        if self.is_repairing {
+            out.say(&format!(
+                "{} blocks freed, {} records removed",
+                units::count(self.freed_blocks),
+                units::count(self.removed_records)
+            ));
+        }
+        self.verdict(out)
+    }
+
+    fn verdict(&self, out: Output) -> Outcome {
+        let broken = self.missing + self.different + self.names;
+        if broken > 0 {
+            let what = format!(
+                "{} blocks missing and {} different on a copy, {} names without a record",
+                self.missing, self.different, self.names
+            );
+            return Err(Failure::new(Code::Damaged, what)
+                .advise("`sdfs scrub --wait` repairs copies, a read makes a record"));
+        }
+        if self.orphans + self.records > 0 && !self.is_repairing {
+            let what = format!(
+                "{} copies of blocks and {} records are nobody's",
+                self.orphans, self.records
+            );
+            return Err(
+                Failure::new(Code::LeftOver, what).advise("`sdfs verify --repair` takes them away")
+            );
+        }
+        if self.orphans + self.records == 0 {
+            out.say(&out.ink(Ink::Good, "nothing differs and nothing is left over"));
+        }
+        Ok(())
+    }
+
+    fn json(&self, config: &Config) -> Value {
+        let findings: Vec<_> = self.shown.iter().map(|one| json_of(config, one)).collect();
+        json!({
+            "files": self.files, "blocks": self.blocks, "being_written": self.young,
+            "names_without_record": self.names, "records_without_name": self.records,
+            "missing": self.missing, "different": self.different, "orphans": self.orphans,
+            "freed_blocks": self.freed_blocks, "removed_records": self.removed_records,
+            "findings": findings,
+        })
+    }
+}
+
+fn sentence(config: &Config, finding: &Finding) -> String {
+    match finding {
+        Finding::Name(path, file) => format!("{path} ({file}) has no record"),
+        Finding::Record(group, file) => {
+            format!("file {file} has a record in group {} and no name", group.0)
+        }
+        Finding::Block(finding) => {
+            let what = match finding.what {
+                BlockFault::Missing => "is missing",
+                BlockFault::Different => "is different",
+                BlockFault::Orphan => "is no file's",
+            };
+            let block = finding.block;
+            format!(
+                "block {} version {} of file {} {what} in volume {} at {}",
+                block.block.0,
+                block.version.0,
+                block.file,
+                finding.volume,
+                server_name(config, finding.server)
+            )
+        }
+    }
+}
+
+fn json_of(config: &Config, finding: &Finding) -> Value {
+    match finding {
+        Finding::Name(path, file) => {
+            json!({ "what": "name_without_record", "path": path, "file": file.to_string() })
+        }
+        Finding::Record(group, file) => {
+            json!({ "what": "record_without_name", "group": group.0, "file": file.to_string() })
+        }
+        Finding::Block(finding) => json!({
+            "what": finding.what, "volume": finding.volume,
+            "server": server_name(config, finding.server),
+            "file": finding.block.file.to_string(), "block": finding.block.block.0,
+            "version": finding.block.version.0,
+        }),
+    }
+}
