@@ -119,5 +119,5 @@ pub(crate) const INSPECT_FILES_MAX: u32 = 4_096;
 pub(crate) const INSPECT_BLOCKS_MAX: u32 = 131_072;
 
 /// A record without a name is left alone for so long, milliseconds: a put writes its record before
-/// its name, and no call between the two lasts longer.
-pub(crate) const UNNAMED_AGE_MS_MIN: u64 = 10 * 60 * 1_000;
+/// its name, and may be finished by a repeated call for as long as its grants are renewed.
+pub(crate) const UNNAMED_AGE_MS_MIN: u64 = 24 * 3_600 * 1_000;

@@ -57,6 +57,10 @@ pub(crate) async fn answer(
     }
 }
 
+/// Copies there must be elsewhere before one left behind is freed. A volume's only copy counts as
+/// in sync also when its disk is lost.
+const COPIES_ELSEWHERE: usize = 2;
+
 /// Answers `MayForget`.
 pub(crate) async fn may_forget(
     core: &Core,
@@ -73,8 +77,10 @@ pub(crate) async fn may_forget(
     let map = core.root.volumes();
     Ok(map.volumes.get(&call.volume).is_some_and(|volume| {
         let in_sync = volume.readable().count();
-        let is_whole = in_sync == volume.members.len() && in_sync >= copies.max(1);
-        is_whole && volume.state_of(server).is_none()
+        let is_whole = in_sync == volume.members.len() && in_sync >= copies.max(COPIES_ELSEWHERE);
+        // One that does not answer may be gone before the map says so.
+        let are_there = volume.readable().all(|member| core.mesh.is_up(member));
+        is_whole && are_there && volume.state_of(server).is_none()
     }))
 }
 
