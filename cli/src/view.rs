@@ -13,6 +13,9 @@ use sdfs_types::{ServerId, Volume, VolumeId};
 /// A server that does not answer within this is told as not answering.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often one who waits for copies looks again.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Asks every server of `config` how it is, all at once.
 pub(crate) async fn told_by_all<'a>(
     client: &Client,

@@ -1,8 +1,6 @@
 //! `heal`: which copies are missing, which are being made, and how far they are. Told from what
 //! the servers say, so it answers on both sides of a partition.
 
-use std::time::Duration;
-
 use sdfs_client::Client;
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder};
@@ -17,10 +15,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{Seen, seen, server_name};
-
-/// How often a wait looks again.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::view::{LOOK_EVERY, Seen, seen, server_name};
 
 /// A copy that is not whole.
 struct Missing {

@@ -14,10 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::session;
 use crate::units;
-use crate::view::{ANSWER_WITHIN, seen, server_name};
-
-/// How often a wait looks again.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use crate::view::{ANSWER_WITHIN, LOOK_EVERY, seen, server_name};
 
 /// Runs `drain`.
 pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Outcome {

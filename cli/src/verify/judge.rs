@@ -34,7 +34,7 @@ pub(crate) enum BlockFault {
 
 /// Everything that is wrong with a file, and how many blocks are no file's yet but young enough
 /// to become one's.
-pub(crate) fn judge(records: &[RecordListed], copies: &Copies) -> (BTreeSet<BlockFinding>, u64) {
+pub(crate) fn judge(records: &[&RecordListed], copies: &Copies) -> (BTreeSet<BlockFinding>, u64) {
     let mut findings = BTreeSet::new();
     let mut expected = BTreeSet::new();
     for record in records {
@@ -158,7 +158,8 @@ mod tests {
                 block.version.0,
             )
         };
-        judge(records, copies).0.iter().map(of).collect()
+        let records: Vec<&RecordListed> = records.iter().collect();
+        judge(&records, copies).0.iter().map(of).collect()
     }
 
     #[test]
@@ -195,7 +196,7 @@ mod tests {
             (block(4, 1), 7, true),
         ];
         let all = copies(&[(1, &ahead)]);
-        assert_eq!(judge(&[record(&[(0, 1, 7)])], &all), (BTreeSet::new(), 2));
+        assert_eq!(judge(&[&record(&[(0, 1, 7)])], &all), (BTreeSet::new(), 2));
     }
 
     #[test]

@@ -276,6 +276,6 @@ impl Verify {
 }
 
 fn judged(found: &Found) -> (BTreeSet<BlockFinding>, u64) {
-    let records = found.records.iter().map(|(_, record)| record.clone());
-    judge(&records.collect::<Vec<RecordListed>>(), &found.copies)
+    let records = found.records.iter().map(|(_, record)| record);
+    judge(&records.collect::<Vec<&RecordListed>>(), &found.copies)
 }
