@@ -170,10 +170,7 @@ impl BlockTable {
         let Known::Stored(stored) = self.known(volume, &block) else {
             return false;
         };
-        let identity = Identity {
-            length_bytes: stored.length_bytes,
-            crc32c: stored.crc32c,
-        };
+        let identity = Identity::of(&stored);
         self.free(volume, &block);
         self.found_damaged += 1;
         self.damaged.insert((volume, block), identity).is_none()
@@ -268,6 +265,16 @@ impl BlockTable {
         }
         if let Some(live) = self.live.get_mut(&stored.segment) {
             *live -= record_bytes(stored.length_bytes);
+        }
+    }
+}
+
+impl Identity {
+    /// What a stored block is.
+    pub(crate) fn of(stored: &StoredBlock) -> Identity {
+        Identity {
+            length_bytes: stored.length_bytes,
+            crc32c: stored.crc32c,
         }
     }
 }

@@ -117,11 +117,7 @@ impl Space {
         match table.known(volume, &block) {
             Known::Absent => {}
             Known::Stored(stored) => {
-                let stored = Identity {
-                    length_bytes: stored.length_bytes,
-                    crc32c: stored.crc32c,
-                };
-                let is_same = stored == identity;
+                let is_same = Identity::of(&stored) == identity;
                 return if is_same {
                     Ok(Storing::Stored)
                 } else {
