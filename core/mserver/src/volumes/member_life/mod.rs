@@ -340,22 +340,18 @@ impl MemberLife {
         if self.dservers.is_empty() {
             return effects;
         }
-        self.decide_volumes(now, &mut effects);
-        self.decide_new_volumes(now, &mut effects);
-        self.decide_balance(now, &mut effects);
+        let (map, orders) = (Arc::clone(&self.map), Arc::clone(&self.orders));
+        let (copies, replace_after) = (self.rules.place.copies, self.rules.replace_after);
+        let around = Around::new(&map, &orders, &self.dservers, copies, replace_after);
+        self.decide_volumes(now, &around, &mut effects);
+        self.decide_new_volumes(now, &around, &mut effects);
+        self.decide_balance(now, &around, &mut effects);
         self.decide_dservers(now, &mut effects);
         effects
     }
 
-    fn decide_volumes(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+    fn decide_volumes(&mut self, now: Duration, around: &Around<'_>, effects: &mut Vec<Effect>) {
         let copies_min = self.rules.copies_min;
-        let around = Around::new(
-            &self.map,
-            &self.orders,
-            &self.dservers,
-            self.rules.place.copies,
-            self.rules.replace_after,
-        );
         let is_moving = |life: &VolumeLife| life.is_move && !life.proposal.may_begin(now);
         let mut may_move = !self.volumes.values().any(is_moving);
         for (id, volume) in &self.map.volumes {
@@ -380,7 +376,7 @@ impl MemberLife {
                 });
             }
             if life.proposal.may_begin(now)
-                && let Some((command, is_move)) = life.wanted(sight, &around, may_move)
+                && let Some((command, is_move)) = life.wanted(sight, around, may_move)
             {
                 may_move &= !is_move;
                 life.is_move = is_move;
@@ -403,7 +399,12 @@ impl MemberLife {
         }
     }
 
-    fn decide_new_volumes(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+    fn decide_new_volumes(
+        &mut self,
+        now: Duration,
+        around: &Around<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
         let up = self
             .dservers
             .values()
@@ -416,8 +417,7 @@ impl MemberLife {
         if up == 0 || !is_time || !self.adding.may_begin(now) {
             return;
         }
-        let places = moves::staying(&self.dservers, &self.orders);
-        let volumes = placement::missing_volumes(&places, &self.map, self.rules.place);
+        let volumes = placement::missing_volumes(&around.places, &self.map, self.rules.place);
         if !volumes.is_empty() {
             self.adding.begin();
             let first = next_volume_id(&self.map.volumes);
@@ -430,8 +430,8 @@ impl MemberLife {
     }
 
     /// Tells when copies are spread as well as they can be: the order is carried out.
-    fn decide_balance(&mut self, now: Duration, effects: &mut Vec<Effect>) {
-        let is_done = self.orders.rebalancing.is_some() && self.around().is_balanced();
+    fn decide_balance(&mut self, now: Duration, around: &Around<'_>, effects: &mut Vec<Effect>) {
+        let is_done = self.orders.rebalancing.is_some() && around.is_balanced();
         if !is_done || !self.adding.may_begin(now) {
             return;
         }
@@ -448,11 +448,6 @@ impl MemberLife {
             volume: None,
             command: VolumeCommand::Maintain(command),
         });
-    }
-
-    fn around(&self) -> Around<'_> {
-        let (copies, after) = (self.rules.place.copies, self.rules.replace_after);
-        Around::new(&self.map, &self.orders, &self.dservers, copies, after)
     }
 
     /// Dservers with a sync that was begun over another connection. Told that they sync, they might

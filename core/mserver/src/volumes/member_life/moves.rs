@@ -69,7 +69,7 @@ impl<'a> Around<'a> {
 }
 
 /// The dservers that get copies.
-pub(crate) fn staying(dservers: &Dservers, orders: &Maintenance) -> Vec<Place> {
+fn staying(dservers: &Dservers, orders: &Maintenance) -> Vec<Place> {
     let stays = |(id, _): &(&ServerId, &Dserver)| !orders.draining.contains_key(*id);
     let place = |(id, dserver): (&ServerId, &Dserver)| Place {
         server: *id,
