@@ -16,6 +16,7 @@ use sdfs_types::{
 use crate::core::{Core, unknown};
 use crate::life::FileLife;
 use crate::limits::FINISH_ALONE_MAX;
+use crate::mains;
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
 use crate::meta_data::{self, Accepting, volumes_named};
 use crate::negotiate::{Ended, NameWanted, give_all_back, negotiate};
@@ -164,31 +165,13 @@ fn choose(
     can: &[(ServerId, u32)],
     timeline: &mut Timeline,
 ) -> Result<Locate, Refusal> {
-    let can: Vec<(ServerId, u32)> = can.to_vec();
-    let main = crate::mains::choose_main(core, &can).unwrap_or(core.me());
-    let locate = locate_at(core, main)?;
+    let can: Vec<ServerId> = can.iter().map(|(server, _)| *server).collect();
+    let locate = mains::choose(core, &can)?;
     timeline.add(core.me(), || TraceWhat::Chose {
-        main,
+        main: locate.main,
         slaves: locate.slaves.clone(),
     });
     Ok(locate)
-}
-
-/// Where file-meta-data goes whose main is `main`; an mserver without a group of its own leaves
-/// it to the first one.
-pub(crate) fn locate_at(core: &Core, main: ServerId) -> Result<Locate, Refusal> {
-    let first = || {
-        core.layout
-            .mservers()
-            .first()
-            .and_then(|first| core.layout.locate(*first))
-    };
-    core.layout
-        .locate(main)
-        .or_else(first)
-        .ok_or_else(|| Refusal::Busy {
-            why: "there are no mservers".to_owned(),
-        })
 }
 
 /// What can be made before the decision: a name nothing has stood for gets a descriptor that was

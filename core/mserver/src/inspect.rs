@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 
 use sdfs_server_group::{Deadline, Role};
+use sdfs_types::calls::Call;
 use sdfs_types::calls::blocks::FreeBlocks;
 use sdfs_types::calls::inspect::{Inspect, InspectAnswer, InspectAsk, RecordListed, RecordPage};
 use sdfs_types::calls::negotiation::{MainAnswer, MainAsk};
@@ -51,13 +52,8 @@ pub(crate) async fn answer(
             if !core.mesh.all(Role::Dserver).contains(&server) {
                 return Err(Refusal::NotServed);
             }
-            match core.ask(server, &list, deadline).await {
-                Ok(page) => Ok(InspectAnswer::Copies(page)),
-                Err(AskFailed::Refused(refusal)) => Err(refusal),
-                Err(fault) => Err(Refusal::Busy {
-                    why: format!("server {server}: {fault}"),
-                }),
-            }
+            let page = asked(&core, server, &list, deadline).await?;
+            Ok(InspectAnswer::Copies(page))
         }
         InspectAsk::FreeOrphans { volume, blocks } => {
             let freed = free_orphans(&core, volume, blocks, deadline).await?;
@@ -250,24 +246,25 @@ async fn free_orphans(
     };
     let told = volume
         .acknowledging()
-        .map(|member| told(core, member, &call, deadline));
+        .map(|member| asked(core, member, &call, deadline));
     try_join_all(told).await?;
     Ok(call.blocks.len() as u64)
 }
 
-async fn told(
+async fn asked<C: Call>(
     core: &Core,
-    member: ServerId,
-    call: &FreeBlocks,
+    server: ServerId,
+    call: &C,
     deadline: Deadline,
-) -> Result<(), Refusal> {
-    match core.ask(member, call, deadline).await {
-        Ok(()) => Ok(()),
-        Err(AskFailed::Refused(refusal)) => Err(refusal),
-        Err(fault) => Err(Refusal::Busy {
-            why: format!("server {member}: {fault}"),
-        }),
-    }
+) -> Result<C::Reply, Refusal> {
+    core.ask(server, call, deadline)
+        .await
+        .map_err(|failed| match failed {
+            AskFailed::Refused(refusal) => refusal,
+            fault => Refusal::Busy {
+                why: format!("server {server}: {fault}"),
+            },
+        })
 }
 
 async fn remove_records(
@@ -284,7 +281,6 @@ async fn remove_records(
         files: wanted.clone(),
     };
     let page = records(core, group, ask, deadline).await?;
-    // Longer than any call between a record and its name may take.
     let before_ms = clock::now_ms().saturating_sub(UNNAMED_AGE_MS_MIN);
     let old: BTreeSet<FileDescriptor> = page
         .files

@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use sdfs_server_group::{Deadline, Role, ServerId};
+use sdfs_server_group::{Deadline, Role};
 use sdfs_types::calls::names::{
     BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished, RenewGrant,
 };
 use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
 use sdfs_types::{
-    Access, BlockSize, FileDescriptor, FileMetaData, FileMetaMetaData, Grant, GrantRights, Locate,
+    Access, BlockSize, FileDescriptor, FileMetaData, FileMetaMetaData, Grant, GrantRights,
     PutGiven, Refusal, RequestId, UserName, clock,
 };
 
 use crate::core::{Core, unknown};
-use crate::create::{Counted, block_size_for, check_now, grant, locate_at, vote};
+use crate::create::{Counted, block_size_for, check_now, grant, vote};
 use crate::limits::PLAN_VOLUMES_MAX;
+use crate::mains;
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
 use crate::negotiate::NameWanted;
 use crate::root::{Begun, Decide, RootAnswer, RootCommand};
@@ -159,7 +160,7 @@ async fn begun(
     Ok(PutBegun {
         descriptor: given.descriptor,
         block_size,
-        locate: nearest_main(core)?,
+        locate: mains::choose(core, &core.mesh.up(Role::Mserver))?,
         plan: core
             .acceptor
             .plan_soon(size_bytes, block_size, deadline)
@@ -167,19 +168,6 @@ async fn begun(
         grant: grant(core, given.descriptor, GrantRights::Write),
         proof: core.grants.prove(given),
     })
-}
-
-/// The least loaded mserver as its last vote told, in turn among equals.
-fn nearest_main(core: &Core) -> Result<Locate, Refusal> {
-    let load = |server: ServerId| core.loads.get(&server).map_or(0, |load| *load);
-    let up: Vec<(ServerId, u32)> = core
-        .mesh
-        .up(Role::Mserver)
-        .into_iter()
-        .map(|server| (server, load(server)))
-        .collect();
-    let main = crate::mains::choose_main(core, &up).unwrap_or(core.me());
-    locate_at(core, main)
 }
 
 /// Makes the written blocks a file.
