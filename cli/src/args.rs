@@ -174,7 +174,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Where the servers' logs go; else each to log/NAME.log beside its first space
+    /// Where the servers' logs go; else each to server.log in its first space
     #[arg(long, value_enum, default_value_t = LogTo::Files)]
     pub(crate) log_to: LogTo,
     /// How long to wait for the cluster before giving up
@@ -185,7 +185,7 @@ pub(crate) struct UpArgs {
 /// Where the servers' logs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogTo {
-    /// `log/NAME.log` in the folder of the configuration.
+    /// `server.log` in the first space of each server.
     Files,
     /// Standard error, each line after the server's name.
     Stderr,
