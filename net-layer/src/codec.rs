@@ -17,7 +17,7 @@ use crate::packet::{
 #[non_exhaustive]
 pub enum PacketFault {
     /// It does not begin as a packet does.
-    #[error("no packet: wrong first bytes")]
+    #[error("no packet: wrong first bytes; the other end speaks TLS or something else")]
     Magic,
     /// Another version of the framing.
     #[error("framing version {0} is not spoken here")]

@@ -134,8 +134,13 @@ impl TestCluster {
 
     /// Starts all servers and waits for `ready`.
     pub fn up(&mut self) {
-        let mut up = self
-            .command(&["up", "--ready-within", "110s"])
+        let up = self.command(&["up", "--ready-within", "110s"]);
+        self.up_by(up);
+    }
+
+    /// Starts all servers by a command that becomes `up`, and waits for `ready`.
+    pub fn up_by(&mut self, mut command: Command) {
+        let mut up = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
