@@ -188,7 +188,7 @@ impl From<Refusal> for Failure {
                 Code::NotNow,
                 "`sdfs status` tells which servers are missing",
             ),
-            Refusal::NoSpace { .. } => (
+            Refusal::NoSpace { .. } | Refusal::VolumesFull { .. } => (
                 Code::NoRoom,
                 "Free some, add a disk to its `space`, or lower `reserve_bytes`",
             ),

@@ -2,7 +2,7 @@
 
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, ServerId, Volume};
+use sdfs_types::{MemberState, ServerId, Volume, VolumeStatus};
 use serde_json::{Value, json};
 
 use crate::args::{Global, StatusArgs};
@@ -172,10 +172,18 @@ fn sentence(volumes: &[Volume]) -> String {
     };
     let whole = volumes.iter().filter(is_whole).count();
     let total = volumes.len();
-    match (writable == total, whole == total) {
-        (true, true) => format!("all {total} volumes are writable and have every copy"),
-        _ => format!("{writable} of {total} volumes are writable, {whole} have every copy"),
+    if writable == total && whole == total {
+        return format!("all {total} volumes are writable and have every copy");
     }
+    let full = volumes
+        .iter()
+        .filter(|volume| volume.status == VolumeStatus::Full)
+        .count();
+    let full = match full {
+        0 => String::new(),
+        full => format!(", {full} are full"),
+    };
+    format!("{writable} of {total} volumes are writable{full}, {whole} have every copy")
 }
 
 fn volume_table(config: &Config, volumes: &[Volume]) -> Table {

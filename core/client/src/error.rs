@@ -232,7 +232,9 @@ impl From<Error> for io::Error {
                 io::ErrorKind::PermissionDenied
             }
             Error::Refused(Refusal::Quota { .. }) => io::ErrorKind::QuotaExceeded,
-            Error::Refused(Refusal::NoSpace { .. }) => io::ErrorKind::StorageFull,
+            Error::Refused(Refusal::NoSpace { .. } | Refusal::VolumesFull { .. }) => {
+                io::ErrorKind::StorageFull
+            }
             Error::Refused(Refusal::Path(_)) => io::ErrorKind::InvalidFilename,
             Error::OutOfRange { .. } => io::ErrorKind::InvalidInput,
             Error::Deadline { .. } | Error::Stalled { .. } | Error::Unknown { .. } => {

@@ -109,7 +109,8 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         | Refusal::Malformed { .. }
         | Refusal::NoSuchUser { .. }
         | Refusal::NotInTrash { .. }
-        | Refusal::TooFewServers { .. } => surely_not(Next::GiveUp),
+        | Refusal::TooFewServers { .. }
+        | Refusal::VolumesFull { .. } => surely_not(Next::GiveUp),
         Refusal::NoQuorum { .. } | Refusal::NotServed => surely_not(Next::Elsewhere),
         Refusal::Busy { .. } => surely_not(Next::Pause),
         Refusal::Unknown { .. } => Verdict {
@@ -159,6 +160,11 @@ mod tests {
             },
             Refusal::NoVolume {
                 why: "no dservers".to_owned(),
+            },
+            Refusal::VolumesFull {
+                volumes: 4,
+                server: ServerId(4),
+                free_bytes: 0,
             },
         ] {
             assert_eq!(refused(refusal), Next::GiveUp);

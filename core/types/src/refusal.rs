@@ -218,6 +218,19 @@ pub enum Refusal {
         /// How many are needed.
         needed: u32,
     },
+    /// Every volume has a member whose disk is full.
+    #[error(
+        "the disks are full: {volumes} volumes take no blocks, and server {server} has \
+             {free_bytes} bytes left above its reserve"
+    )]
+    VolumesFull {
+        /// How many volumes there are.
+        volumes: u32,
+        /// The member with the least room.
+        server: ServerId,
+        /// What it has left.
+        free_bytes: u64,
+    },
 }
 
 impl From<PathFault> for Refusal {

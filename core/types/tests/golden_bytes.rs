@@ -288,4 +288,10 @@ fn trash_keeps_its_bytes() {
     check(&emptied, "0103e80701022f61");
     let what = TrashName::Path(path("/a"));
     check(&Refusal::NotInTrash { what }, "011d00022f61");
+    let full = Refusal::VolumesFull {
+        volumes: 4,
+        server: ServerId(5),
+        free_bytes: 300,
+    };
+    check(&full, "011f0405ac02");
 }

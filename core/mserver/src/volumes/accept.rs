@@ -12,7 +12,9 @@ use tokio::time::{Instant, timeout_at};
 
 use sdfs_server_group::{Deadline, ServerId};
 use sdfs_types::calls::blocks::AcceptAsk;
-use sdfs_types::{BlockSize, FileDescriptor, Refusal, TraceStep, TraceWhat, Volume, VolumeId};
+use sdfs_types::{
+    BlockSize, FileDescriptor, Refusal, TraceStep, TraceWhat, Volume, VolumeId, VolumeStatus,
+};
 
 use super::door::Servers;
 use super::lanes::{self, AskFailed, LanesHandle};
@@ -97,7 +99,8 @@ impl Acceptor {
     /// little: a member that has just failed is soon fenced.
     ///
     /// # Errors
-    /// [`Refusal::NoVolume`] when none was found in time.
+    /// [`Refusal::NoVolume`] when none was found in time, at once [`Refusal::VolumesFull`] when
+    /// that is why.
     pub async fn accept(
         &self,
         wanted: FileWanted,
@@ -163,7 +166,8 @@ impl Acceptor {
     /// As [`Acceptor::plan`], and waits a little while there are none.
     ///
     /// # Errors
-    /// [`Refusal::NoVolume`] when there were none in time.
+    /// [`Refusal::NoVolume`] when there were none in time, at once [`Refusal::VolumesFull`] when
+    /// that is why.
     pub async fn plan_soon(
         &self,
         size_bytes: Option<u64>,
@@ -200,6 +204,10 @@ impl Acceptor {
     }
 
     async fn wait_for_shares(&self, until: Deadline, why: Option<String>) -> Result<(), Refusal> {
+        // Room comes back when somebody deletes, which no creator waits for.
+        if let Some(full) = self.all_full() {
+            return Err(full);
+        }
         if until.is_over() {
             return Err(self.no_volume(why));
         }
@@ -235,6 +243,26 @@ impl Acceptor {
             }
         });
         Refusal::NoVolume { why }
+    }
+
+    /// When every volume is full: says so, with the member that has the least room.
+    fn all_full(&self) -> Option<Refusal> {
+        let map = self.map.borrow();
+        let is_full = |volume: &Volume| volume.status == VolumeStatus::Full;
+        if !map.volumes.values().all(is_full) {
+            return None;
+        }
+        let members = map.volumes.values().flat_map(Volume::acknowledging);
+        let told = members.filter_map(|member| {
+            let load = self.servers.load(member)?;
+            Some((load.free_bytes, member))
+        });
+        let (free_bytes, server) = told.min()?;
+        Some(Refusal::VolumesFull {
+            volumes: u32::try_from(map.volumes.len()).unwrap_or(u32::MAX),
+            server,
+            free_bytes,
+        })
     }
 
     /// Asks every member of one volume at the same time. The first that does not accept ends it.

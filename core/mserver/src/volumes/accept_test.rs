@@ -12,6 +12,7 @@ use sdfs_server_group::Deadline;
 use sdfs_types::calls::blocks::AcceptFiles;
 use sdfs_types::{
     BlockSize, Epoch, FileDescriptor, FileId, FileVersion, Refusal, TraceWhat, VolumeId,
+    VolumeStatus,
 };
 
 use super::accept::{Accepted, Acceptor, FileWanted};
@@ -178,6 +179,29 @@ async fn no_dserver_means_no_file() {
         matches!(refused, Err(Refusal::NoVolume { .. })),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn full_disks_are_named_at_once() {
+    let scene = scene(3, &[&[1, 2, 3], &[1, 2, 3]]);
+    for volume in [1, 2] {
+        scene.root.apply(&VolumeCommand::SetStatus {
+            volume: VolumeId(volume),
+            expected: Epoch(2),
+            status: VolumeStatus::Full,
+            copies_min: 2,
+        });
+    }
+    let begun = Instant::now();
+    let refused = scene.create(1, 0).await;
+    let (volumes, server, free_bytes) = (2, id(1), 1 << 40);
+    let full = Refusal::VolumesFull {
+        volumes,
+        server,
+        free_bytes,
+    };
+    assert_eq!(refused.unwrap_err(), full);
+    assert!(begun.elapsed() < Duration::from_secs(1), "nobody waited");
 }
 
 #[tokio::test]
