@@ -78,6 +78,15 @@ impl Board {
         self.are_all_established.store(false, Ordering::Relaxed);
     }
 
+    /// Takes over what is said of a peer; its connection stays.
+    pub(crate) fn describe(&self, server: &ServerConfig) {
+        if let Some(mut row) = self.rows.get_mut(&server.id)
+            && *row.server != *server
+        {
+            row.server = Arc::new(server.clone());
+        }
+    }
+
     pub(crate) fn remove(&self, id: ServerId) {
         self.rows.remove(&id);
         self.tell_if_all_established();

@@ -15,7 +15,7 @@ use crate::errors::RefusalReason;
 use crate::handshake::{self, Connection, Dialed, HandshakeFault};
 use crate::hello::{Credential, Hello, fresh};
 use crate::ids::{Role, ServerId, ServerName};
-use crate::key::{KeyBytes, UserKey};
+use crate::key::{ClusterSecret, KeyBytes, UserKey};
 use crate::limits::{CLIENT_PING_EVERY, CLIENT_SILENCE_MAX};
 use crate::link::{KeepTimes, Link, LinkParts};
 use crate::service::{IncomingCall, Service};
@@ -34,6 +34,14 @@ pub enum ClientCredentials {
     },
     /// A ticket: good at every server.
     Ticket(Ticket),
+    /// The cluster's secret: a guest of every server, as one is that is to join and does not know
+    /// the others yet. It stands for no user.
+    Cluster {
+        /// The guest's name.
+        name: ServerName,
+        /// The secret.
+        secret: ClusterSecret,
+    },
 }
 
 /// A client's link and what the server said of itself.
@@ -142,19 +150,23 @@ pub async fn connect_client(
 fn hello(credentials: &ClientCredentials) -> Result<(Hello, &KeyBytes), ConnectError> {
     let (name, credential, key) = match credentials {
         ClientCredentials::User { name, key } => {
-            (name, Credential::User(name.as_str().to_owned()), &key.0)
+            let credential = Credential::User(name.as_str().to_owned());
+            (name.as_str(), credential, &key.0)
         }
         ClientCredentials::Ticket(ticket) => (
-            &ticket.user,
+            ticket.user.as_str(),
             Credential::Ticket(ticket.body.to_vec()),
             &ticket.key,
         ),
+        ClientCredentials::Cluster { name, secret } => {
+            (name.as_str(), Credential::Cluster, secret.bytes())
+        }
     };
     let hello = Hello {
         cluster: String::new(),
         role: Role::Client,
         id: 0,
-        name: name.as_str().to_owned(),
+        name: name.to_owned(),
         instance: 0,
         nonce: fresh().map_err(ConnectError::Randomness)?,
         to: 0,

@@ -47,7 +47,7 @@ pub struct Group {
 #[rtype(result = "()")]
 pub struct Stop;
 
-/// A server joins, or is known by another address from now on.
+/// A server joins, or is known by another address or zone from now on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AddServer(pub ServerConfig);
@@ -157,6 +157,11 @@ impl Group {
     }
 }
 
+/// Whether a connection with `known` is one with `server`.
+fn is_reached_as(known: &ServerConfig, server: &ServerConfig) -> bool {
+    known.name == server.name && known.role == server.role && known.address == server.address
+}
+
 impl Actor for Group {
     type Context = Context<Self>;
 }
@@ -210,8 +215,11 @@ impl Handler<AddServer> for Group {
         let is_known = self
             .mesh
             .server(server.id)
-            .is_some_and(|known| *known == server);
+            .is_some_and(|known| is_reached_as(&known, &server));
         let is_to_add = server.id != self.mesh.me() && !is_known;
+        if is_known {
+            self.mesh.state().board.describe(&server);
+        }
         // Known by another address: the old one's connection ends first.
         let left = is_to_add.then(|| self.leave(server.id));
         let left = async move {

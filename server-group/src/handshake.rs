@@ -194,7 +194,8 @@ impl Acceptance<'_> {
             return Err(RefusalReason::WrongServer(ServerId(theirs.to)));
         }
         match (theirs.role, &theirs.credential) {
-            (Role::Client, Credential::Cluster) => Err(RefusalReason::WrongProof),
+            // A guest: a server that does not know yet who the others are.
+            (Role::Client, Credential::Cluster) if theirs.id != 0 => Err(RefusalReason::WrongProof),
             (Role::Client, _) => Ok(()),
             (_, Credential::Cluster) if theirs.id == self.mine.id => {
                 Err(RefusalReason::DuplicateServer)

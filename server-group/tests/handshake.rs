@@ -12,8 +12,8 @@ use kit::stranger::{Credential, Hello, Stranger, TicketBody, dialer_proof, key_o
 use kit::*;
 use sdfs_net_layer::{Flags, Packet, PacketKind, TcpTransport};
 use sdfs_server_group::{
-    ClientCredentials, ConnectError, Payload, RefusalReason, Role, ServerId, UserKey, UserKeys,
-    UserName, clock, connect_client,
+    ClientCredentials, ClusterSecret, ConnectError, Payload, RefusalReason, Role, ServerId,
+    UserKey, UserKeys, UserName, clock, connect_client,
 };
 
 async fn shake(plan: &Plan, hello: Hello, key: [u8; 32]) -> Result<Packet, RefusalReason> {
@@ -112,10 +112,6 @@ fn every_false_claim_has_its_reason() {
                 RefusalReason::WrongProof,
             ),
             (
-                Hello::of_client(Credential::Cluster),
-                RefusalReason::WrongProof,
-            ),
-            (
                 Hello::of_client(Credential::User(USER.into())),
                 RefusalReason::WrongProof,
             ),
@@ -132,6 +128,33 @@ fn every_false_claim_has_its_reason() {
             assert_eq!(shake(&plan, hello, key_of(SECRET)).await, Err(reason));
         }
         assert!(shake(&plan, good(), key_of(SECRET)).await.is_ok());
+    });
+}
+
+#[test]
+fn guests_prove_the_clusters_secret() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let server = plan.start(1).await;
+        let guest = |words: &str| ClientCredentials::Cluster {
+            name: "newcomer".into(),
+            secret: ClusterSecret::of_secret(words),
+        };
+        let address = plan.address(1);
+        let refused =
+            connect_client(&TcpTransport, address, &guest("something else"), soon()).await;
+        let reason = RefusalReason::WrongProof;
+        assert!(
+            matches!(&refused, Err(ConnectError::Refused { reason: told, .. }) if *told == reason),
+            "{refused:?}"
+        );
+        let made = connect_client(&TcpTransport, address, &guest(SECRET), soon())
+            .await
+            .expect("a guest");
+        assert_eq!((made.server, &*made.cluster), (ServerId(1), "test"));
+        assert!(made.ticket.is_none());
+        // It is nobody's peer: the server it will be is still waited for.
+        assert!(!server.mesh.is_up(ServerId(2)));
     });
 }
 

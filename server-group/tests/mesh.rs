@@ -183,6 +183,18 @@ fn servers_join_and_leave_while_running() {
         assert_eq!(event(&mut events).await, GroupEvent::AllEstablished);
         third.until_all_up().await;
         assert_eq!(first.mesh.all(Role::Dserver), [ServerId(2), ServerId(3)]);
+        let moved = ServerConfig {
+            zone: "elsewhere".to_owned(),
+            space: Vec::new(),
+            ..joined.clone()
+        };
+        first.group.send(AddServer(moved)).await.unwrap();
+        let known = first.mesh.server(ServerId(3)).unwrap();
+        assert_eq!(
+            (known.zone.as_str(), first.mesh.epoch(ServerId(3))),
+            ("elsewhere", 1)
+        );
+        assert!(first.mesh.is_up(ServerId(3)));
         for server in [&first, &second] {
             server.group.send(RemoveServer(ServerId(3))).await.unwrap();
         }

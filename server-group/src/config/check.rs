@@ -78,16 +78,25 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
 }
 
 fn name(key: &str, value: &str) -> Result<(), Problem> {
-    let is_good = (1..=NAME_BYTES_MAX).contains(&value.len())
-        && value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if is_good {
+    if is_name(value) {
         return Ok(());
     }
-    let allowed = format!("1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.'");
-    Err(Problem::new(key, format!("'{value}' is no name"), allowed))
+    Err(Problem::new(
+        key,
+        format!("'{value}' is no name"),
+        NAMES_ALLOWED,
+    ))
 }
+
+/// Whether a server, a cluster or a zone may be called so.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_allowed)
+}
+
+/// What [`is_name`] allows, in words.
+pub const NAMES_ALLOWED: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 fn path(key: &str, value: &str, base: &Path) -> Result<PathBuf, Problem> {
     if value.is_empty() {

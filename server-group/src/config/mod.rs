@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use check::{NAMES_ALLOWED, is_name};
 pub use error::ConfigError;
 
 use crate::ids::{Role, ServerId, ServerName};
