@@ -1,15 +1,18 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod servers;
 mod upkeep;
 
 use crate::bench::args::BenchArgs;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
+pub(crate) use servers::{JoinArgs, LeaveArgs};
 pub(crate) use upkeep::{DrainArgs, HealCommand, RebalanceArgs, VerifyArgs};
 
 /// Stores files on several machines and keeps them through the loss of any one.
@@ -93,7 +96,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example: sdfs up   (Ctrl-C stops all of them)")]
     Up(UpArgs),
     /// Run one server of the configuration
-    #[command(after_help = "Example: sdfs serve --name mserver-1")]
+    #[command(after_help = "Examples:\n  sdfs serve --name mserver-1\n  \
+                            sdfs serve --name dserver-4 --join 10.0.0.1:7101")]
     Serve(ServeArgs),
     /// Store a file; - is standard input
     #[command(
@@ -131,6 +135,14 @@ pub(crate) enum Command {
     /// Show how every server is
     #[command(after_help = "Example: sdfs status --json | jq '.servers[].name'")]
     Status(StatusArgs),
+    /// Have a new server expected; it then starts with `sdfs serve --join`
+    #[command(
+        after_help = "Example: sdfs join --name dserver-4 --role dserver --address 10.0.0.7:7201"
+    )]
+    Join(JoinArgs),
+    /// Make every copy of a dserver elsewhere, then take it out of the cluster for good
+    #[command(after_help = "Example: sdfs leave dserver-1 --wait")]
+    Leave(LeaveArgs),
     /// Show which copies are missing, and hold or slow the making of them
     #[command(subcommand)]
     Heal(HealCommand),
@@ -196,6 +208,10 @@ pub(crate) struct ServeArgs {
     /// Which server of the configuration
     #[arg(long, value_name = "SERVER")]
     pub(crate) name: String,
+    /// Join a running cluster: the address of a mserver that tells who the servers are; several
+    /// are asked in turn. `sdfs join` comes first
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) join: Vec<SocketAddr>,
     /// End when the process with this id, which started this one, ends
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) parent: Option<u32>,

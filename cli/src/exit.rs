@@ -33,6 +33,8 @@ pub(crate) enum Code {
     ServerDied = 11,
     /// Something is stored that is nobody's.
     LeftOver = 12,
+    /// The server does not belong to the cluster.
+    Outside = 13,
     /// `sdfs` itself is wrong.
     Fault = 70,
     /// Told to stop before it was done.
@@ -77,6 +79,10 @@ const TABLE: &[(Code, &str)] = &[
     (
         Code::LeftOver,
         "left over: blocks or records are stored that are no file's",
+    ),
+    (
+        Code::Outside,
+        "outside: this server has left the cluster, or is not expected in it",
     ),
     (Code::Fault, "a fault in sdfs itself; please report it"),
     (Code::Interrupted, "interrupted by Ctrl-C or SIGTERM"),

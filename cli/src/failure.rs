@@ -188,6 +188,11 @@ impl From<Refusal> for Failure {
                 Code::NotNow,
                 "`sdfs status` tells which servers are missing",
             ),
+            Refusal::ServerExists { .. } => (
+                Code::Refused,
+                "Take another name and address, or let that one leave with `sdfs leave`",
+            ),
+            Refusal::NoSuchServer { .. } => (Code::NotFound, "`sdfs status` shows who there is"),
             Refusal::NoSpace { .. } | Refusal::VolumesFull { .. } => (
                 Code::NoRoom,
                 "Free some, add a disk to its `space`, or lower `reserve_bytes`",
@@ -241,6 +246,10 @@ impl From<ServerError> for Failure {
             }
             ServerError::Mserver(_) | ServerError::Store(_) | ServerError::Raft(_) => {
                 Failure::new(Code::Damaged, what)
+            }
+            ServerError::Outsider(_) => Failure::new(Code::Outside, what),
+            ServerError::Secret(_) => {
+                Failure::new(Code::Config, what).advise("Check `secret_file` in config.conf")
             }
             ServerError::Failed => Failure::new(Code::Fault, what),
             _ => Failure::new(Code::Local, what),

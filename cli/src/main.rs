@@ -86,6 +86,8 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::Stat(args) => commands::stat::run(global, args, out).await,
         Command::Create(args) => commands::create::run(global, args, out).await,
         Command::Status(args) => commands::status::run(global, args, out).await,
+        Command::Join(args) => commands::servers::join(global, args, out).await,
+        Command::Leave(args) => commands::servers::leave(global, args, out).await,
         Command::Heal(command) => commands::heal::run(global, command, out).await,
         Command::Drain(args) => commands::maintenance::drain(global, args, out).await,
         Command::Rebalance(args) => commands::maintenance::rebalance(global, args, out).await,

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sdfs_client::{Client, ClientOptions};
-use sdfs_server_group::{Config, UserKey};
-use sdfs_types::{FilePath, PathFault};
+use sdfs_client::{CallOptions, Client, ClientOptions};
+use sdfs_server_group::{Config, ServerConfig, UserKey};
+use sdfs_types::{FilePath, PathFault, ServerList, ServerRecord};
 
 use crate::args::Global;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
+use crate::view::ANSWER_WITHIN;
 
 /// Reads the configuration the command line names.
 pub(crate) fn config(global: &Global) -> Outcome<Arc<Config>> {
@@ -41,6 +42,52 @@ pub(crate) async fn connect(global: &Global) -> Outcome<Client> {
     let options = client_options(global, &config)?;
     check_via(global, &config)?;
     Ok(Client::connect(options).await?)
+}
+
+/// Connects as the command line asks; with the configuration as the cluster has it now: servers
+/// that have joined are in it, those that are gone are not.
+pub(crate) async fn cluster(global: &Global) -> Outcome<(Client, Arc<Config>)> {
+    let configured = config(global)?;
+    let client = connect(global).await?;
+    let list = list(&client, global).await;
+    Ok((client, as_listed(configured, &list)))
+}
+
+/// The list of servers, when a mserver tells; else an empty one.
+pub(crate) async fn list(client: &Client, global: &Global) -> ServerList {
+    let options = CallOptions {
+        timeout: Some(global.timeout.min(ANSWER_WITHIN)),
+        ..CallOptions::default()
+    };
+    client
+        .with(options)
+        .servers()
+        .await
+        .unwrap_or_else(|error| {
+            tracing::debug!(%error, "no list of servers: config.conf counts");
+            ServerList::default()
+        })
+}
+
+/// `config` with the servers of the list, if there is one.
+pub(crate) fn as_listed(config: Arc<Config>, list: &ServerList) -> Arc<Config> {
+    if list.version == 0 {
+        return config;
+    }
+    let server = |record: &ServerRecord| ServerConfig {
+        id: record.id,
+        name: record.name.clone(),
+        role: record.role,
+        address: record.address,
+        space: config
+            .server_named(record.name.as_str())
+            .map_or_else(Vec::new, |known| known.space.clone()),
+        zone: record.zone.clone(),
+    };
+    Arc::new(Config {
+        servers: list.present().map(server).collect(),
+        ..(*config).clone()
+    })
 }
 
 fn check_via(global: &Global, config: &Config) -> Outcome {

@@ -15,6 +15,7 @@ mod faults {
     mod hostile;
     mod kill_loop;
     mod leftovers;
+    mod membership;
     mod names;
     mod nobody_there;
     mod overwrite;

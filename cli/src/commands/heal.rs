@@ -62,7 +62,8 @@ pub(crate) async fn run(global: &Global, command: &HealCommand, out: Output) -> 
 }
 
 async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Outcome {
-    let config = session::config(global)?;
+    let list = session::list(client, global).await;
+    let config = session::as_listed(session::config(global)?, &list);
     loop {
         let (seen, orders) = tokio::join!(
             seen(client, &config, global.timeout),

@@ -18,9 +18,8 @@ use crate::view::{ANSWER_WITHIN, LOOK_EVERY, seen, server_name};
 
 /// Runs `drain`.
 pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Outcome {
-    let config = session::config(global)?;
+    let (client, config) = session::cluster(global).await?;
     let server = dserver(&config, &args.server)?;
-    let client = session::connect(global).await?;
     let id = server.id;
     if args.stop {
         client
@@ -55,8 +54,7 @@ pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Out
 
 /// Runs `rebalance`.
 pub(crate) async fn rebalance(global: &Global, args: &RebalanceArgs, out: Output) -> Outcome {
-    let config = session::config(global)?;
-    let client = session::connect(global).await?;
+    let (client, config) = session::cluster(global).await?;
     if args.stop {
         client.maintain(MaintenanceOrder::StopRebalance).await?;
         out.json(&json!({ "rebalancing": false }));
@@ -136,7 +134,10 @@ pub(crate) fn sentences(config: &Config, orders: &Maintenance, volumes: &[Volume
         let rate = units::size(rate);
         lines.push(format!("each dserver heals at {rate}/s at most"));
     }
-    for (server, ordered) in &orders.draining {
+    // The order for one that is gone stays, so that no volume is ever planned there.
+    let present = |server: &&ServerId| config.server(**server).is_some();
+    for server in orders.draining.keys().filter(present) {
+        let ordered = &orders.draining[server];
         let name = server_name(config, *server);
         let sentence = drain_sentence(&name, volumes_of(volumes, *server));
         lines.push(format!("{sentence}, {}", given(ordered)));

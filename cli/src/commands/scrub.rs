@@ -28,8 +28,7 @@ type Passes = BTreeMap<(String, String), u64>;
 
 /// Runs `scrub`.
 pub(crate) async fn run(global: &Global, args: &ScrubArgs, out: Output) -> Outcome {
-    let config = session::config(global)?;
-    let client = session::connect(global).await?;
+    let (client, config) = session::cluster(global).await?;
     let before = seen(&client, &config, global.timeout).await;
     if args.status {
         show(&before, out);

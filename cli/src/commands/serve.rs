@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use sdfs_server::{Server, ServerError};
+use sdfs_server::{Server, ServerError, joining_config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, ServeArgs};
@@ -23,8 +23,15 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs) -> Outcome {
         follow(parent)?;
     }
     with_few_heaps()?;
-    let config = session::config(global)?;
+    let mut config = session::config(global)?;
     let mut stops = Stops::listen()?;
+    if !args.join.is_empty() {
+        let joining = joining_config(&config, &args.name, &args.join);
+        config = tokio::select! {
+            joined = joining => joined?,
+            () = stops.next() => return Ok(()),
+        };
+    }
     let mut server = Server::start(config, &args.name).await?;
     tracing::info!(server = %args.name, "started");
     tokio::select! {

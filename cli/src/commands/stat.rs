@@ -15,13 +15,12 @@ use crate::units;
 /// Shows what is known of the name.
 pub(crate) async fn run(global: &Global, args: &StatArgs, out: Output) -> Outcome {
     let path = session::path(&args.path)?;
-    let config = session::config(global)?;
     let freshness = if args.local {
         Freshness::Local
     } else {
         Freshness::Linearizable
     };
-    let client = session::connect(global).await?;
+    let (client, config) = session::cluster(global).await?;
     let client = client.with(CallOptions {
         freshness,
         ..CallOptions::default()

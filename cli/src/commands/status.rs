@@ -2,11 +2,12 @@
 
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, ServerId, Volume, VolumeStatus};
+use sdfs_types::{MemberState, ServerId, ServerList, ServerState, Volume, VolumeStatus};
 use serde_json::{Value, json};
 
 use crate::args::{Global, StatusArgs};
 use crate::commands::maintenance;
+use crate::commands::servers::json_of as json_of_record;
 use crate::failure::Outcome;
 use crate::output::{Ink, Output};
 use crate::session;
@@ -19,18 +20,24 @@ type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
 
 /// Shows how every server is.
 pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outcome {
-    let config = session::config(global)?;
+    let configured = session::config(global)?;
     let client = session::connect(global).await?;
+    let list = session::list(&client, global).await;
+    let config = session::as_listed(configured, &list);
     let (told, orders) = tokio::join!(
         told_by_all(&client, &config, global.timeout.min(ANSWER_WITHIN)),
         maintenance::orders(&client, global.timeout),
     );
     if out.is_json() {
         let servers: Vec<_> = told.iter().map(json_of).collect();
-        out.json(&json!({ "cluster": config.cluster, "servers": servers, "orders": orders }));
+        let listed: Vec<_> = list.servers.values().map(json_of_record).collect();
+        let list = json!({ "version": list.version, "servers": listed });
+        out.json(&json!({
+            "cluster": config.cluster, "servers": servers, "list": list, "orders": orders,
+        }));
         return Ok(());
     }
-    servers(&config, &told).print(out, 0);
+    servers(&config, &told, &list).print(out, 0);
     let known: Vec<_> = told
         .iter()
         .filter_map(|(_, status)| status.as_ref().ok())
@@ -84,14 +91,15 @@ fn json_of((server, status): &Told<'_>) -> Value {
     }
 }
 
-fn servers(config: &Config, told: &[Told<'_>]) -> Table {
+fn servers(config: &Config, told: &[Told<'_>], list: &ServerList) -> Table {
     let mut table = Table::new(&[
-        "server", "address", "state", "up for", ">peers", "leads", ">blocks", ">free",
+        "server", "address", "is", "state", "up for", ">peers", "leads", ">blocks", ">free",
     ]);
     for (server, status) in told {
         let begin = [
             Cell::from(server.name.to_string()),
             server.address.to_string().into(),
+            belongs(list, server.id),
         ];
         match status {
             Ok(status) => table.row(begin.into_iter().chain(answered(config, status))),
@@ -102,6 +110,15 @@ fn servers(config: &Config, told: &[Told<'_>]) -> Table {
         }
     }
     table
+}
+
+/// How far a server is in belonging to the cluster, by the list.
+fn belongs(list: &ServerList, server: ServerId) -> Cell {
+    match list.servers.get(&server).map(|record| record.state) {
+        Some(ServerState::Member) => "member".into(),
+        Some(state) => Cell::inked(Ink::Warn, state.to_string()),
+        None => "-".into(),
+    }
 }
 
 fn answered(config: &Config, status: &ServerStatus) -> [Cell; 6] {

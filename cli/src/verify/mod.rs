@@ -40,9 +40,8 @@ const LOOKS: u32 = 3;
 
 /// Runs `verify`.
 pub(crate) async fn run(global: &Global, args: &VerifyArgs, out: Output) -> Outcome {
-    let config = session::config(global)?;
     let path = session::path(&args.path)?;
-    let client = session::connect(global).await?;
+    let (client, config) = session::cluster(global).await?;
     let mut verify = Verify::new(client, &config, args, out).await?;
     verify.names(&path).await?;
     if path.is_root() {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -94,6 +95,17 @@ impl Servers {
 
     /// Starts one server.
     pub(crate) fn spawn(&mut self, name: &str) {
+        let config = self.folder.path().join("config.conf");
+        self.spawn_with(name, &config, &[]);
+    }
+
+    /// Starts a server that joins the others, with a configuration of its own.
+    pub(crate) fn spawn_joining(&mut self, name: &str, config: &Path) {
+        let mserver = self.config.servers[0].address.to_string();
+        self.spawn_with(name, config, &["--join", &mserver]);
+    }
+
+    fn spawn_with(&mut self, name: &str, config: &Path, arguments: &[&str]) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -101,7 +113,8 @@ impl Servers {
             .expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_sdfs"))
             .args(["serve", "--name", name, "--config"])
-            .arg(self.folder.path().join("config.conf"))
+            .arg(config)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -109,6 +122,31 @@ impl Servers {
             .expect("the server starts");
         let before = self.running.insert(name.to_owned(), child);
         assert!(before.is_none(), "{name} ran already");
+    }
+
+    /// Waits until a server has ended by itself: its exit code, and its log.
+    pub(crate) async fn ended(&mut self, name: &str) -> (i32, String) {
+        let begun = Instant::now();
+        let child = self.running.get_mut(name).expect("the server was started");
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("waited") {
+                break status;
+            }
+            assert!(
+                begun.elapsed() < HEALED_WITHIN,
+                "{name} goes on\n{}",
+                self.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        self.running.remove(name);
+        let log = std::fs::read_to_string(self.folder.path().join(format!("{name}.log")));
+        (status.code().unwrap_or(-1), log.expect("a log"))
+    }
+
+    /// Where everything of this cluster is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Kills one server with SIGKILL.
@@ -212,10 +250,15 @@ impl Servers {
 
     /// Runs a command of `sdfs` against this cluster: its exit code, and what it printed.
     pub(crate) fn sdfs(&self, arguments: &[&str]) -> (i32, String) {
+        self.sdfs_with(&self.folder.path().join("config.conf"), arguments)
+    }
+
+    /// As [`Servers::sdfs`], with another configuration.
+    pub(crate) fn sdfs_with(&self, config: &Path, arguments: &[&str]) -> (i32, String) {
         let done = Command::new(env!("CARGO_BIN_EXE_sdfs"))
             .args(arguments)
             .arg("--config")
-            .arg(self.folder.path().join("config.conf"))
+            .arg(config)
             .stdin(Stdio::null())
             .output()
             .expect("the command runs");

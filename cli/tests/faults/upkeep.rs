@@ -12,7 +12,7 @@ use super::servers::{HEALED_WITHIN, Servers, run};
 const FILES: u64 = 30;
 const BYTES: usize = 200_000;
 
-async fn put_all(servers: &Servers) {
+pub(crate) async fn put_all(servers: &Servers) {
     let client = servers.client().await;
     for number in 0..FILES {
         let data = content::bytes(number, BYTES);
@@ -23,7 +23,7 @@ async fn put_all(servers: &Servers) {
     }
 }
 
-async fn check_all(servers: &Servers) {
+pub(crate) async fn check_all(servers: &Servers) {
     let client = servers.client().await;
     for number in 0..FILES {
         let read = client.get(&format!("/{number}")).await;
@@ -32,7 +32,7 @@ async fn check_all(servers: &Servers) {
     }
 }
 
-fn json(servers: &Servers, arguments: &[&str]) -> Value {
+pub(crate) fn json(servers: &Servers, arguments: &[&str]) -> Value {
     let (code, told) = servers.sdfs(&[arguments, &["--json"]].concat());
     assert_eq!(code, 0, "{told}\n{}", servers.logs());
     serde_json::from_str(&told).expect("JSON")

@@ -78,7 +78,7 @@ impl Client {
             explain: options.explain,
         };
         let created = self.ask(&call, Some(call.request)).await?;
-        self.shared.learn_volumes(&created.open.volumes);
+        self.take_volumes(&created.open.volumes).await;
         let source = Source::of(self, path, true, created.open);
         Ok(Created {
             file: File::of(source),

@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     /// When the client last asked a mserver, for the probe: milliseconds since it was made.
     used_ms: AtomicU64,
     made_at: Instant,
-    current: watch::Sender<Option<SocketAddr>>,
+    pub(crate) current: watch::Sender<Option<SocketAddr>>,
     /// The only mserver that is talked to; settled while connecting.
     via: OnceLock<SocketAddr>,
     timeout: Duration,
@@ -98,9 +98,15 @@ impl Client {
             client.fix(name)?;
         }
         client.first_link().await?;
+        let soon = client.deadline().earlier(Deadline::after(ATTEMPT_READ));
+        if let Err(error) = client.refresh_servers(soon).await {
+            tracing::debug!(%error, "no list of servers");
+        }
         if !is_known {
-            let status = client.ask(&GetStatus {}, None).await?;
-            client.shared.pool.learn(|topology| topology.learn(&status));
+            if client.shared.pool.topology().list_version == 0 {
+                let status = client.ask(&GetStatus {}, None).await?;
+                client.shared.pool.learn(|topology| topology.learn(&status));
+            }
             via.map_or(Ok(()), |name| client.fix(name))?;
         }
         probe::start(&client.shared);

@@ -4,8 +4,9 @@ use sdfs_server_group::UserKey;
 use sdfs_types::calls::inspect::{Inspect, InspectAnswer, InspectAsk};
 use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
 use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, Scrub, ScrubBegun, UserListed};
+use sdfs_types::calls::servers::{ChangeServers, GetServers, ServerOrder};
 use sdfs_types::calls::status::{GetStatus, ServerStatus};
-use sdfs_types::{PathRight, ServerId};
+use sdfs_types::{PathRight, ServerId, ServerList, ServerRecord};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -73,6 +74,27 @@ impl Client {
     /// `Denied`, and whatever the servers asked refuse, as [`Error::Refused`].
     pub async fn inspect(&self, ask: InspectAsk) -> Result<InspectAnswer, Error> {
         self.ask(&Inspect { ask }, None).await
+    }
+
+    /// Who belongs to the cluster, as the mserver that was asked knows it; empty when it does not
+    /// know yet. The client knows them from then on.
+    ///
+    /// # Errors
+    /// When no mserver answers in time.
+    pub async fn servers(&self) -> Result<ServerList, Error> {
+        let told = self.ask(&GetServers { known_version: 0 }, None).await?;
+        let list = told.list.unwrap_or_default();
+        self.shared.learn_servers(&list);
+        Ok(list)
+    }
+
+    /// Gives an order for the list of servers; the server's record as it is then.
+    ///
+    /// # Errors
+    /// `Denied`, `ServerExists`, `NoSuchServer`, `ServerState`, `TooFewServers`, `OutOfRange` as
+    /// [`Error::Refused`].
+    pub async fn change_servers(&self, order: ServerOrder) -> Result<ServerRecord, Error> {
+        self.ask(&ChangeServers { order }, None).await
     }
 
     /// How a server is, in its own words; no other server is asked in its place.

@@ -1,5 +1,5 @@
 //! Measures the way to each mserver from time to time while the client is used, and takes the
-//! volume map along.
+//! volume map and the list of servers along.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use futures::future::join_all;
 use sdfs_server_group::{Deadline, Payload};
 use sdfs_types::calls::names::GetVolumeMap;
+use sdfs_types::calls::servers::GetServers;
 use sdfs_types::wire;
 use tokio::time::{Instant, sleep};
 
@@ -44,6 +45,24 @@ async fn round(shared: &Shared) {
     )
     .await;
     shared.settle();
+    learn_servers(shared).await;
+}
+
+/// Takes along who the servers are.
+async fn learn_servers(shared: &Shared) {
+    let current = *shared.current.borrow();
+    let Some(peer) = current.and_then(|address| shared.pool.standing(address)) else {
+        return;
+    };
+    let known_version = shared.pool.topology().list_version;
+    let head = wire::encode(&GetServers { known_version });
+    let limit = Deadline::after(ATTEMPT_READ);
+    let asked = call_peer::<GetServers>(&peer, head, Payload::new(), limit).await;
+    if let Ok((told, _)) = asked
+        && let Some(list) = told.list
+    {
+        shared.learn_servers(&list);
+    }
 }
 
 async fn probe(shared: &Shared, address: SocketAddr) {

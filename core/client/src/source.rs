@@ -300,7 +300,7 @@ impl Client {
                 outcome => break outcome?,
             }
         };
-        self.shared.learn_volumes(&open.volumes);
+        self.take_volumes(&open.volumes).await;
         Ok(open)
     }
 
@@ -320,7 +320,7 @@ impl Client {
             freshness: self.options.freshness,
         };
         let got = self.ask_by(&call, None, deadline).await?;
-        self.shared.learn_volumes(&got.volumes);
+        self.take_volumes(&got.volumes).await;
         Ok(got.page.entries)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use sdfs_server_group::{Config, Role, ServerId, ServerName};
+use sdfs_types::ServerList;
 use sdfs_types::calls::status::ServerStatus;
 
 /// Where one server is.
@@ -23,6 +24,8 @@ pub(crate) struct Topology {
     /// Mservers that were given or learned; the first calls go to them.
     pub(crate) mservers: Vec<SocketAddr>,
     places: BTreeMap<ServerId, Place>,
+    /// The version of the list that says so; 0 without one.
+    pub(crate) list_version: u64,
 }
 
 impl Topology {
@@ -30,7 +33,7 @@ impl Topology {
     pub(crate) fn of_addresses(mservers: &[SocketAddr]) -> Topology {
         Topology {
             mservers: mservers.to_vec(),
-            places: BTreeMap::new(),
+            ..Topology::default()
         }
     }
 
@@ -68,6 +71,26 @@ impl Topology {
                 );
             }
         }
+    }
+
+    /// Takes over the list of servers, which says it better than any configuration.
+    pub(crate) fn take(&mut self, list: &ServerList) {
+        if list.version <= self.list_version {
+            return;
+        }
+        let mut listed = Topology {
+            list_version: list.version,
+            ..Topology::default()
+        };
+        for record in list.present() {
+            let place = Place {
+                name: record.name.clone(),
+                role: record.role,
+                address: record.address,
+            };
+            listed.add(record.id, place);
+        }
+        *self = listed;
     }
 
     /// Where that server is, when it is known.
@@ -131,6 +154,41 @@ mod tests {
             kept: Vec::new(),
             hears_majority: true,
         }
+    }
+
+    #[test]
+    fn the_list_counts_more_than_a_configuration() {
+        use sdfs_types::{ServerRecord, ServerState};
+        let record = |id: u16, name: &str, role, state| ServerRecord {
+            id: ServerId(id),
+            name: name.into(),
+            role,
+            address: ([127, 0, 0, 1], 7_100 + id).into(),
+            zone: "a".to_owned(),
+            state,
+            change: 4,
+        };
+        let records = [
+            record(1, "mserver-1", Role::Mserver, ServerState::Member),
+            record(4, "dserver-1", Role::Dserver, ServerState::Gone),
+            record(7, "dserver-4", Role::Dserver, ServerState::Joining),
+        ];
+        let list = ServerList {
+            version: 4,
+            servers: records.map(|one| (one.id, one)).into(),
+        };
+        let mut topology = Topology::default();
+        topology.learn(&told());
+        topology.take(&list);
+        assert_eq!(topology.mservers, [list.servers[&ServerId(1)].address]);
+        assert!(topology.place(ServerId(2)).is_none() && topology.place(ServerId(4)).is_none());
+        assert!(topology.named("dserver-4").is_some());
+        let known = topology.clone();
+        topology.take(&ServerList {
+            version: 3,
+            ..ServerList::default()
+        });
+        assert_eq!(topology, known);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Upload {
             PutBeginning::Begun(begun) => begun,
             PutBeginning::Finished { name } => return Ok(Beginning::Finished(name)),
         };
-        client.shared.learn_volumes(&begun.plan);
+        client.take_volumes(&begun.plan).await;
         Ok(Beginning::Begun(Box::new(Upload {
             client: client.clone(),
             target: Arc::new(Target::of_put(client, &begin, &begun)),
@@ -225,7 +225,7 @@ impl Upload {
     /// Writes the blocks again under another descriptor, from what is stored: the source of the
     /// bytes may be gone by now.
     async fn redo(&mut self, begun: PutBegun) -> Result<(), Error> {
-        self.client.shared.learn_volumes(&begun.plan);
+        self.client.take_volumes(&begun.plan).await;
         let new = Arc::new(Target::of_put(&self.client, &self.begin, &begun));
         let copying = Copying {
             client: &self.client,

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 
 use sdfs_server_group::Deadline;
 use sdfs_types::calls::names::GetVolumeMap;
-use sdfs_types::{Volume, VolumeId, VolumeMap};
+use sdfs_types::calls::servers::GetServers;
+use sdfs_types::{ServerId, ServerList, Volume, VolumeId, VolumeMap};
 
 use crate::client::{Client, Shared};
 use crate::error::Error;
+use crate::limits::ATTEMPT_READ;
 
 impl Shared {
     /// Takes over a volume unless a newer epoch of it is known.
@@ -45,6 +47,11 @@ impl Shared {
         self.map_version.fetch_max(map.version, Ordering::Relaxed);
     }
 
+    /// Takes over the list of servers.
+    pub(crate) fn learn_servers(&self, list: &ServerList) {
+        self.pool.learn(|topology| topology.take(list));
+    }
+
     /// The volume as last told.
     pub(crate) fn volume(&self, id: VolumeId) -> Option<Arc<Volume>> {
         self.volumes.get(&id).map(|volume| Arc::clone(&volume))
@@ -70,8 +77,37 @@ impl Client {
         let known_version = self.shared.map_version.load(Ordering::Relaxed);
         let call = GetVolumeMap { known_version };
         if let Some(map) = self.ask_by(&call, None, deadline).await? {
+            self.take_volumes(map.volumes.values()).await;
             self.shared.learn_map(&map);
         }
         Ok(())
+    }
+
+    /// Learns who the servers are, unless the list is known as it is.
+    pub(crate) async fn refresh_servers(&self, deadline: Deadline) -> Result<(), Error> {
+        let known_version = self.shared.pool.topology().list_version;
+        let told = self
+            .ask_by(&GetServers { known_version }, None, deadline)
+            .await?;
+        if let Some(list) = told.list {
+            self.shared.learn_servers(&list);
+        }
+        Ok(())
+    }
+
+    /// Takes over volumes, and learns who the servers are when a member is not known.
+    pub(crate) async fn take_volumes<'a>(&self, volumes: impl IntoIterator<Item = &'a Volume>) {
+        let topology = self.shared.pool.topology();
+        let is_unknown = |server: ServerId| topology.place(server).is_none();
+        let mut is_any_unknown = false;
+        for volume in volumes {
+            self.shared.learn_volume(volume);
+            is_any_unknown |= volume.members.iter().any(|one| is_unknown(one.server));
+        }
+        if is_any_unknown
+            && let Err(error) = self.refresh_servers(Deadline::after(ATTEMPT_READ)).await
+        {
+            tracing::debug!(%error, "a server that is not known stays so");
+        }
     }
 }

@@ -3,7 +3,6 @@
 //! proposal that may be repeated, so a new leader goes on where the former one stopped.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -14,14 +13,11 @@ use sdfs_types::{MetaGroup, Refusal, UserName, clock};
 use crate::core::Core;
 use crate::layout::raft_group;
 use crate::limits::{
-    DUTY_EVERY, DUTY_STEP_MAX, REMOVE_STEP_FILES, SWEEP_STEP_ENTRIES, TRASH_STEP_FILES,
+    DUTY_EVERY, DUTY_STEP_MAX, FOUND_EVERY, REMOVE_STEP_FILES, SWEEP_STEP_ENTRIES, TRASH_STEP_FILES,
 };
 use crate::meta::MetaCommand;
 use crate::root::{RootAnswer, RootCommand};
 use crate::voter::unreadable;
-
-/// How often a new cluster is looked at for its first administrator.
-const FOUND_EVERY: Duration = Duration::from_millis(100);
 
 /// Removes the meta-data of files whose names are gone, for one meta group while this mserver
 /// leads it.

@@ -3,6 +3,15 @@
 
 use std::time::Duration;
 
+/// How often a new cluster is looked at for its first administrator and its list of servers.
+pub(crate) const FOUND_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the root leader looks after the list of servers: a newcomer waits for it once.
+pub(crate) const MEMBERSHIP_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a mserver may take to say whom it hears: it answers from memory.
+pub(crate) const HEAR_MAX: Duration = Duration::from_secs(2);
+
 /// Requests of the root group whose outcome is remembered. At 25,000 mutations a second this is
 /// five seconds of repetitions at full speed and hours of them at usual ones; 24 bytes of memory
 /// and some 130 bytes of disk each.

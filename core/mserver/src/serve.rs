@@ -18,6 +18,7 @@ use sdfs_types::calls::negotiation::{
     AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, MayForget, Release, ReportSync,
     ReportTrouble,
 };
+use sdfs_types::calls::servers::ChangeServers;
 use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::wire;
@@ -27,7 +28,9 @@ use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
-use crate::{change, create, inspect, list, maintenance, meta_data, names, put, read, trash};
+use crate::{
+    change, create, inspect, list, maintenance, meta_data, names, put, read, servers, trash,
+};
 
 /// Takes one call.
 pub(crate) fn serve(core: &Arc<Core>, call: IncomingCall) {
@@ -83,6 +86,9 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::RestoreTrash => as_user::<RestoreTrash, _, _>(core, call, user, trash::restore),
         CallKind::EmptyTrash => as_user::<EmptyTrash, _, _>(core, call, user, trash::empty),
         CallKind::Maintain => as_user::<Maintain, _, _>(core, call, user, maintenance::answer),
+        CallKind::ChangeServers => {
+            as_user::<ChangeServers, _, _>(core, call, user, servers::answer);
+        }
         CallKind::Inspect => as_user::<Inspect, _, _>(core, call, user, inspect::answer),
         CallKind::Rename => as_user::<Rename, _, _>(core, call, user, names::rename),
         CallKind::MakeDirectory => {

@@ -29,11 +29,14 @@ use crate::duties;
 use crate::ids::FileIds;
 use crate::layout::{Layout, raft_group};
 use crate::limits::LOGIN_BARRIER_MAX;
+use crate::membership;
 use crate::meta::{GroupFreeList, MetaMachine, MetaView};
 use crate::root::command::{decode_volume, encode_volume};
-use crate::root::{RootMachine, RootView, Users};
+use crate::root::{RootMachine, RootView, ServerWatch, Users};
 use crate::serve;
-use crate::volumes::{Acceptor, RaftRoot, RootGroup, Servers, Supervisor, VolumeRules, sweep};
+use crate::volumes::{
+    Acceptor, Listed, RaftRoot, RootGroup, Servers, Supervisor, VolumeRules, sweep,
+};
 use crate::voter::Voter;
 
 /// What a mserver starts from.
@@ -228,7 +231,7 @@ fn core(
             .copied()
             .filter(|server| *server != me)
     };
-    let servers: Arc<dyn Servers> = Arc::new(mesh.clone());
+    let servers = listed(&mesh, &root);
     Core {
         voter: Voter::new(Arc::clone(&root), Arc::clone(&creating)).start(),
         askers: others()
@@ -252,6 +255,13 @@ fn core(
         grants,
         grant_ms,
     }
+}
+
+fn listed(mesh: &Mesh, root: &RootView) -> Arc<dyn Servers> {
+    Arc::new(Listed {
+        mesh: mesh.clone(),
+        list: root.servers.clone(),
+    })
 }
 
 fn main_batches(mesh: &Mesh, to: ServerId) -> MainBatcher {
@@ -291,7 +301,7 @@ fn supervisor(
 
 fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHandle> {
     let mut duties = Vec::new();
-    let servers: Arc<dyn Servers> = Arc::new(core.mesh.clone());
+    let servers = listed(&core.mesh, &core.root);
     for (group, view) in &core.metas {
         let list = GroupFreeList {
             groups: core.groups.clone(),
@@ -307,6 +317,7 @@ fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHan
         let removing = duties::remove_files(Arc::clone(core), *group);
         duties.push(tokio::spawn(removing).abort_handle());
     }
+    duties.push(tokio::spawn(membership::tend(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(duties::sweep_directories(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(duties::expire_trash(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(duties::found_admin(Arc::clone(core), admin, key)).abort_handle());
@@ -353,6 +364,12 @@ impl Mserver {
     #[must_use]
     pub fn volumes(&self) -> Arc<VolumeMap> {
         self.core.root.volumes()
+    }
+
+    /// The list of servers as this mserver knows it, and every change of it.
+    #[must_use]
+    pub fn servers(&self) -> ServerWatch {
+        self.core.root.servers.clone()
     }
 
     /// Whether this mserver hears a majority of all.

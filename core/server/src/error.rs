@@ -1,12 +1,13 @@
 //! How servers and embedded clusters fail to start or stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sdfs_net_layer::TlsError;
 use sdfs_raft::StopReason;
-use sdfs_server_group::{Config, ConfigError, SecretError, StartError};
+use sdfs_server_group::{Config, ConfigError, Role, SecretError, ServerId, ServerName, StartError};
 use sdfs_store::StoreError;
 use thiserror::Error;
 
@@ -55,6 +56,12 @@ pub enum ServerError {
     /// The store of a mserver cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The cluster's secret cannot be used.
+    #[error(transparent)]
+    Secret(SecretError),
+    /// The server does not belong to the cluster.
+    #[error(transparent)]
+    Outsider(#[from] Outsider),
     /// A raft group of the running server stopped for good.
     #[error("the server had to end: {0}")]
     Raft(StopReason),
@@ -67,6 +74,71 @@ pub enum ServerError {
     /// The control thread ended in the middle of something that cannot be.
     #[error("the server's control thread failed; its log tells where")]
     Failed,
+}
+
+/// Why a server does not belong to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Outsider {
+    /// It has left.
+    #[error(
+        "{name} (server {id}) has left the cluster and cannot come back under its number: to use \
+         the machine again, empty its space and let it join anew with `sdfs join`"
+    )]
+    Gone {
+        /// Its name.
+        name: ServerName,
+        /// The number it had.
+        id: ServerId,
+    },
+    /// Its groups are letting it go, so that it can come back with an empty disk.
+    #[error(
+        "{name} (server {id}) is being replaced: empty its space and start it again when `sdfs \
+         status` says that it is joining"
+    )]
+    Lost {
+        /// Its name.
+        name: ServerName,
+        /// Its number.
+        id: ServerId,
+    },
+    /// The cluster knows its number by another name, or not at all.
+    #[error(
+        "the cluster knows no {name} (server {id}): its server {id} is {is}. Put the servers of \
+         config.conf back in their order, or let this one join with `sdfs join` and start it with \
+         --join"
+    )]
+    Unlisted {
+        /// Its name.
+        name: ServerName,
+        /// The number that it has by its configuration.
+        id: ServerId,
+        /// Who has that number.
+        is: String,
+    },
+    /// Nobody told the cluster to expect it.
+    #[error(
+        "the cluster does not expect {name}: `sdfs join --name {name} --role {role} --address \
+         {address}` has it expected"
+    )]
+    NotExpected {
+        /// Its name.
+        name: ServerName,
+        /// Its role by its configuration.
+        role: Role,
+        /// Its address by its configuration.
+        address: SocketAddr,
+    },
+    /// The cluster expects it otherwise.
+    #[error("the cluster's list has {name} as {listed}, its configuration as {configured}")]
+    Elsewhere {
+        /// Its name.
+        name: ServerName,
+        /// What the list says.
+        listed: String,
+        /// What the configuration says.
+        configured: String,
+    },
 }
 
 /// Why an embedded cluster does not stand.

@@ -1,12 +1,16 @@
 //! One running server, assembled from the configuration, and whole clusters inside a process.
 //!
-//! Holds the control thread of a server, the way a call takes to the part that answers it, the
-//! clean stop, and what a cluster needs before it can start (a configuration, secrets, free
-//! ports). Holds nothing of what a server does: that is in the roles.
+//! Holds the control thread of a server, the way a call takes to the part that answers it, what the
+//! list of servers means for it, the clean stop, and what a cluster needs before it can start (a
+//! configuration, secrets, free ports). Holds nothing of what a server does: that is in the roles.
 
 mod cluster;
 mod config_file;
 mod error;
+mod follow;
+mod guest;
+mod limits;
+mod list;
 mod ports;
 mod role;
 mod route;
@@ -18,7 +22,8 @@ mod status;
 
 pub use cluster::{Cluster, ClusterOptions, missing_of};
 pub use config_file::write_config;
-pub use error::{ClusterError, ServerError};
+pub use error::{ClusterError, Outsider, ServerError};
+pub use guest::{GuestError, joining_config};
 pub use ports::free_ports;
 pub use running::{Outside, Running};
 pub use secrets::make_missing_secrets;

@@ -9,11 +9,14 @@ use sdfs_mserver::{Mserver, MserverOptions};
 use sdfs_server_group::{IncomingCall, Mesh, Payload, Role, ServerConfig, UserKey, UserKeys};
 use sdfs_store::Store;
 use sdfs_types::calls::CallKind;
+use sdfs_types::calls::servers::GetServers;
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::limits::GRANT_MS;
-use sdfs_types::{GrantKey, wire};
+use sdfs_types::{GrantKey, Refusal, wire};
+use tokio::sync::watch;
 
 use crate::error::ServerError;
+use crate::follow::{ListWatch, Source};
 use crate::route::Answers;
 use crate::running::Outside;
 use crate::status::Known;
@@ -53,6 +56,20 @@ impl RoleAtWork {
             }
             // The configuration was checked: every server has a role of its own and a space.
             _ => unreachable!("{} has neither role nor space", me.name),
+        }
+    }
+
+    /// Where the list of servers comes from, and how it is read.
+    pub(crate) fn list(&self) -> (Source, ListWatch) {
+        match self {
+            RoleAtWork::Mserver(mserver) => {
+                let list = mserver.servers();
+                (Source::Root(list.clone()), list)
+            }
+            RoleAtWork::Dserver(_) => {
+                let (known, list) = watch::channel(Arc::default());
+                (Source::Asked(known), list)
+            }
         }
     }
 
@@ -130,7 +147,8 @@ async fn dserver(
     Ok(sdfs_dserver::start(options).await?)
 }
 
-/// Answers the calls of a server: those about its status here, all others in the role.
+/// Answers the calls of a server: those about its status and the other servers here, the rest in
+/// the role.
 pub(crate) struct Answering {
     /// What answers the others.
     pub(crate) role: RoleAtWork,
@@ -146,6 +164,15 @@ impl Answers for Answering {
             self.role.tell(&mut status);
             call.reply
                 .send(wire::encode_answer(&Ok(status)), Payload::new());
+            return;
+        }
+        if call.kind == CallKind::GetServers.to_wire() {
+            let asked = wire::decode::<GetServers>(&call.head);
+            let told = asked.map(|asked| self.known.servers(&asked));
+            let told = told.map_err(|fault| Refusal::Malformed {
+                why: fault.to_string(),
+            });
+            call.reply.send(wire::encode_answer(&told), Payload::new());
             return;
         }
         match &self.role {

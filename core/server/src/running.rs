@@ -15,6 +15,8 @@ use sdfs_types::calls::status::ServerStatus;
 use tokio::time::Instant;
 
 use crate::error::ServerError;
+use crate::follow::{Follower, Following};
+use crate::guest::Guest;
 use crate::role::{Answering, RoleAtWork};
 use crate::route::{Answers, Route};
 use crate::status::Known;
@@ -48,7 +50,7 @@ impl Outside {
 }
 
 /// Sockets as the configuration wants them: plain, or under TLS.
-fn transport(config: &Config) -> Result<Arc<dyn Transport>, TlsError> {
+pub(crate) fn transport(config: &Config) -> Result<Arc<dyn Transport>, TlsError> {
     let Some(tls) = &config.tls else {
         return Ok(Arc::new(TcpTransport));
     };
@@ -66,6 +68,7 @@ pub struct Running {
     group: Addr<Group>,
     known: Known,
     role: RoleAtWork,
+    following: Following,
     /// What the mesh's calls go to, for as long as this is kept.
     _answers: Arc<dyn Answers>,
 }
@@ -90,11 +93,27 @@ impl Running {
             user_keys: Arc::new(route.clone()),
         })
         .await?;
+        let guest = Guest {
+            transport: Arc::clone(&outside.transport),
+            config: Arc::clone(config),
+            name: me.name.clone(),
+        };
         let role = RoleAtWork::start(me, &mesh, outside).await?;
+        let (source, list) = role.list();
+        let follower = Follower {
+            group: group.clone(),
+            mesh: mesh.clone(),
+            me: me.clone(),
+            guest,
+        };
+        // Before any call is answered: nobody speaks any more for what the list says is gone.
+        let now = Arc::clone(&list.borrow());
+        follower.apply(&now).await;
         let known = Known {
             mesh,
             me: me.clone(),
             begun,
+            list,
         };
         let answers: Arc<dyn Answers> = Arc::new(Answering {
             role: role.clone(),
@@ -105,6 +124,7 @@ impl Running {
             group,
             known,
             role,
+            following: follower.start(source),
             _answers: answers,
         })
     }
@@ -123,9 +143,12 @@ impl Running {
         &self.known.mesh
     }
 
-    /// Waits until the role cannot go on, and says why.
+    /// Waits until the server cannot go on, and says why.
     pub async fn failed(&self) -> ServerError {
-        self.role.failed().await
+        tokio::select! {
+            failed = self.role.failed() => failed,
+            outsider = self.following.outside() => outsider.into(),
+        }
     }
 
     /// Finishes what is in hand, persists, says goodbye.
@@ -133,6 +156,7 @@ impl Running {
     /// # Errors
     /// When something could not be brought to disk.
     pub async fn stop(self) -> Result<(), ServerError> {
+        drop(self.following);
         self.role.stop().await;
         // The group may have ended by itself; then nobody is left to say goodbye to.
         self.group.send(Stop).await.unwrap_or(());

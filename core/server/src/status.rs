@@ -1,8 +1,11 @@
 //! A server's word on itself, put together from what its parts tell.
 
 use sdfs_server_group::{Mesh, PeerSnapshot, Role, ServerConfig};
+use sdfs_types::calls::servers::{GetServers, ServersTold};
 use sdfs_types::calls::status::{PeerStatus, ServerStatus};
 use tokio::time::Instant;
+
+use crate::follow::ListWatch;
 
 /// What every server knows of itself and the others, whatever its role.
 #[derive(Clone)]
@@ -13,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) me: ServerConfig,
     /// When it was started.
     pub(crate) begun: Instant,
+    /// Who the servers are.
+    pub(crate) list: ListWatch,
 }
 
 impl Known {
@@ -32,6 +37,21 @@ impl Known {
             spaces: Vec::new(),
             kept: Vec::new(),
             hears_majority: hears_majority(&self.mesh),
+        }
+    }
+}
+
+impl Known {
+    /// What this server knows of all servers.
+    pub(crate) fn servers(&self, asked: &GetServers) -> ServersTold {
+        let list = self.list.borrow();
+        let is_news = list.version > asked.known_version;
+        let up = [Role::Mserver, Role::Dserver].map(|role| self.mesh.up(role));
+        ServersTold {
+            list: is_news.then(|| (**list).clone()),
+            up: up.concat(),
+            forgotten: Vec::new(),
+            led: Vec::new(),
         }
     }
 }

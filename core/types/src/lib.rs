@@ -10,6 +10,7 @@ pub mod ids;
 pub mod limits;
 pub mod path;
 pub mod refusal;
+pub mod server_list;
 pub mod trace;
 pub mod user;
 pub mod volume;
@@ -26,7 +27,8 @@ pub use ids::{
 };
 pub use path::{FilePath, Name, PathFault};
 pub use refusal::Refusal;
-pub use sdfs_server_group::{Load, Role, ServerId};
+pub use sdfs_server_group::{Load, Role, ServerId, ServerName};
+pub use server_list::{ServerList, ServerRecord, ServerState};
 pub use trace::{Trace, TraceStep, TraceWhat};
 pub use user::{Access, PathRight, User, UserName};
 pub use volume::{MemberState, Volume, VolumeMap, VolumeMember, VolumeStatus};

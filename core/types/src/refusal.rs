@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::calls::trash::TrashName;
 use crate::ids::{BlockVersion, FileDescriptor, VolumeId};
 use crate::path::{FilePath, PathFault};
+use crate::server_list::ServerRecord;
 use crate::user::Access;
 use crate::volume::Volume;
-use sdfs_server_group::ServerId;
+use sdfs_server_group::{ServerId, ServerName};
 
 /// An answer that is not what was asked for. A refusal is definite: nothing was changed, except
 /// for [`Refusal::Unknown`].
@@ -230,6 +231,29 @@ pub enum Refusal {
         server: ServerId,
         /// What it has left.
         free_bytes: u64,
+    },
+    /// A name or an address belongs to another server.
+    #[error(
+        "the name or address is taken: server {} is {}, a {} at {}, {}", record.id, record.name,
+        record.role, record.address, record.state
+    )]
+    ServerExists {
+        /// The server that has it.
+        record: Box<ServerRecord>,
+    },
+    /// No server of the cluster has that name.
+    #[error("no server of this cluster is called {name}")]
+    NoSuchServer {
+        /// The name.
+        name: ServerName,
+    },
+    /// A server is not in the state that the order is for.
+    #[error("server {} ({}) is {}: {why}", record.id, record.name, record.state)]
+    ServerState {
+        /// The server.
+        record: Box<ServerRecord>,
+        /// What stands in the way.
+        why: String,
     },
 }
 

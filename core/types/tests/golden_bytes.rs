@@ -6,14 +6,15 @@ use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
 };
 use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Vote};
+use sdfs_types::calls::servers::{ChangeServers, GetServers, GroupLed, ServerOrder, ServersTold};
 use sdfs_types::calls::trash::{
     DeleteNow, EmptyTrash, ListTrash, RestoreTrash, TrashEmptied, TrashEntry, TrashName, TrashPage,
 };
 use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
     FileDescriptor, FileId, FilePath, FileVersion, Grant, GrantRights, Locate, MemberState,
-    MetaGroup, PutProof, Refusal, RequestId, ServerId, Volume, VolumeId, VolumeMember,
-    VolumeStatus, wire,
+    MetaGroup, PutProof, Refusal, RequestId, Role, ServerId, ServerList, ServerRecord, ServerState,
+    Volume, VolumeId, VolumeMember, VolumeStatus, wire,
 };
 
 const REQUEST: RequestId = RequestId {
@@ -294,4 +295,54 @@ fn trash_keeps_its_bytes() {
         free_bytes: 300,
     };
     check(&full, "011f0405ac02");
+}
+
+#[test]
+fn the_list_of_servers_keeps_its_bytes() {
+    check(&GetServers { known_version: 300 }, "01ac02");
+    let address = ([127, 0, 0, 1], 7_204).into();
+    let order = |order| ChangeServers { order };
+    let join = ServerOrder::Join {
+        name: "d-4".into(),
+        role: Role::Dserver,
+        address,
+        zone: "a".to_owned(),
+    };
+    let place = "007f000001a4380161";
+    check(&order(join), &format!("010003642d3401{place}"));
+    let name = || "d-4".into();
+    check(&order(ServerOrder::Leave { name: name() }), "010103642d34");
+    check(
+        &order(ServerOrder::Replace { name: name() }),
+        "010203642d34",
+    );
+    let record = ServerRecord {
+        id: ServerId(7),
+        name: name(),
+        role: Role::Dserver,
+        address,
+        zone: "a".to_owned(),
+        state: ServerState::Leaving,
+        change: 300,
+    };
+    let bytes = format!("0703642d3401{place}02ac02");
+    check(&record, &format!("01{bytes}"));
+    let told = ServersTold {
+        list: Some(ServerList {
+            version: 9,
+            servers: [(record.id, record.clone())].into(),
+        }),
+        up: vec![ServerId(1), ServerId(7)],
+        forgotten: vec![(ServerId(2), 5)],
+        led: vec![GroupLed {
+            group: 0,
+            voters: vec![ServerId(1), ServerId(2)],
+        }],
+    };
+    check(&told, &format!("0101090107{bytes}0201070102050100020102"));
+    let exists = Refusal::ServerExists {
+        record: Box::new(record),
+    };
+    check(&exists, &format!("0120{bytes}"));
+    check(&Refusal::NoSuchServer { name: name() }, "012103642d34");
 }

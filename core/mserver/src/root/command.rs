@@ -8,9 +8,10 @@ use sdfs_types::calls::trash::{TrashEmptied, TrashName, TrashRestored};
 use sdfs_types::wire::{self, WireFault};
 use sdfs_types::{
     BlockSize, FileDescriptor, FileId, FileMetaMetaData, FilePath, Locate, MetaGroup, PathRight,
-    Refusal, RequestId, UserName,
+    Refusal, RequestId, ServerRecord, UserName,
 };
 
+use super::servers::ServersCommand;
 use crate::volumes::{VolumeAnswer, VolumeCommand};
 
 /// What is made of a file before its name is decided.
@@ -228,6 +229,8 @@ pub enum RootCommand {
         /// How many at most.
         files_max: u32,
     },
+    /// Changes the list of servers.
+    Servers(ServersCommand),
 }
 
 /// How the root group answers a command.
@@ -262,6 +265,8 @@ pub enum RootAnswer {
     Restored(TrashRestored),
     /// What was taken away for good.
     Emptied(TrashEmptied),
+    /// A server as the list has it now.
+    Server(ServerRecord),
 }
 
 /// What one entry of the log is answered with: an answer for each command, in order.

@@ -36,6 +36,8 @@ pub(crate) const TRASH_DUE: u8 = b'D';
 pub(crate) const TRASH_COUNTERS: u8 = b'K';
 /// Files that got a name again when a later life of theirs had been given out: the descriptor.
 pub(crate) const FOLLOWED: u8 = b'f';
+/// Servers: the number, big-endian.
+pub(crate) const SERVER: u8 = b's';
 
 /// The key of what `kind` keeps about a file or directory.
 pub(crate) fn of_descriptor(kind: u8, descriptor: FileDescriptor) -> Vec<u8> {

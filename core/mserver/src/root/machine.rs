@@ -15,6 +15,7 @@ use sdfs_types::{FileDescriptor, FileMetaMetaData, MetaGroup, Refusal, RequestId
 use super::command::{Begun, RootAnswer, RootAnswers, RootCommand, ToTrash};
 use super::counters::Counters;
 use super::names::Entries;
+use super::servers::ServerTable;
 use super::trash::{self, TrashCounters};
 use super::users::Users;
 use super::view::RootView;
@@ -24,7 +25,7 @@ use crate::fault::{Applied, Fault, unreadable};
 use crate::life::FileLife;
 use crate::limits::{ENTRIES_CACHED, ROOT_OUTCOMES_MAX};
 use crate::outcomes::{Outcomes, named};
-use crate::volumes::VolumeTable;
+use crate::volumes::{VolumeAnswer, VolumeTable};
 
 /// What is remembered of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,7 @@ pub struct RootMachine {
     trash: TrashCounters,
     outcomes: Outcomes,
     volumes: VolumeTable,
+    servers: ServerTable,
     dirty: Dirty,
 }
 
@@ -68,6 +70,7 @@ impl RootMachine {
     /// An unopened machine, and what others read of it. `users` is shared with the server group.
     pub fn new(users: Users) -> (RootMachine, Arc<RootView>) {
         let (table, volumes) = VolumeTable::new();
+        let (server_table, servers) = ServerTable::new();
         let (keyspace, opened) = watch::channel(None);
         let outcomes = Outcomes::new(keys::OUTCOME, ROOT_OUTCOMES_MAX);
         let view = Arc::new(RootView {
@@ -79,6 +82,7 @@ impl RootMachine {
             outcomes: outcomes.index(),
             volumes,
             orders: table.follow_orders(),
+            servers,
             removals: watch::channel(0).0,
             unlinked: watch::channel(0).0,
         });
@@ -89,6 +93,7 @@ impl RootMachine {
             trash: TrashCounters::default(),
             outcomes,
             volumes: table,
+            servers: server_table,
             dirty: Dirty::default(),
         };
         (machine, view)
@@ -124,6 +129,7 @@ impl RootMachine {
                 self.view.quotas.insert(directory, quota);
             }
         }
+        self.servers.load(keyspace)?;
         self.volumes.load(keyspace)
     }
 
@@ -133,7 +139,22 @@ impl RootMachine {
         batch: &mut Batch,
     ) -> Result<Result<RootAnswer, Refusal>, StoreError> {
         if let RootCommand::Volume(command) = command {
-            return Ok(Ok(RootAnswer::Volume(self.volumes.apply(command, batch)?)));
+            if command
+                .newcomers()
+                .iter()
+                .any(|one| self.servers.is_gone(*one))
+            {
+                let answer = VolumeAnswer::NotAllowed;
+                return Ok(Ok(RootAnswer::Volume(answer)));
+            }
+            let answer = self.volumes.apply(command, batch)?;
+            if let (Some(server), VolumeAnswer::Done { .. }) = (command.stops_drain(), &answer) {
+                self.servers.stays(server, batch);
+            }
+            return Ok(Ok(RootAnswer::Volume(answer)));
+        }
+        if let RootCommand::Servers(command) = command {
+            return Ok(self.servers.apply(command, self.volumes.upkeep(), batch));
         }
         let (command, to_trash) = match command {
             RootCommand::Trashing { command, to_trash } => (&**command, Some(to_trash.clone())),
@@ -201,6 +222,7 @@ impl StateMachine for RootMachine {
 
     fn committed(&mut self, _index: u64) {
         self.volumes.committed();
+        self.servers.committed();
         let dirty = std::mem::take(&mut self.dirty);
         if dirty.removals {
             self.view.removals.send_modify(|changes| *changes += 1);
@@ -299,8 +321,10 @@ impl Applying<'_> {
             RootCommand::Restore { .. }
             | RootCommand::EmptyTrash { .. }
             | RootCommand::ExpireTrash { .. } => trash::apply(self, command),
-            // The volume table's, and what wraps a command, never come here.
-            RootCommand::Volume(_) | RootCommand::Trashing { .. } => Ok(RootAnswer::Done),
+            // Those of the tables, and what wraps a command, never come here.
+            RootCommand::Volume(_) | RootCommand::Servers(_) | RootCommand::Trashing { .. } => {
+                Ok(RootAnswer::Done)
+            }
         }
     }
 

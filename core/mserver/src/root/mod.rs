@@ -1,5 +1,5 @@
-//! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, leases of
-//! file ids, outcomes of requests, and (kept by `volumes`) the volume map.
+//! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, the list
+//! of servers, leases of file ids, outcomes of requests, and (kept by `volumes`) the volume map.
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
 
@@ -12,6 +12,7 @@ mod machine;
 mod names;
 mod quota;
 mod rename;
+mod servers;
 mod tombstones;
 mod trash;
 mod users;
@@ -21,6 +22,8 @@ pub use command::{Begun, Decide, RootAnswer, RootAnswers, RootCommand, ToTrash};
 pub use machine::{RememberedAnswer, RootMachine};
 pub(crate) use names::prefix;
 pub use names::{Walk, root_entry};
+pub(crate) use servers::Upkeep;
+pub use servers::{NewServer, ServerWatch, ServersCommand};
 pub use trash::{TrashCounters, Trashed};
 pub use users::Users;
 pub use view::{RootView, ViewFault};

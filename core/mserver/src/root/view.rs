@@ -10,11 +10,12 @@ use sdfs_store::{KeyRange, Keyspace, StoreError};
 use sdfs_types::calls::names::Quota;
 use sdfs_types::wire;
 use sdfs_types::{
-    FileDescriptor, FileMetaMetaData, FilePath, MetaGroup, Name, RequestId, VolumeMap,
+    FileDescriptor, FileMetaMetaData, FilePath, MetaGroup, Name, RequestId, ServerList, VolumeMap,
 };
 
 use super::keys;
 use super::names::{Entries, Walk, walk};
+use super::servers::ServerWatch;
 use super::trash::{TrashCounters, Trashed};
 use super::users::Users;
 use crate::cache::{Cache, FixedHasher};
@@ -48,6 +49,7 @@ pub struct RootView {
     pub(crate) outcomes: OutcomeIndex,
     pub(crate) volumes: VolumeWatch,
     pub(crate) orders: MaintenanceWatch,
+    pub(crate) servers: ServerWatch,
     /// Counts the changes of the list of files to be removed; the duty that removes waits for it.
     pub(crate) removals: watch::Sender<u64>,
     /// Counts the changes of the list of directories to be swept.
@@ -181,6 +183,12 @@ impl RootView {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The list of servers.
+    #[must_use]
+    pub fn servers(&self) -> Arc<ServerList> {
+        Arc::clone(&self.servers.borrow())
     }
 
     /// The volume map.

@@ -44,6 +44,31 @@ pub enum VolumeCommand {
     Maintain(MaintenanceCommand),
 }
 
+impl VolumeCommand {
+    /// The dservers that are to keep copies by this command.
+    pub(crate) fn newcomers(&self) -> Vec<ServerId> {
+        match self {
+            VolumeCommand::Add { volumes, .. } => volumes.concat(),
+            VolumeCommand::Change {
+                change: MemberChange::Replace { by, .. } | MemberChange::Join { by },
+                ..
+            } => vec![*by],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The dserver that stays after all by this command.
+    pub(crate) fn stops_drain(&self) -> Option<ServerId> {
+        match self {
+            VolumeCommand::Maintain(MaintenanceCommand {
+                order: MaintenanceOrder::StopDrain { server },
+                ..
+            }) => Some(*server),
+            _ => None,
+        }
+    }
+}
+
 /// An order, and what it is checked against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaintenanceCommand {

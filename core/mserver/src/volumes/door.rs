@@ -6,13 +6,14 @@ use tokio::sync::{broadcast, watch};
 
 use sdfs_raft::{GroupId, LeaderView, ProposeError, RaftGroups, ReadError};
 use sdfs_server_group::{CallError, Deadline, GroupEvent, Load, Mesh, Payload, Role, ServerId};
-use sdfs_types::Refusal;
 use sdfs_types::calls::Call;
 use sdfs_types::wire::{self, WireFault};
+use sdfs_types::{Refusal, ServerRecord, ServerState};
 
 use super::command::{VolumeAnswer, VolumeCommand};
+use crate::root::ServerWatch;
 
-/// The other servers of the cluster. Implemented by the mesh, and by dservers that exist in a
+/// The other servers of the cluster. Implemented by [`Listed`], and by dservers that exist in a
 /// test only.
 pub trait Servers: Send + Sync + 'static {
     /// This server.
@@ -31,15 +32,24 @@ pub trait Servers: Send + Sync + 'static {
     fn is_up(&self, id: ServerId) -> bool;
     /// The load it told last.
     fn load(&self, id: ServerId) -> Option<Load>;
-    /// Every dserver with its zone, by number.
+    /// Every dserver that may keep copies, with its zone, by number.
     fn dservers(&self) -> Vec<(ServerId, String)>;
     /// Who comes and goes from now on.
     fn subscribe(&self) -> broadcast::Receiver<GroupEvent>;
 }
 
-impl Servers for Mesh {
+/// The servers of the list, reached through the mesh.
+#[derive(Clone)]
+pub struct Listed {
+    /// The way to them.
+    pub mesh: Mesh,
+    /// Who they are.
+    pub list: ServerWatch,
+}
+
+impl Servers for Listed {
     fn me(&self) -> ServerId {
-        Mesh::me(self)
+        self.mesh.me()
     }
 
     fn call(
@@ -49,37 +59,39 @@ impl Servers for Mesh {
         head: Bytes,
         deadline: Deadline,
     ) -> BoxFuture<'static, Result<Bytes, CallError>> {
-        let mesh = self.clone();
+        let mesh = self.mesh.clone();
         Box::pin(async move {
-            Ok(
-                Mesh::call(&mesh, to, kind, head, Payload::default(), deadline)
-                    .await?
-                    .head,
-            )
+            let payload = Payload::default();
+            Ok(mesh.call(to, kind, head, payload, deadline).await?.head)
         })
     }
 
     fn connection(&self, id: ServerId) -> Option<u64> {
-        Mesh::is_up(self, id).then(|| self.epoch(id))
+        self.mesh.is_up(id).then(|| self.mesh.epoch(id))
     }
 
     fn is_up(&self, id: ServerId) -> bool {
-        Mesh::is_up(self, id)
+        self.mesh.is_up(id)
     }
 
     fn load(&self, id: ServerId) -> Option<Load> {
-        Mesh::load(self, id)
+        self.mesh.load(id)
     }
 
     fn dservers(&self) -> Vec<(ServerId, String)> {
-        self.all(Role::Dserver)
-            .into_iter()
-            .filter_map(|id| Some((id, self.server(id)?.zone.clone())))
+        let list = self.list.borrow();
+        let keeps = |record: &&ServerRecord| {
+            let is_here = matches!(record.state, ServerState::Member | ServerState::Leaving);
+            record.role == Role::Dserver && is_here
+        };
+        let listed = list.present().filter(keeps);
+        listed
+            .map(|record| (record.id, record.zone.clone()))
             .collect()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<GroupEvent> {
-        Mesh::subscribe(self)
+        self.mesh.subscribe()
     }
 }
 

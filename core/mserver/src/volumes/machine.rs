@@ -16,6 +16,7 @@ use sdfs_types::{
 
 use super::command::{MaintenanceCommand, MemberChange, VolumeAnswer, VolumeCommand};
 use super::maintenance::{self, MaintenanceWatch};
+use crate::root::Upkeep;
 
 /// Keys of the volume map begin with it; the key that is nothing else holds the map's version.
 pub const KEY_PREFIX: u8 = b'v';
@@ -136,6 +137,14 @@ impl VolumeTable {
         }
         VolumeAnswer::Done {
             map_version: self.map.version,
+        }
+    }
+
+    /// What decides whether a dserver may leave.
+    pub(crate) fn upkeep(&self) -> Upkeep<'_> {
+        Upkeep {
+            map: &self.map,
+            orders: &self.orders,
         }
     }
 

@@ -37,7 +37,7 @@ mod sweep_test;
 
 pub use accept::{Accepted, Acceptor, FileWanted};
 pub use command::{MaintenanceCommand, MemberChange, VolumeAnswer, VolumeCommand};
-pub use door::{AskFault, RaftRoot, RootFault, RootGroup, Servers};
+pub use door::{AskFault, Listed, RaftRoot, RootFault, RootGroup, Servers};
 pub use machine::{KEY_PREFIX, VolumeTable, VolumeWatch};
 pub use maintenance::MaintenanceWatch;
 pub use supervisor::{Supervisor, VolumeRules};

@@ -12,4 +12,5 @@ mod names;
 mod names_model;
 mod negotiation;
 mod reservations;
+mod servers;
 mod trash;

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod maintenance;
 pub mod names;
 pub mod negotiation;
+pub mod servers;
 pub mod status;
 pub mod trash;
 
@@ -78,6 +79,8 @@ pub enum CallKind {
     Maintain = 0x0230,
     /// [`inspect::Inspect`].
     Inspect = 0x0231,
+    /// [`servers::ChangeServers`].
+    ChangeServers = 0x0232,
     /// [`negotiation::CanCreate`].
     CanCreate = 0x0300,
     /// [`negotiation::Release`].
@@ -116,6 +119,8 @@ pub enum CallKind {
     ListCopies = 0x0508,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
+    /// [`servers::GetServers`].
+    GetServers = 0x0601,
 }
 
 impl CallKind {
@@ -147,6 +152,7 @@ impl CallKind {
         CallKind::EmptyTrash,
         CallKind::Maintain,
         CallKind::Inspect,
+        CallKind::ChangeServers,
         CallKind::CanCreate,
         CallKind::Release,
         CallKind::CreateMetaData,
@@ -166,6 +172,7 @@ impl CallKind {
         CallKind::SetHealRate,
         CallKind::ListCopies,
         CallKind::GetStatus,
+        CallKind::GetServers,
     ];
 
     /// The number on the wire.
