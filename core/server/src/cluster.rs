@@ -1,7 +1,7 @@
 //! A whole cluster inside this process, in a temporary folder on free loopback ports.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct ClusterOptions {
     pub timers: Option<String>,
     /// The `storage: (..)` part of the configuration; `None` takes every default.
     pub storage: Option<String>,
+    /// The address of each server, mservers first; loopback for those it does not have.
+    pub hosts: Vec<IpAddr>,
     /// How long to wait until the cluster takes writes.
     pub ready_within: Duration,
 }
@@ -43,6 +45,7 @@ impl Default for ClusterOptions {
             dservers: 3,
             timers: None,
             storage: Some("storage: (segment_bytes: 16777216, reserve_bytes: 0)".to_owned()),
+            hosts: Vec::new(),
             ready_within: Duration::from_secs(120),
         }
     }

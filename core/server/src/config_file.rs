@@ -1,6 +1,7 @@
 //! The configuration file of a cluster on one machine.
 
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::cluster::ClusterOptions;
@@ -32,9 +33,12 @@ fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
     let named = roles.iter().flat_map(|(role, name, count)| {
         (1..=*count).map(move |number| (role, format!("{name}-{number}")))
     });
-    for ((role, name), port) in named.zip(ports) {
+    let loopback = std::iter::repeat(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let hosts = options.hosts.iter().copied().chain(loopback);
+    for (((role, name), port), host) in named.zip(ports).zip(hosts) {
+        let address = SocketAddr::new(host, *port);
         let line = format!(
-            "        (name: \"{name}\", role: {role}, address: \"127.0.0.1:{port}\", \
+            "        (name: \"{name}\", role: {role}, address: \"{address}\", \
              space: [\"data/{name}\"], zone: \"{name}\"),\n"
         );
         servers.push_str(&line);
@@ -62,6 +66,7 @@ mod tests {
     fn written_configuration_reads_back() {
         let options = ClusterOptions {
             storage: Some("storage: (copies: 2, copies_min: 1)".to_owned()),
+            hosts: vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9))],
             ..ClusterOptions::default()
         };
         let folder = tempfile::tempdir().expect("a folder");
@@ -70,5 +75,11 @@ mod tests {
         assert_eq!(config.servers_of(Role::Mserver).count(), 3);
         assert_eq!(config.servers_of(Role::Dserver).count(), 3);
         assert_eq!(config.storage.copies, 2);
+        let hosts: Vec<_> = config
+            .servers
+            .iter()
+            .map(|server| server.address.ip().to_string())
+            .collect();
+        assert_eq!(hosts[..2], ["127.0.0.9", "127.0.0.1"]);
     }
 }
