@@ -1,5 +1,6 @@
 //! One server as a child process.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -67,13 +68,23 @@ pub(crate) struct Ended {
 }
 
 impl Child {
-    /// Starts the server `server` of the configuration file.
-    pub(crate) fn start(server: &ServerConfig, config: &Path, log: ChildLog) -> Outcome<Child> {
+    /// Starts the server `server` of the configuration file, by the words of `through` if there
+    /// are any: a program that becomes this one.
+    pub(crate) fn start(
+        server: &ServerConfig,
+        config: &Path,
+        log: ChildLog,
+        through: &[String],
+    ) -> Outcome<Child> {
         let name = server.name.to_string();
-        let program = std::env::current_exe()
+        let own = std::env::current_exe()
             .map_err(|error| Failure::system("find this program's own file", &error))?;
+        let own = own.into_os_string();
+        let mut words = through.iter().map(OsString::from).chain([own]);
+        let program = PathBuf::from(words.next().unwrap_or_default());
         let mut command = Command::new(&program);
         command
+            .args(words)
             .args(["serve", "--name", &name, "--parent"])
             .arg(std::process::id().to_string());
         command.arg("--config").arg(config);
@@ -151,6 +162,16 @@ impl Child {
     pub(crate) fn kill(&mut self) -> Outcome {
         self.is_killed = true;
         self.signal(Signal::KILL)
+    }
+
+    /// Stops it in its tracks (SIGSTOP): its connections stay open.
+    pub(crate) fn freeze(&self) -> Outcome {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub(crate) fn thaw(&self) -> Outcome {
+        self.signal(Signal::CONT)
     }
 
     fn signal(&self, signal: Signal) -> Outcome {

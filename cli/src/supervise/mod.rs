@@ -8,6 +8,7 @@ mod ready;
 pub(crate) use child::{Child, ChildLog, Ended, MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
 pub(crate) use ready::wait_ready;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct Children {
     config: Arc<Config>,
     config_file: PathBuf,
     log: ChildLog,
+    /// By which words a server is started that is not started directly.
+    through: BTreeMap<String, Vec<String>>,
     running: Vec<Child>,
 }
 
@@ -55,10 +58,21 @@ impl Children {
         config_file: PathBuf,
         log: ChildLog,
     ) -> Outcome<Children> {
+        Children::start_through(config, config_file, log, BTreeMap::new()).await
+    }
+
+    /// As `start`, the servers that are in `through` by the words there.
+    pub(crate) async fn start_through(
+        config: Arc<Config>,
+        config_file: PathBuf,
+        log: ChildLog,
+        through: BTreeMap<String, Vec<String>>,
+    ) -> Outcome<Children> {
         let mut children = Children {
             config,
             config_file,
             log,
+            through,
             running: Vec::new(),
         };
         for server in &children.config.clone().servers {
@@ -92,9 +106,25 @@ impl Children {
     }
 
     fn start_one(&mut self, server: &ServerConfig) -> Outcome {
-        self.running
-            .push(Child::start(server, &self.config_file, self.log)?);
+        let through = self.through.get(server.name.as_str());
+        let words = through.map_or(&[][..], Vec::as_slice);
+        let child = Child::start(server, &self.config_file, self.log, words)?;
+        self.running.push(child);
         Ok(())
+    }
+
+    /// Starts one that does not run.
+    pub(crate) fn start_again(&mut self, name: &str) -> Outcome {
+        let config = Arc::clone(&self.config);
+        match config.server_named(name) {
+            Some(server) if self.running_named(name).is_none() => self.start_one(server),
+            _ => Ok(()),
+        }
+    }
+
+    /// One that runs.
+    pub(crate) fn running_named(&self, name: &str) -> Option<&Child> {
+        self.running.iter().find(|child| child.name() == name)
     }
 
     /// Waits until one of them ends, and takes it off the list. Never returns when none runs.
@@ -128,10 +158,24 @@ impl Children {
         Ok(child.ended().await)
     }
 
+    /// Kills all at once, as a power cut would, and waits until they are gone.
+    pub(crate) async fn kill_all(&mut self) -> Outcome {
+        for child in &mut self.running {
+            child.kill()?;
+        }
+        for mut child in std::mem::take(&mut self.running) {
+            // It was killed; how it ended is known.
+            drop(child.ended().await);
+        }
+        Ok(())
+    }
+
     /// Stops all that run, cleanly; those that do not stop in time are killed. Returns how those
     /// ended that did not stop as they should.
     pub(crate) async fn stop(&mut self) -> Outcome<Vec<Ended>> {
         for child in &self.running {
+            // A frozen one would not hear it.
+            child.thaw()?;
             child.ask_to_stop()?;
         }
         let stops = std::mem::take(&mut self.running).into_iter().map(stop_one);
