@@ -1,6 +1,8 @@
 //! `heal`: which copies are missing, which are being made, and how far they are. Told from what
 //! the servers say, so it answers on both sides of a partition.
 
+use std::time::Duration;
+
 use sdfs_client::Client;
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder};
@@ -70,14 +72,23 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
             maintenance::orders(client, global.timeout),
         );
         let missing = missing(&seen);
-        let is_whole = missing.is_empty() && seen.hears_majority && !seen.volumes().is_empty();
-        if is_whole || !wait {
+        if has_every_copy(&seen, &missing) || !wait {
             show(&config, (&seen, orders.as_ref()), &missing, out);
             return Ok(());
         }
         show_line(&missing, out);
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Whether every volume has every copy in sync, as a mserver says that hears a majority.
+pub(crate) async fn is_whole(client: &Client, config: &Config, within: Duration) -> bool {
+    let seen = seen(client, config, within).await;
+    has_every_copy(&seen, &missing(&seen))
+}
+
+fn has_every_copy(seen: &Seen<'_>, missing: &[Missing]) -> bool {
+    missing.is_empty() && seen.hears_majority && !seen.volumes().is_empty()
 }
 
 fn missing(seen: &Seen<'_>) -> Vec<Missing> {

@@ -27,6 +27,7 @@ use crate::progress::Progress;
 use crate::session;
 use feed::{Feeds, Found, other_answer};
 use judge::{BlockFault, BlockFinding, judge};
+pub(crate) use report::Compared;
 use report::Report;
 
 /// Files asked about at once.
@@ -38,18 +39,33 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// Looks before a difference is one.
 const LOOKS: u32 = 3;
 
+/// As for `--older-than`: what is younger may still become somebody's.
+const NOBODYS_AFTER: Duration = Duration::from_secs(24 * 3_600);
+
 /// Runs `verify`.
 pub(crate) async fn run(global: &Global, args: &VerifyArgs, out: Output) -> Outcome {
     let path = session::path(&args.path)?;
     let (client, config) = session::cluster(global).await?;
     let mut verify = Verify::new(client, &config, args, out).await?;
-    verify.names(&path).await?;
-    if path.is_root() {
-        verify.everything().await?;
-        verify.repair().await?;
-    }
-    verify.progress.finish();
+    verify.all(&path).await?;
     verify.report.finish(&config, out)
+}
+
+/// Compares what is below a path and changes nothing.
+pub(crate) async fn compare(
+    client: Client,
+    config: &Config,
+    path: &FilePath,
+    out: Output,
+) -> Outcome<Compared> {
+    let args = VerifyArgs {
+        path: path.to_string(),
+        repair: false,
+        older_than: NOBODYS_AFTER,
+    };
+    let mut verify = Verify::new(client, config, &args, out).await?;
+    verify.all(path).await?;
+    Ok(verify.report.compared(config))
 }
 
 struct Verify {
@@ -89,6 +105,16 @@ impl Verify {
             orphans: Vec::new(),
             nameless: Vec::new(),
         })
+    }
+
+    async fn all(&mut self, path: &FilePath) -> Result<(), Error> {
+        self.names(path).await?;
+        if path.is_root() {
+            self.everything().await?;
+            self.repair().await?;
+        }
+        self.progress.finish();
+        Ok(())
     }
 
     /// Goes through the names: each file must have a record. Below anything but the root the

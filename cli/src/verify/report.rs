@@ -39,7 +39,33 @@ enum Finding {
     Block(BlockFinding),
 }
 
+/// What a comparison came to.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Compared {
+    pub(crate) files: u64,
+    pub(crate) blocks: u64,
+    /// Blocks that are not what they should be on a copy, and names without a record.
+    pub(crate) broken: u64,
+    /// One by one, the first of them.
+    pub(crate) sentences: Vec<String>,
+}
+
 impl Report {
+    /// What is not as it should be, without what is merely left over.
+    pub(crate) fn compared(&self, config: &Config) -> Compared {
+        let broken = self.shown.iter().filter(|finding| match finding {
+            Finding::Name(..) => true,
+            Finding::Record(..) => false,
+            Finding::Block(block) => block.what != BlockFault::Orphan,
+        });
+        Compared {
+            files: self.files,
+            blocks: self.blocks,
+            broken: self.missing + self.different + self.names,
+            sentences: broken.map(|finding| sentence(config, finding)).collect(),
+        }
+    }
+
     pub(crate) fn new(is_repairing: bool) -> Report {
         Report {
             is_repairing,
