@@ -7,12 +7,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod servers;
+mod torture;
 mod upkeep;
 
 use crate::bench::args::BenchArgs;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
 pub(crate) use servers::{JoinArgs, LeaveArgs};
+pub(crate) use torture::{FaultsArg, TortureArgs};
 pub(crate) use upkeep::{DrainArgs, HealCommand, RebalanceArgs, VerifyArgs};
 
 /// Stores files on several machines and keeps them through the loss of any one.
@@ -55,6 +57,9 @@ pub(crate) struct Global {
     )]
     #[arg(help_heading = "Global options")]
     pub(crate) config: PathBuf,
+    /// Whether the command line says so
+    #[arg(skip)]
+    pub(crate) is_config_named: bool,
     /// Print one JSON value instead of text
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
@@ -176,6 +181,11 @@ pub(crate) enum Command {
                             sdfs bench put --size 4KiB --seconds 10 --json"
     )]
     Bench(BenchArgs),
+    /// Break a cluster on this machine under load, and check all that it said
+    #[command(after_help = "Examples:\n  sdfs torture --minutes 10\n  \
+                            sdfs torture --faults power --rounds 20\n  \
+                            sdfs torture --config config.conf   (your cluster: load, no faults)")]
+    Torture(TortureArgs),
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,8 @@ pub(crate) enum Code {
     LeftOver = 12,
     /// The server does not belong to the cluster.
     Outside = 13,
+    /// The cluster did what it promises not to do.
+    Broken = 14,
     /// `sdfs` itself is wrong.
     Fault = 70,
     /// Told to stop before it was done.
@@ -83,6 +85,10 @@ const TABLE: &[(Code, &str)] = &[
     (
         Code::Outside,
         "outside: this server has left the cluster, or is not expected in it",
+    ),
+    (
+        Code::Broken,
+        "broken: a torture found what the cluster promises not to do",
     ),
     (Code::Fault, "a fault in sdfs itself; please report it"),
     (Code::Interrupted, "interrupted by Ctrl-C or SIGTERM"),

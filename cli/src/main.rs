@@ -19,6 +19,7 @@ mod session;
 mod supervise;
 mod table;
 mod tally;
+mod torture;
 mod units;
 mod verify;
 mod view;
@@ -26,7 +27,8 @@ mod walk;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 use mimalloc::MiMalloc;
 
 use crate::args::{Cli, Command};
@@ -42,8 +44,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     panic_hook::install();
-    // Prints usage errors and help itself, with exit code 2 and 0.
-    let cli = Cli::parse();
+    let cli = command_line();
     let out = Output::new(cli.global.json);
     let usual = match cli.command {
         Command::Serve(_) => logs::OF_A_SERVER,
@@ -57,6 +58,15 @@ fn main() -> ExitCode {
             failure.code.into()
         }
     }
+}
+
+/// Prints usage errors and help itself, with exit code 2 and 0.
+fn command_line() -> Cli {
+    let matches = Cli::command().get_matches();
+    let is_config_named = matches.value_source("config") == Some(ValueSource::CommandLine);
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.global.is_config_named = is_config_named;
+    cli
 }
 
 /// One runtime on this thread: whatever is done at the same time is done by futures.
@@ -78,6 +88,7 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::Put(args) => or_interrupt(commands::put::run(global, args, out)).await,
         Command::Get(args) => or_interrupt(commands::get::run(global, args, out)).await,
         Command::Bench(args) => bench::run(global, args, out).await,
+        Command::Torture(args) => torture::run(global, args, out).await,
         Command::Ls(args) => commands::ls::run(global, args, out).await,
         Command::Rm(args) => commands::names::rm(global, args, out).await,
         Command::Trash(command) => commands::trash::run(global, command, out).await,

@@ -1,0 +1,126 @@
+//! What a run came to: the report for a program, and where the page for a person and the words on
+//! a terminal come from.
+
+use serde::Serialize;
+
+use super::figures::Figures;
+use super::judge::{Judgement, Violation};
+use super::nemesis::Harm;
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Ink, Output};
+use crate::units;
+use crate::verify::Compared;
+
+/// Everything a run came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    /// What to repeat it with.
+    pub(super) seed: u64,
+    /// How many clients worked.
+    pub(super) clients: u32,
+    /// How long they did, seconds.
+    pub(super) seconds: f64,
+    /// How long the cluster took to have every copy in sync after that, seconds.
+    pub(super) healed_s: Option<f64>,
+    /// The servers, in the order of the configuration.
+    pub(super) servers: Vec<String>,
+    /// What was done to them.
+    pub(super) harms: Vec<Harm>,
+    /// Faults that could not be done here, and why.
+    pub(super) left_out: Option<&'static str>,
+    /// What was asked and told, in numbers.
+    pub(super) figures: Figures,
+    /// What was proved of it.
+    pub(super) judgement: Judgement,
+    /// The copies, compared in the end.
+    pub(super) compared: Option<Compared>,
+    /// Names read back byte for byte in the end.
+    pub(super) read_back: u64,
+    /// Where the servers' folder is kept.
+    pub(super) kept: Option<std::path::PathBuf>,
+    /// The words that repeat it.
+    pub(super) command: String,
+}
+
+impl Told {
+    /// Adds something that must not be and is in no history.
+    pub(super) fn violate(&mut self, what: impl Into<String>) {
+        self.judgement.violations.push(Violation {
+            what: what.into(),
+            operations: Vec::new(),
+        });
+    }
+
+    /// Whether anything is wrong.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.judgement.violations.is_empty()
+    }
+
+    /// In a few words.
+    pub(super) fn verdict(&self) -> String {
+        let (broken, undecided) = (
+            self.judgement.violations.len(),
+            self.judgement.undecided.len(),
+        );
+        match (broken, undecided) {
+            (0, 0) => "every outcome can be explained, and nothing acknowledged is lost".to_owned(),
+            (0, _) => format!("the histories of {undecided} names are too tangled to be judged"),
+            (1, _) => "one thing is not as promised".to_owned(),
+            _ => format!("{broken} things are not as promised"),
+        }
+    }
+
+    /// Prints it; fails when anything is wrong.
+    pub(super) fn finish(&self, out: Output) -> Outcome {
+        out.json(self);
+        self.say(out);
+        let code = match (self.is_broken(), self.judgement.undecided.is_empty()) {
+            (false, true) => return Ok(()),
+            (false, false) => Code::Unknown,
+            (true, _) => Code::Broken,
+        };
+        let failure = Failure::new(code, self.verdict());
+        Err(match &self.kept {
+            Some(kept) => failure.advise(format!("The servers' folder is {}", kept.display())),
+            None => failure,
+        })
+    }
+
+    fn say(&self, out: Output) {
+        let figures = &self.figures;
+        out.say(&format!(
+            "{} operations of {} clients on {} names in {:.0} s, {} faults",
+            units::count(figures.operations),
+            self.clients,
+            units::count(self.judgement.names as u64),
+            self.seconds,
+            self.harms.len(),
+        ));
+        let gap = |gap: super::figures::Gap| units::micros(gap.us());
+        out.say(&format!(
+            "longest without an answered change {}, without an answered read {}",
+            gap(figures.changes_gap),
+            gap(figures.reads_gap)
+        ));
+        if let (Some(healed_s), Some(compared)) = (self.healed_s, &self.compared) {
+            out.say(&format!(
+                "every copy in sync {healed_s:.1} s after the last fault; {} names read back, {} \
+                 files and {} blocks compared on every copy",
+                units::count(self.read_back),
+                units::count(compared.files),
+                units::count(compared.blocks)
+            ));
+        }
+        if let Some(left_out) = self.left_out {
+            out.say(left_out);
+        }
+        for violation in &self.judgement.violations {
+            out.say(&out.ink(Ink::Bad, &violation.what));
+        }
+        if !self.is_broken() {
+            out.say(&out.ink(Ink::Good, &self.verdict()));
+        }
+        out.say(&format!("again: {}", self.command));
+    }
+}

@@ -1,0 +1,82 @@
+//! `torture`: a short one finds nothing wrong in a cluster of real processes, and harms no given
+//! one.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Ran, SDFS, TestCluster};
+
+fn torture(folder: &Path, words: &[&str]) -> Ran {
+    Command::new(SDFS)
+        .args(["--json", "torture"])
+        .args(words)
+        .current_dir(folder)
+        .env("TMPDIR", folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("sdfs runs")
+        .into()
+}
+
+#[test]
+fn a_short_torture_finds_nothing_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = [
+        "--minutes",
+        "0.4",
+        "--clients",
+        "5",
+        "--seed",
+        "11",
+        "--report",
+        "page.html",
+    ];
+    let ran = torture(folder.path(), &words);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let harms = told["harms"].as_array().expect("a list");
+    assert!(harms.len() >= 2, "{harms:?}");
+    assert!(told["figures"]["operations"].as_u64() > Some(100), "{told}");
+    assert!(told["read_back"].as_u64() > Some(10), "{told}");
+    assert!(told["compared"]["blocks"].as_u64() > Some(0), "{told}");
+    assert_eq!(told["judgement"]["violations"], serde_json::json!([]));
+    let page = std::fs::read_to_string(folder.path().join("page.html")).expect("a report");
+    for words in ["Kept its promises", "<svg", "mserver-1", "--seed 11"] {
+        assert!(page.contains(words), "no '{words}' in the page");
+    }
+    assert!(
+        !page.contains("http"),
+        "the page needs nothing from elsewhere"
+    );
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("listed")
+        .flatten()
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn a_given_cluster_is_compared_and_not_harmed() {
+    let cluster = TestCluster::start();
+    cluster.ok(&["put", &cluster.local("mine", b"mine"), "/mine"]);
+    let words = [
+        "torture",
+        "--minutes",
+        "0.05",
+        "--clients",
+        "3",
+        "--seed",
+        "5",
+    ];
+    let told = cluster.json(&words);
+    assert_eq!(told["harms"], serde_json::json!([]));
+    assert!(told["figures"]["operations"].as_u64() > Some(10), "{told}");
+    assert!(told["compared"]["files"].as_u64() > Some(0), "{told}");
+    assert_eq!(
+        cluster.ok(&["ls"]).trim(),
+        "mine",
+        "its directory is gone again"
+    );
+}
