@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 pub(crate) struct TortureArgs {
     /// How long clients work and faults come
-    #[arg(long, value_name = "M", default_value = "1")]
+    #[arg(long, value_name = "M", default_value = "1", value_parser = parse_minutes)]
     pub(crate) minutes: f64,
     /// Which faults
     #[arg(long, value_enum, default_value_t = FaultsArg::Mixed)]
@@ -44,4 +44,10 @@ pub(crate) enum FaultsArg {
     Power,
     /// None.
     None,
+}
+
+fn parse_minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse::<f64>().ok();
+    let minutes = minutes.filter(|minutes| (0.0..=10_000.0).contains(minutes));
+    minutes.ok_or_else(|| format!("'{text}' is no number of minutes from 0 to 10000"))
 }

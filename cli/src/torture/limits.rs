@@ -7,6 +7,9 @@ pub(super) const READY_WITHIN: Duration = Duration::from_secs(120);
 /// How long one operation may take: longer than an election with a fencing after it, short enough
 /// that a client meets many faults.
 pub(super) const OPERATION_WITHIN: Duration = Duration::from_secs(10);
+/// The same for every third client: most faults last longer, so that it meets outcomes nobody
+/// knows.
+pub(super) const IMPATIENT_WITHIN: Duration = Duration::from_millis(1_200);
 /// How often the schedule is asked what is to be done.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the servers are asked whether every copy is in sync.

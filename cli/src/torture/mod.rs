@@ -91,9 +91,18 @@ impl Torture<'_> {
             () = stops.next() => return Err(interrupted()),
         };
         let told = self.torture(&mut stage, &mut stops).await;
-        let is_kept = self.args.keep || told.as_ref().map_or(true, Told::is_broken);
+        let is_kept = match &told {
+            Ok(told) => self.args.keep || told.is_broken(),
+            Err(failure) => failure.code != Code::Interrupted,
+        };
         let struck = stage.strike(is_kept).await;
-        let mut told = told?;
+        let mut told = match (told, &struck) {
+            (Err(failure), Ok(Some(kept))) => {
+                let advice = format!("The servers' folder is {}", kept.display());
+                return Err(failure.advise(advice));
+            }
+            (told, _) => told?,
+        };
         match struck {
             Ok(kept) => told.kept = kept,
             Err(failure) => told.violate(format!("a server did not stop: {failure}")),

@@ -66,7 +66,8 @@ fn is_broken(steps: &[Step], kept: &[usize], relaxed: &[usize], start: State) ->
     let from_us = kept.iter().map(|step| steps[*step].begin_us).min();
     let may = relaxed.iter().map(|step| steps[*step]).filter(|step| {
         let is_past = step.end_us.is_some_and(|end| Some(end) < from_us);
-        !step.act.is_look() && !(start == State::Any && is_past)
+        let is_covered = start == State::Any && is_past;
+        !step.act.is_look() && !is_covered
     });
     let may = may.map(|step| Step {
         end_us: None,

@@ -191,25 +191,33 @@ fn times(scale: &Scale, top: f64, seconds: &[Second]) -> String {
         svg.push_str(&text(LEFT - 8.0, y(us) + 4.0, "end", &words));
         svg.push_str(&line(y(us)));
     }
-    let curves: [(&str, fn(&Second) -> u64); 2] = [
-        ("p99", |second| second.p99_us),
-        ("p50", |second| second.p50_us),
-    ];
-    for (class, of) in curves {
-        let mut path = String::new();
-        let mut is_begun = false;
-        for (at, second) in (0..).zip(seconds) {
-            // A second without an answer has no latency: the curve is cut.
-            if second.answered == 0 {
-                is_begun = false;
-                continue;
-            }
-            let letter = if is_begun { 'L' } else { 'M' };
-            let x = scale.x(at * 1_000_000 + 500_000);
-            path.push_str(&format!("{letter}{x:.1} {:.1}", y(of(second))));
-            is_begun = true;
-        }
+    let p99 = seconds
+        .iter()
+        .map(|second| (second.answered, second.p99_us));
+    let p50 = seconds
+        .iter()
+        .map(|second| (second.answered, second.p50_us));
+    for (class, path) in [("p99", curve(scale, y, p99)), ("p50", curve(scale, y, p50))] {
         svg.push_str(&format!("<path d=\"{path}\" class=\"{class}\"/>\n"));
     }
     svg
+}
+
+/// A curve over the seconds that have an answer; it is cut where there is none.
+fn curve(
+    scale: &Scale,
+    y: impl Fn(u64) -> f64,
+    seconds: impl Iterator<Item = (u64, u64)>,
+) -> String {
+    let mut path = String::new();
+    let mut is_begun = false;
+    for (at, (answered, us)) in (0..).zip(seconds) {
+        if answered > 0 {
+            let letter = if is_begun { 'L' } else { 'M' };
+            let x = scale.x(at * 1_000_000 + 500_000);
+            path.push_str(&format!("{letter}{x:.1} {:.1}", y(us)));
+        }
+        is_begun = answered > 0;
+    }
+    path
 }

@@ -12,7 +12,9 @@ use tokio::time::sleep;
 
 use super::content::{self, CELL_BYTES, SMALL_BLOCK_BYTES};
 use super::history::{Ask, Operation, Outcome, Value};
-use super::limits::{OWN_NAMES, PAUSE_MS_MAX, REPEATS_MAX, SHARED_NAMES};
+use super::limits::{
+    IMPATIENT_WITHIN, OPERATION_WITHIN, OWN_NAMES, PAUSE_MS_MAX, REPEATS_MAX, SHARED_NAMES,
+};
 use super::random::Random;
 
 /// What all clients of a run have in common.
@@ -56,7 +58,7 @@ impl Work {
     }
 
     /// Writes an operation down that has just ended.
-    fn note(&self, client: u32, name: &str, ask: Ask, begin_us: u64, outcome: &Outcome) {
+    fn note(&self, (client, name): (u32, &str), ask: Ask, begin_us: u64, outcome: &Outcome) {
         let (done, unknown) = self.done.get();
         let unknown = unknown + u64::from(outcome.is_unknown());
         self.done.set((done + 1, unknown));
@@ -75,7 +77,7 @@ impl Work {
         let begin_us = self.now_us();
         let got = client.get(name).await;
         let outcome = got.map_or_else(|error| failed(&error), |bytes| content::whole(&bytes));
-        self.note(number, name, Ask::Get, begin_us, &outcome);
+        self.note((number, name), Ask::Get, begin_us, &outcome);
         outcome
     }
 }
@@ -96,9 +98,22 @@ fn changed<T>(done: Result<T, Error>) -> Outcome {
     done.map_or_else(|error| failed(&error), |_| Outcome::Done)
 }
 
+/// How long a client waits for an outcome at first.
+fn patience(client: u32) -> Duration {
+    match client % 3 {
+        2 => IMPATIENT_WITHIN,
+        _ => OPERATION_WITHIN,
+    }
+}
+
 impl Worker {
     /// The `number`-th client of a run.
     pub(super) fn new(number: u32, client: Client, seed: u64, work: Rc<Work>) -> Worker {
+        let timeout = Some(patience(number));
+        let client = client.with(CallOptions {
+            timeout,
+            ..CallOptions::default()
+        });
         Worker {
             number,
             client,
@@ -170,7 +185,8 @@ impl Worker {
 
     /// Writes an operation down, and what it makes of a name of its own.
     fn note(&mut self, name: &str, ask: Ask, begin_us: u64, outcome: &Outcome) {
-        self.work.note(self.number, name, ask, begin_us, outcome);
+        let who = (self.number, name);
+        self.work.note(who, ask, begin_us, outcome);
         if !ask.is_change() {
             return;
         }
@@ -189,17 +205,21 @@ impl Worker {
         attempt: impl Fn(Client) -> F,
     ) -> Outcome {
         let begin_us = self.work.now_us();
-        let client = self.client.with(CallOptions {
+        let patient = CallOptions {
             request: Some(self.client.next_request()),
             ..CallOptions::default()
-        });
-        let mut outcome = attempt(client.clone()).await;
+        };
+        let first = CallOptions {
+            timeout: Some(patience(self.number)),
+            ..patient
+        };
+        let mut outcome = attempt(self.client.with(first)).await;
         let repeats = self.random.within(0..REPEATS_MAX + 1);
         for _ in 0..repeats {
             if !outcome.is_unknown() || self.work.is_over.get() {
                 break;
             }
-            let again = attempt(client.clone()).await;
+            let again = attempt(self.client.with(patient)).await;
             // A repetition that could not be made proves nothing about the first attempt.
             if again.is_answer() {
                 outcome = again;
