@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Ran, SDFS, TestCluster};
+use common::{READY_WITHIN, Ran, SDFS, TestCluster, wait_until};
 
 fn torture(folder: &Path, words: &[&str]) -> Ran {
     Command::new(SDFS)
@@ -79,4 +79,49 @@ fn a_given_cluster_is_compared_and_not_harmed() {
         "mine",
         "its directory is gone again"
     );
+}
+
+#[test]
+fn a_change_nobody_asked_for_is_found() {
+    let cluster = TestCluster::start();
+    let root = "/sdfs-torture-9";
+    let words = [
+        "--json",
+        "torture",
+        "--minutes",
+        "0.3",
+        "--clients",
+        "4",
+        "--seed",
+        "9",
+    ];
+    let run = cluster
+        .command(&words)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sdfs runs");
+    // Somebody else deletes what the clients believe to be theirs.
+    let mut deleted = 0;
+    wait_until("several names are deleted", READY_WITHIN, || {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        for name in names.map(|name| format!("{root}/shared/{name}")) {
+            deleted += usize::from(cluster.run(&["rm", &name]).code == 0);
+        }
+        deleted >= 5
+    });
+    let ran = Ran::from(run.wait_with_output().expect("waited"));
+    assert_eq!(ran.code, 14, "{}{}", ran.out, ran.err);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let violations = told["judgement"]["violations"].as_array().expect("a list");
+    assert!(!violations.is_empty());
+    for violation in violations {
+        let operations = violation["operations"].as_array().expect("a list");
+        assert!((1..12).contains(&operations.len()), "{violation}");
+        let what = violation["what"].as_str().expect("words");
+        assert!(what.contains("/shared/"), "{what}");
+    }
+    let page = cluster.folder.path().join("torture-9.html");
+    let page = std::fs::read_to_string(page).expect("a report");
+    assert!(page.contains("contradict each other"), "{page}");
+    cluster.ok(&["ls", root]);
 }

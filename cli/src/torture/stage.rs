@@ -22,7 +22,7 @@ const SERVERS: usize = 6;
 /// The one whose disk can be filled, by its place: the last dserver.
 const SMALL_DISK: usize = 5;
 /// Small logs, and a trash that is emptied while it runs.
-const STORAGE: &str = "storage: (segment_bytes: 16777216, reserve_bytes: 67108864, trash_s: 20)";
+const STORAGE: &str = "storage: (segment_bytes: 16777216, trash_s: 20)";
 
 /// A cluster of processes on this machine.
 pub(super) struct Stage {
