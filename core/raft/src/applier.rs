@@ -1,11 +1,12 @@
 //! One group's state machine, as openraft wants it: commands go to the machine, its changes and
 //! the applied position go to the store in one batch.
 
-use crate::errors::StartError;
+use crate::ending::Ending;
+use crate::errors::{StartError, StopReason};
 use crate::group_store::{Applied, GroupStores, Stage, put_applied, put_members, read_applied};
 use crate::ids::GroupId;
 use crate::limits::{APPLY_CHANGES_MAX, APPLY_ENTRIES_MAX};
-use crate::machine::StateMachine;
+use crate::machine::{ApplyError, StateMachine};
 use crate::snapshot::{Pieces, SnapshotBody, SnapshotBuilder, gather, persist};
 use crate::types::{
     Answer, Entry, LogId, Payload, RaftSnapshot, SnapshotMeta, StoredMembership, Types,
@@ -46,6 +47,7 @@ pub(crate) struct Applier {
     applied: Applied,
     /// Only ever reached through `&mut self`; the lock makes it `Sync`, which openraft asks for.
     machine: Mutex<Box<dyn StateMachine>>,
+    ending: Ending,
 }
 
 type Waiting = (ApplyResponder<Types>, Bytes);
@@ -55,6 +57,7 @@ impl Applier {
         group: GroupId,
         stores: GroupStores,
         mut machine: Box<dyn StateMachine>,
+        ending: Ending,
     ) -> Result<Self, StartError> {
         let (keyspace, generation) = stores.open_group(group)?;
         let applied = read_applied(&keyspace)?;
@@ -70,6 +73,7 @@ impl Applier {
             stage,
             applied,
             machine,
+            ending,
         })
     }
 
@@ -98,7 +102,7 @@ impl Applier {
             Payload::Blank => Bytes::new(),
             Payload::Normal(command) => {
                 let answer = self.machine().apply(log_id.index, &command.0, batch);
-                answer.map_err(io::Error::other)?
+                answer.map_err(|error| self.not_applied(log_id.index, error))?
             }
             Payload::Membership(members) => {
                 self.applied.members = StoredMembership::new(Some(log_id), members);
@@ -108,6 +112,16 @@ impl Applier {
         };
         self.applied.last = Some(log_id);
         Ok(answer)
+    }
+
+    /// Tells why this member applies nothing from `index` on.
+    fn not_applied(&self, index: u64, error: ApplyError) -> io::Error {
+        if matches!(error, ApplyError::NotUnderstood(_)) {
+            let group = self.group;
+            tracing::error!(%group, index, %error, "a committed entry is not understood");
+            self.ending.with(StopReason::NotUnderstood { group, index });
+        }
+        io::Error::other(error)
     }
 
     /// Makes the changes visible, then tells the machine and those who wait.

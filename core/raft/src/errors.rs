@@ -249,6 +249,18 @@ pub enum StopReason {
         /// The group.
         group: GroupId,
     },
+    /// A committed entry is not of a form this program reads. To go on without it would make this
+    /// member's state another one than that of the others.
+    #[error(
+        "entry {index} of group {group} is committed but cannot be read by this version: a newer \
+         server has written it. Nothing after it is applied here; upgrade this server"
+    )]
+    NotUnderstood {
+        /// The group.
+        group: GroupId,
+        /// The entry.
+        index: u64,
+    },
     /// [`crate::RaftGroups::stop`] was called.
     #[error("raft was stopped")]
     Asked,

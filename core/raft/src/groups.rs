@@ -1,6 +1,7 @@
 //! The handle to all groups of a process.
 
 use crate::answer::answer;
+use crate::ending::Ending;
 use crate::errors::{MemberError, ProposeError, ReadError, StartError, StopReason};
 use crate::forward::{Forward, Stopped, propose_here};
 use crate::group::{Group, Member};
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
     /// As it was at start; whether it is registered now is in `registered`.
     pub(crate) owner: Owner,
     pub(crate) registered: watch::Sender<bool>,
-    pub(crate) stopped: watch::Sender<Option<StopReason>>,
+    pub(crate) ending: Ending,
     /// For ending them; touched at start and stop.
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -80,20 +81,6 @@ impl Shared {
         let members = self.groups.values().filter(|group| group.member.is_some());
         let begun = members.filter(|group| !self.log.with(group.id, |log| log.is_blank()));
         begun.map(|group| group.id).collect()
-    }
-
-    /// Notes why raft stopped; the first reason stays.
-    pub(crate) fn stop_with(&self, reason: StopReason) {
-        self.stopped.send_if_modified(|stopped| {
-            let is_first = stopped.is_none();
-            if is_first {
-                if reason != StopReason::Asked {
-                    tracing::error!(%reason, "raft has stopped");
-                }
-                *stopped = Some(reason);
-            }
-            is_first
-        });
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -327,16 +314,12 @@ impl RaftGroups {
     /// Waits until raft has stopped for good. A server in that state must end: what it holds can
     /// no longer be trusted to be complete.
     pub async fn stopped(&self) -> StopReason {
-        let mut stopped = self.0.stopped.subscribe();
-        match stopped.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or(StopReason::Asked),
-            Err(_) => StopReason::Asked,
-        }
+        self.0.ending.reason().await
     }
 
     /// Stops all groups, writes what is queued and persists the store.
     pub async fn stop(&self) {
-        self.0.stop_with(StopReason::Asked);
+        self.0.ending.with(StopReason::Asked);
         let mut tasks = std::mem::take(&mut *self.tasks());
         for task in tasks.drain(..) {
             task.abort();

@@ -7,6 +7,7 @@
 mod answer;
 mod applier;
 mod barrier;
+mod ending;
 mod entry_code;
 mod errors;
 mod forward;
@@ -41,7 +42,7 @@ mod tests;
 pub use errors::{LogDamage, MemberError, ProposeError, ReadError, StartError, StopReason};
 pub use groups::RaftGroups;
 pub use ids::GroupId;
-pub use machine::StateMachine;
+pub use machine::{ApplyError, StateMachine};
 pub use messages::CALL_KINDS;
 pub use options::{GroupSpec, LogKept, RaftOptions, RaftTimers};
 pub use status::{GroupState, GroupStatus, LeaderView, MemberStatus, RaftStatus};

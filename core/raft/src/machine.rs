@@ -3,6 +3,18 @@
 use bytes::Bytes;
 use sdfs_store::{Batch, Keyspace, StoreError};
 
+/// Why a member cannot apply a committed command.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// It is not of a form this program reads: a newer one has proposed it.
+    #[error("the command cannot be read: {0}")]
+    NotUnderstood(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// The state machine of one group at one member. All its calls come from one task, in order.
 ///
 /// Everything it decides must follow from the commands and its keyspace alone: no clock, no
@@ -27,12 +39,13 @@ pub trait StateMachine: Send + 'static {
     /// [`StateMachine::committed`]. It is not synced: after the loss of power the commands since
     /// the last sync are applied again, to the same state as the first time.
     ///
-    /// A command that makes no sense is answered, not failed.
+    /// A command that asks for what is not allowed is answered, not failed. One that cannot be
+    /// read is never answered: members that can read it apply it.
     ///
     /// # Errors
-    /// An error stops the group at this member for good.
+    /// An error stops the group at this member for good, before anything that follows is applied.
     fn apply(&mut self, index: u64, command: &[u8], batch: &mut Batch)
-    -> Result<Bytes, StoreError>;
+    -> Result<Bytes, ApplyError>;
 
     /// Everything up to `index` is now visible in the keyspace. For telling watchers; answers to
     /// proposers follow right after.

@@ -2,6 +2,7 @@
 
 use crate::applier::Applier;
 use crate::barrier::{serve_barriers, serve_indexes};
+use crate::ending::Ending;
 use crate::errors::StartError;
 use crate::forward::forward;
 use crate::group::{Group, Member};
@@ -72,6 +73,7 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
     };
     let owner = settle(wire.me(), (disk.as_ref(), &dir), &log, &stores, said).await?;
 
+    let ending = Ending::not_yet();
     let mut groups = BTreeMap::new();
     let mut all_queues = Vec::new();
     for spec in specs {
@@ -82,6 +84,7 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
             log: &log,
             stores: &stores,
             config: &config,
+            ending: &ending,
         };
         let (group, queues) = opener.open(spec).await?;
         all_queues.push((Arc::clone(&group), queues));
@@ -90,7 +93,6 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
         }
     }
     let (registered, _) = watch::channel(owner.is_registered);
-    let (stopped, _) = watch::channel(None);
     let tasks = Mutex::new(Vec::new());
     let shared = Arc::new(Shared {
         wire,
@@ -101,7 +103,7 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
         dir,
         owner,
         registered,
-        stopped,
+        ending,
         tasks,
     });
     for (group, queues) in all_queues {
@@ -148,6 +150,7 @@ struct Opener<'a> {
     log: &'a RaftLog,
     stores: &'a GroupStores,
     config: &'a Arc<Config>,
+    ending: &'a Ending,
 }
 
 impl Opener<'_> {
@@ -165,7 +168,7 @@ impl Opener<'_> {
         let member = match machine {
             None => None,
             Some(machine) => {
-                let applier = Applier::open(id, self.stores.clone(), machine)?;
+                let applier = Applier::open(id, self.stores.clone(), machine, self.ending.clone())?;
                 let (current, stage) = (applier.current(), applier.stage());
                 let raft = self.raft(id, applier).await?;
                 let receiving = Mutex::new(None);

@@ -68,7 +68,7 @@ fn note_registered(shared: &Shared) -> bool {
     if let Err(error) = &noted {
         tracing::error!(%error, "the owner file could not be written");
         let group = GroupId::ROOT;
-        shared.stop_with(StopReason::Failed { group });
+        shared.ending.with(StopReason::Failed { group });
     }
     noted.is_ok()
 }
@@ -116,7 +116,7 @@ async fn ask_all(shared: &Shared) -> Option<Answers> {
                 answers.existing.extend(existing);
             }
             Ok((Registered::OtherLife, _)) => {
-                shared.stop_with(StopReason::LogLost {
+                shared.ending.with(StopReason::LogLost {
                     me,
                     known_by: server,
                 });
@@ -169,7 +169,7 @@ pub(crate) async fn watch_leader(shared: Arc<Shared>, group: Arc<Group>) {
         };
         group.set_view(view);
         if metrics.changed().await.is_err() {
-            shared.stop_with(StopReason::Failed { group: group.id });
+            shared.ending.with(StopReason::Failed { group: group.id });
             return;
         }
     }
@@ -185,7 +185,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
         let metrics = member.raft.metrics().borrow_watched().clone();
         if let Err(fatal) = &metrics.running_state {
             tracing::error!(group = %group.id, error = %fatal, "the group has stopped");
-            shared.stop_with(StopReason::Failed { group: group.id });
+            shared.ending.with(StopReason::Failed { group: group.id });
             return;
         }
         let is_up = group
@@ -257,7 +257,7 @@ pub(crate) async fn tend_log(shared: Arc<Shared>) {
         due.tick().await;
         if let Err(error) = shared.log.release_segments().await {
             tracing::error!(%error, "the raft log failed");
-            shared.stop_with(StopReason::Failed {
+            shared.ending.with(StopReason::Failed {
                 group: GroupId::ROOT,
             });
             return;

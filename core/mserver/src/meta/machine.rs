@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use sdfs_raft::StateMachine;
+use sdfs_raft::{ApplyError, StateMachine};
 use sdfs_store::{Batch, Keyspace, StoreError};
 use sdfs_types::limits::ATTRIBUTES_BYTES_MAX;
 use sdfs_types::wire;
@@ -99,16 +99,9 @@ impl StateMachine for MetaMachine {
         _index: u64,
         command: &[u8],
         batch: &mut Batch,
-    ) -> Result<Bytes, StoreError> {
-        let commands: Vec<MetaCommand> = match wire::decode(command) {
-            Ok(commands) => commands,
-            Err(fault) => {
-                let refusal = Refusal::Malformed {
-                    why: fault.to_string(),
-                };
-                return Ok(wire::encode::<MetaAnswers>(&vec![Err(refusal)]));
-            }
-        };
+    ) -> Result<Bytes, ApplyError> {
+        let commands: Vec<MetaCommand> =
+            wire::decode(command).map_err(|fault| ApplyError::NotUnderstood(Box::new(fault)))?;
         let before = self.counters.clone();
         let mut answers = MetaAnswers::with_capacity(commands.len());
         for command in commands {
@@ -122,7 +115,7 @@ impl StateMachine for MetaMachine {
             answers.push(match applying.one(command) {
                 Ok(answer) => Ok(answer),
                 Err(Fault::Refused(refusal)) => Err(refusal),
-                Err(Fault::Store(error)) => return Err(error),
+                Err(Fault::Store(error)) => return Err(error.into()),
             });
         }
         if before != self.counters {

@@ -7,7 +7,7 @@ use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use sdfs_raft::StateMachine;
+use sdfs_raft::{ApplyError, StateMachine};
 use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
 use sdfs_types::wire;
 use sdfs_types::{FileDescriptor, FileMetaMetaData, MetaGroup, Refusal, RequestId, User};
@@ -196,16 +196,9 @@ impl StateMachine for RootMachine {
         _index: u64,
         command: &[u8],
         batch: &mut Batch,
-    ) -> Result<Bytes, StoreError> {
-        let commands: Vec<RootCommand> = match wire::decode(command) {
-            Ok(commands) => commands,
-            Err(fault) => {
-                let refusal = Refusal::Malformed {
-                    why: fault.to_string(),
-                };
-                return Ok(wire::encode::<RootAnswers>(&vec![Err(refusal)]));
-            }
-        };
+    ) -> Result<Bytes, ApplyError> {
+        let commands: Vec<RootCommand> =
+            wire::decode(command).map_err(|fault| ApplyError::NotUnderstood(Box::new(fault)))?;
         let before = (self.counters.clone(), self.trash);
         let mut answers = RootAnswers::with_capacity(commands.len());
         for command in &commands {

@@ -14,3 +14,4 @@ mod negotiation;
 mod reservations;
 mod servers;
 mod trash;
+mod unread;

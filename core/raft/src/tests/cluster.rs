@@ -2,7 +2,7 @@
 
 use crate::groups::RaftGroups;
 use crate::ids::GroupId;
-use crate::machine::StateMachine;
+use crate::machine::{ApplyError, StateMachine};
 use crate::options::{GroupSpec, LogKept, RaftTimers};
 use crate::start::Parts;
 use crate::wire::{Request, Wire};
@@ -30,12 +30,30 @@ impl StateMachine for Register {
         Ok(())
     }
 
-    fn apply(&mut self, _: u64, command: &[u8], batch: &mut Batch) -> Result<Bytes, StoreError> {
+    fn apply(&mut self, _: u64, command: &[u8], batch: &mut Batch) -> Result<Bytes, ApplyError> {
         let place = command.iter().position(|byte| *byte == b'=').unwrap();
         let (key, value) = (&command[..place], &command[place + 1..]);
         let former = batch.get(key)?;
         batch.put(key.to_vec(), value.to_vec());
         Ok(former.unwrap_or_default())
+    }
+
+    fn committed(&mut self, _: u64) {}
+}
+
+/// The same of a version before: a key that begins with `new` is not of its form.
+pub(crate) struct OlderRegister;
+
+impl StateMachine for OlderRegister {
+    fn open(&mut self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        Register.open(keyspace)
+    }
+
+    fn apply(&mut self, at: u64, command: &[u8], batch: &mut Batch) -> Result<Bytes, ApplyError> {
+        if command.starts_with(b"new") {
+            return Err(ApplyError::NotUnderstood("a newer form".into()));
+        }
+        Register.apply(at, command, batch)
     }
 
     fn committed(&mut self, _: u64) {}

@@ -1,6 +1,6 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
-use crate::tests::cluster::{Cluster, GROUP, read, server, set, soon};
+use crate::tests::cluster::{Cluster, GROUP, OlderRegister, read, server, set, soon};
 use crate::{GroupState, ProposeError, RaftGroups, ReadError, StartError, StopReason};
 use bytes::Bytes;
 use sdfs_log::{CrashLoss, MemoryDisk};
@@ -348,4 +348,42 @@ async fn oversized_command_is_refused() {
     let command = Bytes::from(vec![b'='; (1 << 20) + 1]);
     let refused = groups.propose(GROUP, command, soon()).await;
     assert!(matches!(refused, Err(ProposeError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn an_entry_not_understood_stops_the_member() {
+    let cluster = Cluster::of_three().await;
+    cluster.stop(server(3)).await;
+    let mut spec = cluster.spec();
+    spec.machine = Some(Box::new(OlderRegister));
+    let older = cluster.start_with(server(3), spec).await.unwrap();
+    let newer = cluster.get(server(1));
+    set(&newer, "a", "1").await;
+    assert_eq!(read(&older, "a").await.unwrap(), "1");
+    set(&newer, "new", "2").await;
+    set(&newer, "a", "3").await;
+    let reason = older.stopped().await;
+    let StopReason::NotUnderstood { group, index } = reason else {
+        panic!("stopped otherwise: {reason:?}");
+    };
+    assert_eq!(group, GROUP);
+    assert!(
+        reason.to_string().contains("upgrade this server"),
+        "{reason}"
+    );
+    let status = newer.status();
+    assert!(index <= status.groups[0].applied_index.unwrap());
+    cluster
+        .until("the group has stopped there", || {
+            older.status().groups[0].state == GroupState::Stopped
+        })
+        .await;
+    let kept = older.keyspace(GROUP).unwrap();
+    assert_eq!(kept.get(b"a").unwrap().unwrap(), "1");
+    assert_eq!(kept.get(b"new").unwrap(), None);
+    drop((older, kept));
+    cluster.stop(server(3)).await;
+    let upgraded = cluster.start(server(3)).await.unwrap();
+    assert_eq!(read(&upgraded, "a").await.unwrap(), "3");
+    assert_eq!(read(&upgraded, "new").await.unwrap(), "2");
 }

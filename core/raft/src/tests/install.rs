@@ -13,7 +13,13 @@ use sdfs_store::{Keyspace, Store};
 
 fn open(store: &Store) -> Applier {
     let stores = GroupStores::open(store.clone()).unwrap();
-    Applier::open(GROUP, stores, Box::new(Register)).unwrap()
+    Applier::open(
+        GROUP,
+        stores,
+        Box::new(Register),
+        crate::ending::Ending::not_yet(),
+    )
+    .unwrap()
 }
 
 /// Applies `commands` from `first` on.

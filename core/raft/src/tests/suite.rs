@@ -37,7 +37,13 @@ impl StoreBuilder<Types, GroupStorage, Applier, TempDir> for Builder {
             Store::open(&dir.path().join("store")).unwrap()
         };
         let stores = GroupStores::open(store).unwrap();
-        let applier = Applier::open(group, stores, Box::new(Register)).unwrap();
+        let applier = Applier::open(
+            group,
+            stores,
+            Box::new(Register),
+            crate::ending::Ending::not_yet(),
+        )
+        .unwrap();
         Ok((dir, GroupStorage::new(log, group), applier))
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use sdfs_log::{OpenError, RealDisk};
 use sdfs_net_layer::TcpTransport;
 use sdfs_raft::{
-    CALL_KINDS, GroupId, GroupSpec, LogKept, RaftGroups, RaftOptions, RaftTimers, StartError,
-    StateMachine,
+    ApplyError, CALL_KINDS, GroupId, GroupSpec, LogKept, RaftGroups, RaftOptions, RaftTimers,
+    StartError, StateMachine,
 };
 use sdfs_server_group::{
     Config, Deadline, GroupOptions, IncomingCall, Role, ServerId, Service, UserKey, UserKeys, start,
@@ -37,7 +37,7 @@ impl StateMachine for Register {
         Ok(())
     }
 
-    fn apply(&mut self, _: u64, command: &[u8], batch: &mut Batch) -> Result<Bytes, StoreError> {
+    fn apply(&mut self, _: u64, command: &[u8], batch: &mut Batch) -> Result<Bytes, ApplyError> {
         let (key, value) = command.split_at(command.len().min(8));
         batch.put(key.to_vec(), value.to_vec());
         Ok(Bytes::new())
