@@ -214,6 +214,10 @@ impl Dserver {
                 Ok(call) => encoded(shared.free_blocks(call).await),
                 Err(refusal) => refused(&refusal),
             },
+            Some(CallKind::FreeOldBlocks) => match parsed(head) {
+                Ok(call) => encoded(shared.free_old_blocks(call).await),
+                Err(refusal) => refused(&refusal),
+            },
             Some(CallKind::ListCopies) => match parsed(head) {
                 Ok(call) => encoded(shared.list_copies(call).await),
                 Err(refusal) => refused(&refusal),

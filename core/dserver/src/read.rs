@@ -5,11 +5,12 @@ use std::time::Duration;
 use sdfs_server_group::{Caller, Deadline, Payload};
 use sdfs_types::calls::blocks::{BlockRange, ListVolume, ReadBlock, VolumePage};
 use sdfs_types::calls::inspect::{CopiesPage, ListCopies};
-use sdfs_types::{BlockDescriptor, GrantRights, Refusal};
+use sdfs_types::{BlockDescriptor, GrantRights, Refusal, VolumeId};
 
 use crate::limits::INVENTORY_PAGE;
 use crate::locked::locked;
 use crate::shared::Shared;
+use crate::space::Space;
 use crate::space_read::{LoadFault, Loaded};
 
 impl Shared {
@@ -101,17 +102,27 @@ impl Shared {
         let limit = call.limit.min(INVENTORY_PAGE) as usize;
         let (blocks, more) = space.list(call.volume, call.after, limit);
         let age = Duration::from_secs(call.old_s);
-        let old = locked(&space.ages).older_than(self.begun.elapsed(), age);
-        let is_old = |block: &BlockDescriptor| {
-            let stored = space.look_up(call.volume, block);
-            let at = stored.map(|stored| (stored.segment, stored.offset));
-            at.zip(old).is_some_and(|(at, old)| at < old)
-        };
+        let is_old = self.older_in(space, call.volume, age);
         let blocks = blocks.into_iter().map(|kept| (kept, is_old(&kept.block)));
         Ok(CopiesPage {
             blocks: blocks.collect(),
             more,
         })
+    }
+
+    /// Whether a block kept here is surely older than that.
+    pub(crate) fn older_in(
+        &self,
+        space: &Space,
+        volume: VolumeId,
+        age: Duration,
+    ) -> impl Fn(&BlockDescriptor) -> bool {
+        let old = locked(&space.ages).older_than(self.begun.elapsed(), age);
+        move |block| {
+            let stored = space.look_up(volume, block);
+            let at = stored.map(|stored| (stored.segment, stored.offset));
+            at.zip(old).is_some_and(|(at, old)| at < old)
+        }
     }
 }
 

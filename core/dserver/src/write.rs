@@ -1,10 +1,14 @@
 //! Serving writes: every copy at the same time, one answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use sdfs_server_group::{Caller, Deadline, Payload, ServerId};
-use sdfs_types::calls::blocks::{BlockStored, Durability, FreeBlocks, WriteBlock, WriteCopy};
+use sdfs_types::calls::blocks::{
+    BlockStored, Durability, FreeBlocks, FreeOldBlocks, WriteBlock, WriteCopy,
+};
 use sdfs_types::{BlockDescriptor, GrantRights, Refusal, VolumeId};
 
 use crate::limits::COPY_WAIT_MAX;
@@ -157,6 +161,19 @@ impl Shared {
         };
         let freed = space.free(call.volume, &call.blocks).await;
         freed.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))
+    }
+
+    /// Frees blocks nobody has, of those that are old; how many were.
+    pub(crate) async fn free_old_blocks(&self, call: FreeOldBlocks) -> Result<u64, Refusal> {
+        let Some(space) = self.space_of(call.volume) else {
+            return Ok(0);
+        };
+        let age = Duration::from_secs(call.old_s);
+        let (volume, is_old) = (call.volume, self.older_in(space, call.volume, age));
+        let blocks: Vec<_> = call.blocks.into_iter().filter(is_old).collect();
+        let freed = space.free(volume, &blocks).await;
+        freed.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))?;
+        Ok(blocks.len() as u64)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Looking behind the names: pages of records and copies to be compared, and taking away what is
-//! nobody's. Whatever is taken away is looked at once more here, where no change can come between.
+//! Looking behind the names: pages of records and copies to be compared. Nothing is changed by it;
+//! what is found to be nobody's is taken away in `leftovers`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,20 +8,16 @@ use futures::future::try_join_all;
 
 use sdfs_server_group::{Deadline, Role};
 use sdfs_types::calls::Call;
-use sdfs_types::calls::blocks::FreeBlocks;
 use sdfs_types::calls::inspect::{Inspect, InspectAnswer, InspectAsk, RecordListed, RecordPage};
 use sdfs_types::calls::negotiation::{MainAnswer, MainAsk};
-use sdfs_types::{
-    Access, BlockDescriptor, FileDescriptor, FilePath, MetaGroup, Refusal, RequestId, ServerId,
-    UserName, VolumeId, clock,
-};
+use sdfs_types::{Access, FileDescriptor, FilePath, MetaGroup, Refusal, ServerId, UserName};
 
 use crate::core::{AskFailed, Core, no_group, unknown};
-use crate::life::FileLife;
-use crate::limits::{INSPECT_BLOCKS_MAX, INSPECT_FILES_MAX, UNNAMED_AGE_MS_MIN};
-use crate::meta::MetaCommand;
+use crate::leftovers;
+use crate::limits::{INSPECT_BLOCKS_MAX, INSPECT_FILES_MAX};
 use crate::names::other_answer;
 use crate::read::at_member;
+use crate::root::Walk;
 use crate::voter::unreadable;
 
 /// Answers `Inspect`.
@@ -56,19 +52,26 @@ pub(crate) async fn answer(
             Ok(InspectAnswer::Copies(page))
         }
         InspectAsk::FreeOrphans { volume, blocks } => {
-            let freed = free_orphans(&core, volume, blocks, deadline).await?;
+            let freed = leftovers::free(&core, volume, blocks, deadline).await?;
             tracing::info!(%user, %volume, freed, "blocks that are no file's are freed");
             Ok(InspectAnswer::Done(freed))
         }
         InspectAsk::RemoveRecords { group, files } => {
-            let removed = remove_records(&core, group, files, deadline).await?;
+            let removed = leftovers::remove_records(&core, group, files, deadline).await?;
             tracing::info!(%user, group = group.0, removed, "records without a name are removed");
             Ok(InspectAnswer::Done(removed))
+        }
+        InspectAsk::Entry { path } => {
+            let found = match core.root.walk(&path).map_err(unreadable)? {
+                Walk::Found { entry, .. } => Some((*entry).clone()),
+                Walk::Missing { .. } | Walk::Blocked { .. } => None,
+            };
+            Ok(InspectAnswer::Entry(found))
         }
     }
 }
 
-async fn records(
+pub(crate) async fn records(
     core: &Core,
     group: MetaGroup,
     ask: MainAsk,
@@ -141,7 +144,10 @@ pub(crate) enum Wanted {
 }
 
 /// Which files have a name, are in the trash, or are on a list of removals.
-async fn named(core: &Arc<Core>, files: Vec<FileDescriptor>) -> Result<Vec<bool>, Refusal> {
+pub(crate) async fn named(
+    core: &Arc<Core>,
+    files: Vec<FileDescriptor>,
+) -> Result<Vec<bool>, Refusal> {
     let core = Arc::clone(core);
     // All names are gone through: not on the thread everything else runs on.
     let looked = tokio::task::spawn_blocking(move || {
@@ -177,7 +183,7 @@ async fn are_recorded(
 }
 
 /// The records of these files in whatever group, as of now.
-async fn recorded(
+pub(crate) async fn recorded(
     core: &Core,
     files: &[FileDescriptor],
     deadline: Deadline,
@@ -197,61 +203,7 @@ async fn recorded(
     Ok(known)
 }
 
-/// Frees those of the blocks that no record has or ever can have.
-///
-/// First every group notes that it must make no record of these files: a put under way then ends
-/// refused. What has a record by now keeps it, and of its blocks only versions that newer ones
-/// have replaced are freed.
-async fn free_orphans(
-    core: &Core,
-    id: VolumeId,
-    blocks: Vec<BlockDescriptor>,
-    deadline: Deadline,
-) -> Result<u64, Refusal> {
-    let files: BTreeSet<FileDescriptor> = blocks.iter().map(|block| block.file).collect();
-    if files.len() > INSPECT_FILES_MAX as usize {
-        return Err(Refusal::OutOfRange {
-            what: "the files of the blocks".to_owned(),
-            value: files.len().to_string(),
-            allowed: format!("at most {INSPECT_FILES_MAX}"),
-        });
-    }
-    let files: Vec<FileDescriptor> = files.into_iter().collect();
-    let lives = |file: &FileDescriptor| FileLife {
-        descriptor: *file,
-        // Nobody's request: a record that is there is another's, and stays.
-        request: RequestId::default(),
-    };
-    let marks = core.layout.groups().map(|(group, _)| {
-        let command = MetaCommand::Remove {
-            lives: files.iter().map(lives).collect(),
-            now_ms: clock::now_ms(),
-        };
-        core.propose_meta(group, command, deadline)
-    });
-    try_join_all(marks).await?;
-    let known = recorded(core, &files, deadline).await?;
-    let is_free = |block: &BlockDescriptor| {
-        let records = known.get(&block.file).map_or(&[][..], Vec::as_slice);
-        records.iter().all(|record| record.has_replaced(block, id))
-    };
-    let free: Vec<BlockDescriptor> = blocks.into_iter().filter(is_free).collect();
-    let map = core.root.volumes();
-    let Some(volume) = map.volumes.get(&id) else {
-        return Err(Refusal::NoSuchVolume { volume: id });
-    };
-    let call = FreeBlocks {
-        volume: id,
-        blocks: free,
-    };
-    let told = volume
-        .acknowledging()
-        .map(|member| asked(core, member, &call, deadline));
-    try_join_all(told).await?;
-    Ok(call.blocks.len() as u64)
-}
-
-async fn asked<C: Call>(
+pub(crate) async fn asked<C: Call>(
     core: &Core,
     server: ServerId,
     call: &C,
@@ -265,45 +217,4 @@ async fn asked<C: Call>(
                 why: format!("server {server}: {fault}"),
             },
         })
-}
-
-async fn remove_records(
-    core: &Arc<Core>,
-    group: MetaGroup,
-    files: Vec<(FileDescriptor, RequestId)>,
-    deadline: Deadline,
-) -> Result<u64, Refusal> {
-    if files.len() > INSPECT_FILES_MAX as usize {
-        return Err(other_answer());
-    }
-    let wanted: Vec<FileDescriptor> = files.iter().map(|(file, _)| *file).collect();
-    let ask = MainAsk::RecordsOf {
-        files: wanted.clone(),
-    };
-    let page = records(core, group, ask, deadline).await?;
-    let before_ms = clock::now_ms().saturating_sub(UNNAMED_AGE_MS_MIN);
-    let old: BTreeSet<FileDescriptor> = page
-        .files
-        .iter()
-        .filter(|record| record.created_ms < before_ms)
-        .map(|record| record.file)
-        .collect();
-    core.root_barrier(deadline).await?;
-    let named = named(core, wanted).await?;
-    let unnamed = files
-        .into_iter()
-        .zip(named)
-        .filter(|(_, is_named)| !is_named);
-    let lives: Vec<FileLife> = unnamed
-        .filter(|((file, _), _)| old.contains(file))
-        .map(|((descriptor, request), _)| FileLife {
-            descriptor,
-            request,
-        })
-        .collect();
-    let removed = lives.len() as u64;
-    let now_ms = clock::now_ms();
-    core.propose_meta(group, MetaCommand::Remove { lives, now_ms }, deadline)
-        .await?;
-    Ok(removed)
 }

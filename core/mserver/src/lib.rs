@@ -15,6 +15,7 @@ mod fault;
 mod ids;
 mod inspect;
 mod layout;
+mod leftovers;
 mod life;
 mod limits;
 mod list;

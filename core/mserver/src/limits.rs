@@ -130,3 +130,16 @@ pub(crate) const INSPECT_BLOCKS_MAX: u32 = 131_072;
 /// A record without a name is left alone for so long, milliseconds: a put writes its record before
 /// its name, and may be finished by a repeated call for as long as its grants are renewed.
 pub(crate) const UNNAMED_AGE_MS_MIN: u64 = 24 * 3_600 * 1_000;
+
+/// Blocks one order to free what is nobody's may name: one page of a comparison, and a command of
+/// the root group that is over at once.
+pub(crate) const FREE_ORPHANS_MAX: usize = 4_096;
+
+/// Blocks younger than this are never freed as nobody's, seconds, whatever an operator says: longer
+/// than any call between a block and its record lasts. Puts that run for longer are ended by an
+/// operator who asks for less than they take, and refused when they finish.
+pub(crate) const ORPHAN_AGE_S_MIN: u64 = 60;
+
+/// Files that were ever given up by repairs. Each is marked for good, with some 30 bytes of memory
+/// and disk at every mserver; beyond it repairs are refused.
+pub(crate) const GIVEN_UP_FILES_MAX: usize = 1_000_000;

@@ -100,7 +100,7 @@ pub(crate) async fn renew(
     if !core.grants.proves(&call.proof, &given) {
         return Err(Refusal::NotGranted);
     }
-    if first_outcome(&core, call.request)?.is_some() {
+    if core.root.is_given_up(descriptor) || first_outcome(&core, call.request)?.is_some() {
         return Err(Refusal::Gone { descriptor });
     }
     Ok(grant(&core, descriptor, GrantRights::Write))

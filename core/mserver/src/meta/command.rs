@@ -84,6 +84,14 @@ pub enum MetaCommand {
         /// Their places in the list.
         sequences: Vec<u64>,
     },
+    /// Removes records of files the root group has given up, which needs no note of them here: a
+    /// record that is made of one again is refused its name, and removed once more.
+    Discard {
+        /// Which files.
+        lives: Vec<FileLife>,
+        /// When.
+        now_ms: u64,
+    },
 }
 
 /// How a meta group answers a command.

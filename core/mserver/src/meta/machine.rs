@@ -185,6 +185,12 @@ impl Applying<'_> {
                 }
                 Ok(MetaAnswer::Done)
             }
+            MetaCommand::Discard { lives, now_ms } => {
+                for life in lives {
+                    self.discard(life, now_ms)?;
+                }
+                Ok(MetaAnswer::Done)
+            }
             MetaCommand::Freed { sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::free(sequence));
@@ -239,22 +245,29 @@ impl Applying<'_> {
     }
 
     fn remove(&mut self, life: FileLife, now_ms: u64) -> Applied<()> {
+        if self.discard(life, now_ms)? {
+            let mark = mark_of(life.descriptor);
+            self.removed
+                .remember(mark, &[], &mut self.counters.removed, self.batch);
+        }
+        Ok(())
+    }
+
+    /// Takes a record away; `false` when the file's record is another request's, and stays.
+    fn discard(&mut self, life: FileLife, now_ms: u64) -> Applied<bool> {
         let FileLife {
             descriptor,
             request,
         } = life;
         if let Some(present) = self.record(descriptor)? {
             if present.request != request {
-                return Ok(());
+                return Ok(false);
             }
             blocks::give_up_all(self, &present, now_ms)?;
             self.batch.delete(keys::record(descriptor));
             self.view.records.set(descriptor, None);
         }
-        let mark = mark_of(descriptor);
-        self.removed
-            .remember(mark, &[], &mut self.counters.removed, self.batch);
-        Ok(())
+        Ok(true)
     }
 
     fn not_removed(&self, descriptor: FileDescriptor) -> Applied<()> {

@@ -231,6 +231,11 @@ pub enum RootCommand {
     },
     /// Changes the list of servers.
     Servers(ServersCommand),
+    /// These files never get a name any more. What has one, or had, keeps it.
+    GiveUp {
+        /// Which files.
+        files: Vec<FileDescriptor>,
+    },
 }
 
 /// How the root group answers a command.

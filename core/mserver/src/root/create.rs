@@ -126,7 +126,10 @@ fn descriptor_for(
     };
     let next_file_id = applying.counters.next_file_id;
     match wanted.begun {
-        Begun::Blocks(begun) if is_leased(begun, next_file_id) => return Ok(begun),
+        Begun::Blocks(begun) if is_leased(begun, next_file_id) => {
+            applying.not_given_up(begun)?;
+            return Ok(begun);
+        }
         Begun::Blocks(_) => return Err(Refusal::NotGranted.into()),
         Begun::Record(_) | Begun::Nothing => {}
     }
@@ -136,7 +139,11 @@ fn descriptor_for(
         _ => tombstones::look(applying, place.above[place.above.len() - 1], name)?,
     };
     match (wanted.begun, former.and_then(FileDescriptor::next_life)) {
-        (Begun::Record(begun), None) if is_leased(begun, next_file_id) => Ok(begun),
+        (Begun::Record(begun), None)
+            if is_leased(begun, next_file_id) && !applying.view.is_given_up(begun) =>
+        {
+            Ok(begun)
+        }
         _ => Ok(applying.counters.life_after(former)?),
     }
 }

@@ -39,6 +39,9 @@ pub(crate) const FOLLOWED: u8 = b'f';
 /// Servers: the number, big-endian.
 pub(crate) const SERVER: u8 = b's';
 
+/// Files that get no name any more: the descriptor.
+pub(crate) const GIVEN_UP: u8 = b'g';
+
 /// The key of what `kind` keeps about a file or directory.
 pub(crate) fn of_descriptor(kind: u8, descriptor: FileDescriptor) -> Vec<u8> {
     let mut key = Vec::with_capacity(9);

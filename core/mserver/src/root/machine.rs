@@ -1,5 +1,6 @@
 //! Applies the root group's committed commands.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use super::servers::ServerTable;
 use super::trash::{self, TrashCounters};
 use super::users::Users;
 use super::view::RootView;
-use super::{create, delete, keys, quota, rename, tombstones, users};
+use super::{create, delete, given_up, keys, quota, rename, tombstones, users};
 use crate::cache::{Cache, FixedHasher, Known};
 use crate::fault::{Applied, Fault, unreadable};
 use crate::life::FileLife;
@@ -79,6 +80,7 @@ impl RootMachine {
             users,
             quotas: DashMap::with_hasher(FixedHasher::default()),
             followed: DashMap::with_hasher(FixedHasher::default()),
+            given_up: DashMap::with_hasher(FixedHasher::default()),
             outcomes: outcomes.index(),
             volumes,
             orders: table.follow_orders(),
@@ -114,6 +116,16 @@ impl RootMachine {
             if let Some(descriptor) = FileDescriptor::from_key(&pair?.0[1..]) {
                 self.view.followed.insert(descriptor, ());
             }
+        }
+        let mut given_up = BTreeSet::new();
+        for pair in keyspace.pairs(&KeyRange::prefix(&[keys::GIVEN_UP])) {
+            given_up.extend(FileDescriptor::from_key(&pair?.0[1..]));
+        }
+        self.view
+            .given_up
+            .retain(|file, ()| given_up.contains(file));
+        for file in given_up {
+            self.view.given_up.insert(file, ());
         }
         self.view.entries.clear();
         self.view.users.clear();
@@ -310,6 +322,7 @@ impl Applying<'_> {
                 }
                 Ok(RootAnswer::Done)
             }
+            RootCommand::GiveUp { files } => given_up::give_up(self, files),
             RootCommand::Sweep { entries_max } => delete::sweep(self, *entries_max),
             RootCommand::Restore { .. }
             | RootCommand::EmptyTrash { .. }

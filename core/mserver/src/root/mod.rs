@@ -7,6 +7,7 @@ pub mod command;
 mod counters;
 mod create;
 mod delete;
+mod given_up;
 mod keys;
 mod machine;
 mod names;

@@ -46,6 +46,8 @@ pub struct RootView {
     /// Files nothing goes on from (see `trash`). Read wherever a next life is guessed, so they are
     /// marked before their names can be seen.
     pub(crate) followed: DashMap<FileDescriptor, (), FixedHasher>,
+    /// Files that get no name any more. In memory, because every put that ends is looked up.
+    pub(crate) given_up: DashMap<FileDescriptor, (), FixedHasher>,
     pub(crate) outcomes: OutcomeIndex,
     pub(crate) volumes: VolumeWatch,
     pub(crate) orders: MaintenanceWatch,
@@ -225,6 +227,12 @@ impl RootView {
             note(life.descriptor);
         }
         Ok(found)
+    }
+
+    /// Whether a file never gets a name any more.
+    #[must_use]
+    pub fn is_given_up(&self, file: FileDescriptor) -> bool {
+        self.given_up.contains_key(&file)
     }
 
     /// Some files of a meta group whose meta-data is to be removed, with their places in the list,

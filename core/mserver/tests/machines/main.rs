@@ -8,6 +8,7 @@
 
 mod driver;
 mod files;
+mod given_up;
 mod names;
 mod names_model;
 mod negotiation;

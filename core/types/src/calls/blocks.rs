@@ -121,6 +121,20 @@ pub struct FreeBlocks {
 }
 call!(FreeBlocks => (), FreeBlocks);
 
+/// Tells a dserver that blocks are no file's, as far as somebody found who compared. Blocks that
+/// are not surely old stay. Answered with how many were freed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreeOldBlocks {
+    /// The volume.
+    pub volume: VolumeId,
+    /// The blocks.
+    pub blocks: Vec<BlockDescriptor>,
+    /// Only what was written longer ago, seconds; what is from before the server was started is
+    /// only as old as that.
+    pub old_s: u64,
+}
+call!(FreeOldBlocks => u64, FreeOldBlocks);
+
 /// Tells a dserver the present state of volumes it is or was a member of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushVolumes {

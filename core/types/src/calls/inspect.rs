@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::blocks::BlockKept;
 use super::call;
 use crate::block_entry::BlockEntry;
-use crate::file::MetaGroup;
+use crate::file::{FileMetaMetaData, MetaGroup};
 use crate::ids::{BlockDescriptor, BlockIndex, FileDescriptor, RequestId, VolumeId};
+use crate::path::FilePath;
 use sdfs_server_group::ServerId;
 
 /// Asks for one page, or to take away what is nobody's.
@@ -62,6 +63,11 @@ pub enum InspectAsk {
         /// The files, each with the request that made its record.
         files: Vec<(FileDescriptor, RequestId)>,
     },
+    /// What a path stands for. Nothing is made by looking, also no record of a name without one.
+    Entry {
+        /// The path.
+        path: FilePath,
+    },
 }
 
 /// The answer.
@@ -75,6 +81,8 @@ pub enum InspectAnswer {
     Copies(CopiesPage),
     /// How many were taken away.
     Done(u64),
+    /// What the path stands for, when it does.
+    Entry(Option<FileMetaMetaData>),
 }
 
 /// Files that have a record.

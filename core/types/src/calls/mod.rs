@@ -117,6 +117,8 @@ pub enum CallKind {
     SetHealRate = 0x0507,
     /// [`inspect::ListCopies`].
     ListCopies = 0x0508,
+    /// [`blocks::FreeOldBlocks`].
+    FreeOldBlocks = 0x0509,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
     /// [`servers::GetServers`].
@@ -171,6 +173,7 @@ impl CallKind {
         CallKind::BeginScrub,
         CallKind::SetHealRate,
         CallKind::ListCopies,
+        CallKind::FreeOldBlocks,
         CallKind::GetStatus,
         CallKind::GetServers,
     ];
@@ -219,7 +222,8 @@ impl CallKind {
             | CallKind::SyncVolume
             | CallKind::BeginScrub
             | CallKind::SetHealRate
-            | CallKind::ListCopies => role == Role::Mserver,
+            | CallKind::ListCopies
+            | CallKind::FreeOldBlocks => role == Role::Mserver,
             _ => false,
         }
     }
