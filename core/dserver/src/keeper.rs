@@ -16,6 +16,7 @@ use crate::adopt::{Adoption, Home, adopt};
 use crate::limits::{LEFT_BEHIND_EVERY, REPAIRS_PER_TICK, RESERVATION_KEPT, TICK};
 use crate::locked::locked;
 use crate::memory::resident_bytes;
+use crate::named::Named;
 use crate::repair;
 use crate::reservations::Reservations;
 use crate::shared::{Shared, SpaceSlot, VolumeHere};
@@ -27,8 +28,7 @@ pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     /// Version of the newest map pushed.
     map_version: u64,
-    /// The volumes it named this server a member of; nothing before the first push.
-    pub(crate) pushed: Option<BTreeSet<VolumeId>>,
+    pub(crate) named: Named,
     /// Volumes left behind that are asked about or being given back.
     pub(crate) forgetting: BTreeSet<VolumeId>,
     copies_min: u8,
@@ -81,7 +81,7 @@ impl Keeper {
         Self {
             shared,
             map_version: 0,
-            pushed: None,
+            named: Named::default(),
             forgetting: BTreeSet::new(),
             copies_min: 1,
             distrusted,
@@ -228,6 +228,9 @@ impl Keeper {
 
     fn begin_sync(&mut self, ctx: &mut Context<Self>, call: &SyncVolume) -> Result<(), Refusal> {
         let id = call.volume.id;
+        if !self.named.is_named(id) {
+            return Err(Refusal::NoSuchVolume { volume: id });
+        }
         let here = self.shared.volume(id)?;
         let epoch = here.volume.epoch;
         if epoch != call.volume.epoch {
@@ -263,6 +266,19 @@ impl Keeper {
             },
         );
         Ok(())
+    }
+
+    /// Ends the syncs of volumes this server is no member of any more: what they would still store
+    /// nobody wants, and nobody would give back.
+    fn end_syncs_left_behind(&mut self, ctx: &mut Context<Self>) {
+        let syncing: BTreeSet<VolumeId> = self.syncs.keys().copied().collect();
+        for volume in self.named.left_behind(&syncing) {
+            let sync = self.syncs.remove(&volume);
+            if let Some(running) = sync.and_then(|sync| sync.running) {
+                tracing::info!(%volume, "a sync of a volume that was moved away is ended");
+                ctx.cancel_future(running);
+            }
+        }
     }
 
     /// A volume has been gone through block by block. When that is so for all of a space, what was
@@ -375,12 +391,16 @@ impl Actor for Keeper {
 impl Handler<Push> for Keeper {
     type Result = ResponseActFuture<Self, VolumesKept>;
 
-    fn handle(&mut self, Push(push): Push, _: &mut Self::Context) -> Self::Result {
-        if push.map_version >= self.map_version {
-            self.copies_min = push.copies_min;
-            self.pushed = Some(push.volumes.iter().map(|volume| volume.id).collect());
-        }
+    fn handle(&mut self, Push(mut push): Push, ctx: &mut Self::Context) -> Self::Result {
         let version = push.map_version;
+        let epochs = push.volumes.iter().map(|volume| (volume.id, volume.epoch));
+        if self.named.push(version, epochs.collect()) {
+            self.copies_min = push.copies_min;
+            self.end_syncs_left_behind(ctx);
+        } else {
+            // What it names and a newer one does not is not taken in again.
+            push.volumes.retain(|volume| self.named.is_named(volume.id));
+        }
         let took = self.take(push.volumes).into_actor(self);
         Box::pin(took.map(move |(taken, lost), keeper, ctx| {
             keeper.install(ctx, taken, version);
@@ -393,9 +413,9 @@ impl Handler<BeginSync> for Keeper {
     type Result = ResponseActFuture<Self, Result<(), Refusal>>;
 
     fn handle(&mut self, BeginSync(call): BeginSync, _: &mut Self::Context) -> Self::Result {
-        // The request may arrive before the push that made this server syncing.
-        if let Some(pushed) = &mut self.pushed {
-            pushed.insert(call.volume.id);
+        let (volume, epoch) = (call.volume.id, call.volume.epoch);
+        if !self.named.sync(volume, epoch) {
+            return Box::pin(fut::ready(Err(Refusal::NoSuchVolume { volume })));
         }
         let took = self.take(vec![call.volume.clone()]).into_actor(self);
         Box::pin(took.map(move |(taken, _), keeper, ctx| {

@@ -31,15 +31,13 @@ impl Keeper {
     /// Asks about every volume that is kept and that the last push did not name. Before the first
     /// push nothing is known.
     pub(crate) fn look_for_left_behind(&mut self, ctx: &mut Context<Self>) {
-        let Some(pushed) = &self.pushed else { return };
         let mut left = Vec::new();
         for (number, slot) in self.shared.spaces.iter().enumerate() {
             let Some((space, _)) = slot.working() else {
                 continue;
             };
-            let volumes = space.volumes();
-            let behind = volumes.difference(pushed).copied();
-            left.extend(behind.map(|volume| (number, volume)));
+            let behind = self.named.left_behind(&space.volumes());
+            left.extend(behind.into_iter().map(|volume| (number, volume)));
         }
         for (number, volume) in left {
             if !self.forgetting.insert(volume) {
@@ -58,11 +56,7 @@ impl Keeper {
     }
 
     fn forget_some(&mut self, ctx: &mut Context<Self>, number: usize, volume: VolumeId) {
-        let is_named = self
-            .pushed
-            .as_ref()
-            .is_none_or(|pushed| pushed.contains(&volume));
-        if is_named {
+        if self.named.is_named(volume) {
             return self.ends_forgetting(volume);
         }
         let freeing = free_some(Arc::clone(&self.shared), number, volume).into_actor(self);

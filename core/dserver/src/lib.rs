@@ -19,6 +19,7 @@ mod left_behind;
 pub mod limits;
 mod locked;
 mod memory;
+mod named;
 mod peers;
 mod read;
 mod repair;

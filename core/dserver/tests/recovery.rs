@@ -14,7 +14,7 @@ use common::{Cluster, VOLUME, block, bytes_for, volume, wait_for};
 use sdfs_dserver::limits::LEFT_BEHIND_EVERY;
 use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
 use sdfs_server_group::ServerId;
-use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes};
+use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes, SyncVolume};
 use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{Epoch, MemberState, Refusal, VolumeMember, VolumeStatus};
 
@@ -385,4 +385,49 @@ async fn a_volume_left_behind_is_given_back() {
     cluster.start_server(THREE, disk).await;
     let bytes = cluster.read(3, block(7, 0)).await;
     assert_eq!(bytes, Ok(bytes_for(7, 5_000)));
+}
+
+#[actix::test]
+async fn a_sync_ends_when_its_volume_moves_away() {
+    let cluster = Cluster::start(3, 1).await;
+    let alone = |epoch| volume(epoch, &[InSync], VolumeStatus::Writable);
+    let founding = volume(1, &[Syncing], VolumeStatus::ReadOnly);
+    cluster.push_to(1, 1, &founding).await;
+    cluster.push_to(1, 2, &alone(2)).await;
+    for index in 0..4 {
+        let bytes = bytes_for(u32::from(index), 1_000);
+        cluster.write(1, 2, block(1, index), &bytes).await.unwrap();
+    }
+    let states = [InSync, Syncing, Syncing];
+    let joined = volume(3, &states, VolumeStatus::Degraded);
+    cluster.push(3, &joined).await;
+    // Both syncs begin and cannot get on.
+    cluster.set_down(1, true);
+    cluster.sync(2, &joined).await;
+    cluster.sync(3, &joined).await;
+    let named_no_more = PushVolumes {
+        map_version: 4,
+        volumes: Vec::new(),
+        copies_min: 2,
+    };
+    cluster.ask(2, &named_no_more).await.unwrap();
+    // What was sent before and comes late changes nothing.
+    cluster.push_to(2, 3, &joined).await;
+    let late = SyncVolume {
+        volume: joined.clone(),
+        sources: vec![ServerId(1)],
+    };
+    let refused = cluster.ask(2, &late).await;
+    assert_eq!(refused, Err(Refusal::NoSuchVolume { volume: VOLUME }));
+    wait_for("the sync ends", || {
+        let kept = cluster.server(2).kept();
+        kept[0].sync.is_none().then_some(())
+    })
+    .await;
+    cluster.set_down(1, false);
+    let done = cluster.synced(3).await;
+    assert_eq!((done.member, done.copied), (ServerId(3), 4));
+    assert_eq!(cluster.server(2).kept()[0].blocks, 0);
+    let reports = cluster.wires.syncs.lock().unwrap().clone();
+    assert!(reports.iter().all(|report| report.member == ServerId(3)));
 }
