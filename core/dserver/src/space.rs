@@ -79,6 +79,8 @@ pub(crate) struct Space {
     pub(crate) log: SegmentLog,
     pub(crate) table: Arc<Mutex<BlockTable>>,
     record: Mutex<SpaceRecord>,
+    /// Whether the file on the disk says whose the space is.
+    is_marked: AtomicBool,
     reserve_bytes: u64,
     /// How far the scrub is; written by the work thread, and by whoever hurries it.
     pub(crate) scrub: Mutex<ScrubStatus>,
@@ -103,8 +105,9 @@ impl Space {
         let log_dir = path.join("log");
         let record = match space_file::read(&*disk, path).map_err(fault("reading", path))? {
             Some(record) => owned(&*disk, path, record, &options.owner)?,
-            None => make_record(&*disk, path, &log_dir, &options.owner)?,
+            None => (make_record(&*disk, path, &log_dir, &options.owner)?, true),
         };
+        let (record, is_marked) = record;
         let checkpoint = checkpoint::read(&*disk, path).map_err(fault("reading", path))?;
         let (replay_from, mut table) = match checkpoint {
             Some(checkpoint) => (Some(checkpoint.replay_from), checkpoint.table),
@@ -146,6 +149,7 @@ impl Space {
             log,
             table: Arc::new(Mutex::new(table)),
             record: Mutex::new(record),
+            is_marked: AtomicBool::new(is_marked),
             reserve_bytes: options.reserve_bytes,
             scrub: Mutex::default(),
             ages: Mutex::default(),
@@ -177,7 +181,20 @@ impl Space {
         space_file::write(&*self.disk, &self.path, &record)
             .map_err(fault("writing", &self.path))?;
         *locked(&self.record) = record;
+        self.is_marked.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes whose the space is when there was no room for it at the start. Blocks on the disk.
+    pub(crate) fn mark(&self) {
+        if self.is_marked.load(Ordering::Acquire) {
+            return;
+        }
+        let record = locked(&self.record).clone();
+        match self.write_record(record) {
+            Ok(()) => tracing::info!(space = ?self.path, "the space says whose it is"),
+            Err(error) => tracing::debug!(space = ?self.path, %error, "still not marked"),
+        }
     }
 
     /// Volumes kept here.
@@ -239,15 +256,15 @@ impl Space {
 }
 
 /// The record of a space that is this server's. One that names nobody is from before records did;
-/// it is this server's from now on.
+/// it is this server's from now on. `false` when the disk is too full to say so.
 fn owned(
     disk: &dyn Disk,
     path: &Path,
     mut record: SpaceRecord,
     me: &Owner,
-) -> Result<SpaceRecord, SpaceFault> {
+) -> Result<(SpaceRecord, bool), SpaceFault> {
     match &record.owner {
-        Some(owner) if owner == me => Ok(record),
+        Some(owner) if owner == me => Ok((record, true)),
         Some(owner) => Err(SpaceFault::OtherOwner {
             path: path.to_owned(),
             cluster: owner.cluster.clone(),
@@ -257,8 +274,15 @@ fn owned(
         }),
         None => {
             record.owner = Some(me.clone());
-            space_file::write(disk, path, &record).map_err(fault("writing", path))?;
-            Ok(record)
+            match space_file::write(disk, path, &record) {
+                Ok(()) => Ok((record, true)),
+                // The blocks are there to be read, and freeing some makes room to write it later.
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                    tracing::warn!(space = ?path, %error, "no room to say whose the space is");
+                    Ok((record, false))
+                }
+                Err(error) => Err(fault("writing", path)(error)),
+            }
         }
     }
 }

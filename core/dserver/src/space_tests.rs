@@ -95,6 +95,30 @@ fn a_space_without_an_owner_gets_one() {
     assert_eq!(record.owner, Some(owner(4)));
 }
 
+#[test]
+fn a_full_disk_is_opened_and_marked_later() {
+    let disk = MemoryDisk::new(64 << 20);
+    let space = open(&disk);
+    space.keep(&[VOLUME]).unwrap();
+    let at = block(1, 0, 1);
+    store(&space, at, &bytes_for(1, 1_000)).unwrap();
+    space.log.close();
+    drop(space);
+    let mut record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
+    record.owner = None;
+    space_file::write(&disk, Path::new(DIR), &record).unwrap();
+    disk.set_capacity(0);
+    let space = open(&disk);
+    assert_eq!(load(&space, at).unwrap(), bytes_for(1, 1_000));
+    space.mark();
+    let on_disk = || space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
+    assert_eq!(on_disk().owner, None);
+    disk.set_capacity(64 << 20);
+    space.mark();
+    assert_eq!(on_disk().owner, Some(owner(4)));
+    assert!(space.keeps(VOLUME));
+}
+
 fn open(disk: &MemoryDisk) -> Space {
     try_open(disk).unwrap()
 }

@@ -153,6 +153,7 @@ impl Upkeep {
         }
         if self.space.is_open() {
             self.space.log.look_at_space();
+            self.space.mark();
             self.checkpoint_if_due();
             self.compact_if_due();
             self.scrub_some();
