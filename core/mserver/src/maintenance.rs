@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sdfs_server_group::{Caller, Deadline, Role};
 use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
 use sdfs_types::calls::negotiation::MayForget;
+use sdfs_types::limits::HEAL_BYTES_PER_S_MIN;
 use sdfs_types::{Access, FilePath, Refusal, ServerId, UserName, clock};
 
 use crate::core::Core;
@@ -26,13 +27,7 @@ pub(crate) async fn answer(
     let users = core.root.users();
     users.check(&user, Access::Admin, &FilePath::root())?;
     let dservers = core.mesh.all(Role::Dserver);
-    if let Some(server) = named(call.order).filter(|server| !dservers.contains(server)) {
-        return Err(Refusal::OutOfRange {
-            what: "the server".to_owned(),
-            value: server.to_string(),
-            allowed: "a dserver of the configuration".to_owned(),
-        });
-    }
+    check(call.order, &dservers)?;
     let copies = core.mesh.config().storage.copies;
     // With fewer dservers than copies each has one of all: none can be missed.
     let copies = usize::from(copies).min(dservers.len());
@@ -54,6 +49,28 @@ pub(crate) async fn answer(
         }
         RootAnswer::Volume(_) => Err(too_few(&core, call.order, &up, copies)),
         _ => Err(other_answer()),
+    }
+}
+
+/// Refuses orders that could never be carried out. A drain can be stopped also when its server has
+/// left the configuration meanwhile.
+fn check(order: MaintenanceOrder, dservers: &[ServerId]) -> Result<(), Refusal> {
+    match order {
+        MaintenanceOrder::Drain { server } if !dservers.contains(&server) => {
+            Err(Refusal::OutOfRange {
+                what: "the server".to_owned(),
+                value: server.to_string(),
+                allowed: "a dserver of the configuration".to_owned(),
+            })
+        }
+        MaintenanceOrder::LimitHealing {
+            bytes_per_s: Some(rate),
+        } if rate < HEAL_BYTES_PER_S_MIN => Err(Refusal::OutOfRange {
+            what: "the heal rate".to_owned(),
+            value: format!("{rate} bytes a second"),
+            allowed: format!("at least {HEAL_BYTES_PER_S_MIN}"),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -106,5 +123,33 @@ fn too_few(core: &Core, order: MaintenanceOrder, up: &[ServerId], copies: usize)
         server,
         staying: count(up.iter().filter(stays).count()),
         needed: count(copies),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_nobody_can_carry_out_are_refused() {
+        let dservers = [ServerId(4), ServerId(5)];
+        let drain = |number| MaintenanceOrder::Drain {
+            server: ServerId(number),
+        };
+        let stop = |number| MaintenanceOrder::StopDrain {
+            server: ServerId(number),
+        };
+        let limit = |bytes_per_s| MaintenanceOrder::LimitHealing { bytes_per_s };
+        let table = [
+            (drain(4), true),
+            (drain(9), false),
+            (stop(9), true),
+            (limit(Some(1)), false),
+            (limit(Some(HEAL_BYTES_PER_S_MIN)), true),
+            (limit(None), true),
+        ];
+        for (order, may) in table {
+            assert_eq!(check(order, &dservers).is_ok(), may, "{order:?}");
+        }
     }
 }

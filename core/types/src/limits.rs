@@ -32,3 +32,7 @@ pub const GRANT_MS: u64 = 15 * 60 * 1_000;
 pub const RESERVATION_MS: u64 = 5_000;
 /// File ids leased to one coordinator at a time.
 pub const FILE_ID_LEASE: u32 = 4_096;
+
+/// The lowest bound that may be set on healing, bytes a second: a block of the usual size then
+/// takes a minute. To stand still is an order of its own.
+pub const HEAL_BYTES_PER_S_MIN: u64 = 64 << 10;

@@ -17,7 +17,7 @@ pub(crate) fn next_move(places: &[Place], map: &VolumeMap) -> Option<(VolumeId, 
     let count = |place: &Place| counts.get(&place.server).copied().unwrap_or(0);
     let mut pairs: Vec<(&Place, &Place)> = Vec::new();
     for from in places {
-        let to = places.iter().filter(|to| to.is_up);
+        let to = places.iter().filter(|to| to.is_up && to.has_room);
         let helps = to.filter(|to| count(from) >= count(to) + 2);
         pairs.extend(helps.map(|to| (from, to)));
     }
@@ -87,6 +87,7 @@ mod tests {
                 server: ServerId(id),
                 zone: zone.to_string(),
                 is_up: true,
+                has_room: true,
             })
             .collect()
     }
@@ -116,6 +117,19 @@ mod tests {
         let all = places(&[1, 2, 3, 4]);
         assert_eq!(next_move(&all, &map), Some((VolumeId(1), ServerId(4))));
         assert_eq!(next_move(&all[..3], &map), None);
+    }
+
+    #[test]
+    fn nothing_is_moved_to_a_full_disk() {
+        let map = map_of(&vec![vec![1, 2, 3]; 4]);
+        let mut all = places(&[1, 2, 3, 4, 5]);
+        all[3].has_room = false;
+        assert_eq!(next_move(&all, &map), Some((VolumeId(1), ServerId(5))));
+        assert_eq!(next_move(&all[..4], &map), None);
+        let leaving = ServerId(1);
+        let by =
+            super::super::placement::replacement(&all, &map, &map.volumes[&VolumeId(1)], leaving);
+        assert_eq!(by, Some(ServerId(5)));
     }
 
     #[test]

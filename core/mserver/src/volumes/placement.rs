@@ -12,6 +12,8 @@ pub(crate) struct Place {
     pub(crate) server: ServerId,
     pub(crate) zone: String,
     pub(crate) is_up: bool,
+    /// Whether a copy may be begun there.
+    pub(crate) has_room: bool,
 }
 
 /// What the configuration says of placement.
@@ -56,7 +58,7 @@ pub(crate) fn missing_volumes(
     planned
 }
 
-/// Who could take the place of `leaving` in `volume`: a dserver that is up and no member yet, in a
+/// Who could take the place of `leaving` in `volume`: a dserver that is up, has room and is no member yet, in a
 /// zone none of the others lies in while there is one.
 pub(crate) fn replacement(
     places: &[Place],
@@ -66,7 +68,8 @@ pub(crate) fn replacement(
 ) -> Option<ServerId> {
     let stays = |place: &Place| place.server != leaving && volume.state_of(place.server).is_some();
     let members: Vec<&Place> = places.iter().filter(|place| stays(place)).collect();
-    let fresh = |place: &Place| place.is_up && volume.state_of(place.server).is_none();
+    let is_able = |place: &Place| place.is_up && place.has_room;
+    let fresh = |place: &Place| is_able(place) && volume.state_of(place.server).is_none();
     let usable: Vec<&Place> = places.iter().filter(|place| fresh(place)).collect();
     let seed = usize::try_from(volume.id.0).unwrap_or(usize::MAX);
     Some(best_next(&usable, &members, &volumes_of_each(map), seed)?.server)
@@ -221,6 +224,7 @@ mod tests {
                 server: ServerId(id),
                 zone: (*zone).to_owned(),
                 is_up: true,
+                has_room: true,
             })
             .collect()
     }
@@ -433,6 +437,7 @@ mod tests {
                     server: ServerId(id),
                     zone: zone.to_string(),
                     is_up: true,
+                    has_room: true,
                 })
                 .collect();
             let planned = missing_volumes(&all, &VolumeMap::default(), rules(copies, per_dserver));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::volumes::command::MemberChange;
 use crate::volumes::machine::VolumeTable;
 use sdfs_store::{Keyspace, Store};
 use sdfs_types::calls::blocks::SyncVolume;
@@ -42,8 +43,12 @@ enum Happening {
     Drain(usize, bool),
     Rebalance,
     Pause(bool),
-    /// A dserver that is no member of a whole volume any more forgets what it has of it.
-    Forget(usize),
+    /// A dserver asks whether it may give back what it keeps of volumes it is not named in.
+    AskToForget(usize),
+    /// A dserver that may frees some blocks of such a volume, at last its note of it.
+    FreeSome(usize),
+    /// A member that was told to sync copies one block.
+    SyncSome(usize),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -71,7 +76,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0_usize..64, any::<bool>()).prop_map(|(n, begins)| Happening::Drain(n, begins)),
         1 => Just(Happening::Rebalance),
         1 => any::<bool>().prop_map(Happening::Pause),
-        2 => (0_usize..64).prop_map(Happening::Forget),
+        2 => (0_usize..64).prop_map(Happening::AskToForget),
+        4 => (0_usize..64).prop_map(Happening::FreeSome),
+        4 => (0_usize..64).prop_map(Happening::SyncSome),
     ]
 }
 
@@ -92,6 +99,8 @@ struct ModelDserver {
     told: BTreeMap<VolumeId, Volume>,
     told_version: u64,
     syncs: Vec<SyncVolume>,
+    /// Volumes a mserver has said it may forget; lost with the process.
+    may_forget: BTreeSet<VolumeId>,
 }
 
 struct Model {
@@ -107,6 +116,8 @@ struct Model {
     now: Duration,
     acknowledged: BTreeMap<VolumeId, BTreeSet<Block>>,
     blocks: Block,
+    /// Members in sync whose disk has failed, by a report the present leader has taken.
+    failed: BTreeSet<(VolumeId, ServerId)>,
 }
 
 impl Model {
@@ -140,6 +151,7 @@ impl Model {
             now: Duration::ZERO,
             acknowledged: BTreeMap::new(),
             blocks: 0,
+            failed: BTreeSet::new(),
         };
         model.see();
         model
@@ -147,8 +159,39 @@ impl Model {
 
     fn happens(&mut self, event: Event) {
         let effects = self.life.step(self.now, event);
+        effects.iter().for_each(|effect| self.check_leaving(effect));
         self.under_way
             .extend(effects.into_iter().map(|effect| (effect, self.leader)));
+    }
+
+    /// Nobody is let go unless as many copies as there are to be stay: in sync, at dservers that
+    /// are there, with every acknowledged block, on disks that have not failed.
+    fn check_leaving(&self, effect: &Effect) {
+        let Effect::Propose {
+            volume: Some(id),
+            command:
+                VolumeCommand::Change {
+                    change: MemberChange::Leave { member },
+                    ..
+                },
+        } = effect
+        else {
+            return;
+        };
+        let volume = &self.table.map().volumes[id];
+        let acknowledged = self.acknowledged.get(id).cloned().unwrap_or_default();
+        let is_whole = |server: &ServerId| {
+            let dserver = &self.dservers[server];
+            let kept = dserver.disk.volumes.get(id);
+            let has_all = kept.is_some_and(|blocks| blocks.is_superset(&acknowledged));
+            server != member && dserver.is_up && has_all && !self.failed.contains(&(*id, *server))
+        };
+        let staying = volume.readable().filter(is_whole).count();
+        let copies = usize::from(self.rules.place.copies);
+        assert!(
+            staying >= copies,
+            "{staying} stay when {member} leaves: {volume:?}"
+        );
     }
 
     fn see(&mut self) {
@@ -211,7 +254,11 @@ impl Model {
             } => {
                 if let Some(volume) = self.nth_volume(volume, 0) {
                     let member = volume.members[member % volume.members.len()].server;
+                    let is_in_sync = volume.state_of(member) == Some(MemberState::InSync);
                     let (volume, epoch) = (volume.id, volume.epoch);
+                    if trouble == Trouble::DiskFailed && is_in_sync {
+                        self.failed.insert((volume, member));
+                    }
                     self.happens(Event::Troubled(ReportTrouble {
                         volume,
                         epoch,
@@ -226,6 +273,7 @@ impl Model {
             }
             Happening::NewLeader => {
                 self.leader += 1;
+                self.failed.clear();
                 let map = Arc::clone(self.table.map());
                 self.life = MemberLife::new(self.now, self.rules, map);
                 self.happens(Event::OrdersMoved(self.orders()));
@@ -244,7 +292,9 @@ impl Model {
             Happening::Rebalance => self.order(MaintenanceOrder::Rebalance),
             Happening::Pause(true) => self.order(MaintenanceOrder::PauseHealing),
             Happening::Pause(false) => self.order(MaintenanceOrder::StartHealing),
-            Happening::Forget(number) => self.forget(number),
+            Happening::AskToForget(number) => self.ask_to_forget(number),
+            Happening::FreeSome(number) => self.free_some(number),
+            Happening::SyncSome(number) => self.sync_some(number),
         }
     }
 
@@ -263,15 +313,65 @@ impl Model {
         }));
     }
 
-    fn forget(&mut self, number: usize) {
+    fn ask_to_forget(&mut self, number: usize) {
         let server = self.nth_dserver(number);
         let volumes = &self.table.map().volumes;
-        let dserver = self.dservers.get_mut(&server).unwrap();
-        dserver.disk.volumes.retain(|id, _| {
-            let volume = &volumes[id];
+        let dservers = &self.dservers;
+        let may = |id: &&VolumeId| {
+            let volume = &volumes[*id];
             let is_whole = volume.readable().count() == volume.members.len();
-            volume.state_of(server).is_some() || !is_whole
-        });
+            let are_there = volume.readable().all(|member| dservers[&member].is_up);
+            volume.state_of(server).is_none() && is_whole && are_there
+        };
+        let kept = self.dservers[&server].disk.volumes.keys();
+        let may: Vec<VolumeId> = kept.filter(may).copied().collect();
+        let dserver = self.dservers.get_mut(&server).unwrap();
+        // Before the first push it does not know what it is named in.
+        if dserver.is_up && dserver.told_version > 0 {
+            dserver.may_forget.extend(may);
+        }
+    }
+
+    fn free_some(&mut self, number: usize) {
+        let server = self.nth_dserver(number);
+        let dserver = self.dservers.get_mut(&server).unwrap();
+        let Some(id) = dserver.may_forget.first().copied() else {
+            return;
+        };
+        let is_named = dserver.told.contains_key(&id);
+        let blocks = dserver.disk.volumes.get_mut(&id).filter(|_| !is_named);
+        match blocks.map(BTreeSet::pop_first) {
+            Some(Some(_)) => {}
+            Some(None) => {
+                dserver.disk.volumes.remove(&id);
+                dserver.may_forget.remove(&id);
+            }
+            None => {
+                dserver.may_forget.remove(&id);
+            }
+        }
+    }
+
+    /// What a sync stores goes to the disk whether or not the volume is still noted there.
+    fn sync_some(&mut self, number: usize) {
+        let server = self.nth_dserver(number);
+        let Some(sync) = self.dservers[&server].syncs.last().cloned() else {
+            return;
+        };
+        let id = sync.volume.id;
+        let source = &self.dservers[&sync.sources[number % sync.sources.len()]];
+        let is_at_epoch = source
+            .told
+            .get(&id)
+            .is_some_and(|told| told.epoch == sync.volume.epoch);
+        let blocks = source.disk.volumes.get(&id).cloned().unwrap_or_default();
+        if !source.is_up || !is_at_epoch {
+            return;
+        }
+        let disk = &mut self.dservers.get_mut(&server).unwrap().disk;
+        let own = disk.volumes.get_mut(&id);
+        let own = own.expect("a sync stores only in volumes that are noted");
+        own.extend(blocks.difference(&own.clone()).next());
     }
 
     fn crash(&mut self, number: usize, is_wiped: bool) {
@@ -281,6 +381,7 @@ impl Model {
         dserver.told.clear();
         dserver.told_version = 0;
         dserver.syncs.clear();
+        dserver.may_forget.clear();
         if is_wiped {
             dserver.disk = Disk::default();
         }
@@ -434,6 +535,9 @@ impl Model {
             self.happens(Event::OrdersMoved(self.orders()));
         } else if matches!(answer, VolumeAnswer::Done { .. }) {
             let map = Arc::clone(self.table.map());
+            self.failed.retain(|(id, member)| {
+                map.volumes[id].state_of(*member) == Some(MemberState::InSync)
+            });
             self.maps.push(Arc::clone(&map));
             self.happens(Event::MapMoved(map));
         }
@@ -459,6 +563,12 @@ impl Model {
                 .into_iter()
                 .map(|volume| (volume.id, volume))
                 .collect();
+            // A sync ends with its epoch, and when the volume is moved away.
+            let told = &dserver.told;
+            dserver.syncs.retain(|sync| {
+                let now = told.get(&sync.volume.id);
+                now.is_some_and(|now| now.epoch == sync.volume.epoch)
+            });
         }
         let mut lost = Vec::new();
         for (id, volume) in &dserver.told {

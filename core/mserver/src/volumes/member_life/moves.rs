@@ -8,6 +8,7 @@ use sdfs_types::{MemberState, ServerId, VolumeId, VolumeMap};
 
 use super::super::balance;
 use super::super::command::{MemberChange, VolumeCommand};
+use super::super::limits::FREE_BYTES_AGAIN;
 use super::super::placement::{self, Place};
 use super::dserver::Dserver;
 use super::volume::{Dservers, Sight, VolumeLife};
@@ -24,6 +25,8 @@ pub(crate) struct Around<'a> {
     replace_after: Duration,
     /// The move that spreads copies better.
     better: Option<(VolumeId, ServerId)>,
+    /// Whether no move would spread them better, also none to a dserver that is away now.
+    is_even: bool,
 }
 
 impl<'a> Around<'a> {
@@ -43,9 +46,16 @@ impl<'a> Around<'a> {
             copies,
             replace_after,
             better: None,
+            is_even: false,
         };
         if orders.rebalancing.is_some() && around.is_settled() {
             around.better = balance::next_move(&around.places, map);
+            let back = |place: &Place| Place {
+                is_up: true,
+                ..place.clone()
+            };
+            let all: Vec<Place> = around.places.iter().map(back).collect();
+            around.is_even = around.better.is_none() && balance::next_move(&all, map).is_none();
         }
         around
     }
@@ -60,7 +70,7 @@ impl<'a> Around<'a> {
 
     /// Whether copies are spread as well as they can be.
     pub(crate) fn is_balanced(&self) -> bool {
-        self.is_settled() && self.better.is_none()
+        self.is_even
     }
 
     fn is_drained(&self, server: ServerId) -> bool {
@@ -75,17 +85,26 @@ fn staying(dservers: &Dservers, orders: &Maintenance) -> Vec<Place> {
         server: *id,
         zone: dserver.zone.clone(),
         is_up: dserver.is_up(),
+        // One that has not told yet is asked, and refuses.
+        has_room: dserver
+            .free_bytes
+            .is_none_or(|free| free >= FREE_BYTES_AGAIN),
     };
     dservers.iter().filter(stays).map(place).collect()
 }
 
 /// A member that the volume does without: one of a dserver that is to be emptied when enough
 /// others are in sync and there, or a copy too many.
-pub(crate) fn leaving(sight: Sight<'_>, around: &Around<'_>) -> Option<VolumeCommand> {
+pub(crate) fn leaving(
+    life: &VolumeLife,
+    sight: Sight<'_>,
+    around: &Around<'_>,
+) -> Option<VolumeCommand> {
     let volume = sight.volume;
+    let is_good = |server: ServerId| sight.is_known_good(server) && life.is_sound(server);
     let staying = volume
         .readable()
-        .filter(|server| !around.is_drained(*server) && sight.is_known_good(*server));
+        .filter(|server| !around.is_drained(*server) && is_good(*server));
     let has_enough = around.copies > 0 && staying.count() >= around.copies;
     let is_leaving = |member: &&sdfs_types::VolumeMember| {
         around.is_drained(member.server) && member.state != MemberState::Syncing
@@ -95,8 +114,8 @@ pub(crate) fn leaving(sight: Sight<'_>, around: &Around<'_>) -> Option<VolumeCom
         let member = drained.server;
         return Some(sight.change(MemberChange::Leave { member }));
     }
-    let is_whole = volume.readable().count() == volume.members.len()
-        && volume.readable().all(|server| sight.is_known_good(server));
+    let is_whole =
+        volume.readable().count() == volume.members.len() && volume.readable().all(is_good);
     let is_surplus = around.copies > 0 && volume.members.len() > around.copies;
     if around.orders.rebalancing.is_none() || drained.is_some() || !is_whole || !is_surplus {
         return None;

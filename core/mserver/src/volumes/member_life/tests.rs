@@ -609,6 +609,31 @@ fn a_drain_waits_for_a_second_loss() {
 }
 
 #[test]
+fn a_condemned_copy_is_no_reason_to_leave() {
+    let mut scene = Scene::new(4, 3, 2);
+    let members: Vec<ServerId> = scene.volume().readable().collect();
+    scene.orders_are(drain(members[0].0));
+    // Nobody is fenced while one of those that would stay has only just come back.
+    scene.hears(members[1].0);
+    scene.reports(members[2].0, Trouble::DiskFailed);
+    scene.finishes_syncs();
+    assert_eq!(scene.volume().readable().count(), 4);
+    assert_eq!(
+        scene.volume().state_of(members[0]),
+        Some(MemberState::InSync)
+    );
+    scene.wait(FENCE_GRACE + TICK * 2);
+    assert_ne!(
+        scene.volume().state_of(members[2]),
+        Some(MemberState::InSync)
+    );
+    scene.wait(SYNC_AGAIN_MIN * 2);
+    scene.finishes_syncs();
+    assert_eq!(scene.volume().state_of(members[0]), None);
+    assert_eq!(scene.volume().readable().count(), 3);
+}
+
+#[test]
 fn paused_healing_makes_no_copy() {
     let mut scene = Scene::new(4, 3, 2);
     scene.orders_are(MaintenanceOrder::PauseHealing);
@@ -659,6 +684,31 @@ fn rebalancing_ends_when_no_move_helps() {
     for volume in scene.table.map().volumes.values() {
         assert_eq!(volume.readable().count(), 3, "{volume:?}");
     }
+}
+
+#[test]
+fn rebalancing_waits_for_a_target_that_is_down() {
+    let mut scene = Scene::new(3, 3, 2);
+    scene.life.rules.place.volumes_per_dserver = 8;
+    scene.see();
+    scene.life.rules.place.volumes_per_dserver = 0;
+    scene.seen.push(DserverSeen {
+        server: id(4),
+        zone: "4".to_owned(),
+        connection: None,
+        free_bytes: None,
+    });
+    scene.see();
+    scene.orders_are(MaintenanceOrder::Rebalance);
+    scene.wait(RETRY_MAX);
+    assert!(scene.orders().rebalancing.is_some(), "it ended too early");
+    scene.hears(4);
+    for _ in 0..20 {
+        scene.finishes_syncs();
+        scene.wait(TICK);
+    }
+    assert_eq!(scene.volumes_of(4), 6);
+    assert_eq!(scene.orders().rebalancing, None);
 }
 
 #[test]

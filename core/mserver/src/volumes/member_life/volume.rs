@@ -248,7 +248,7 @@ impl VolumeLife {
             .losing(sight)
             .or_else(|| self.fencing(sight))
             .or_else(|| self.admitting(sight))
-            .or_else(|| moves::leaving(sight, around));
+            .or_else(|| moves::leaving(self, sight, around));
         urgent
             .map(stays)
             .or_else(|| move_copy(false).map(moves))
@@ -386,6 +386,13 @@ impl VolumeLife {
         } else {
             None
         }
+    }
+
+    /// Whether nothing speaks against a member's copy: it has not failed and is not gone. One that
+    /// has is still in sync until it can be fenced.
+    pub(crate) fn is_sound(&self, server: ServerId) -> bool {
+        let note = self.members.get(&server);
+        note.is_none_or(|note| !note.is_condemned && !note.is_lost)
     }
 
     /// Members a copy may be taken from: in sync, reachable, and not known to have lost theirs.
