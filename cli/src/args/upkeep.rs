@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::units::{parse_duration, parse_size};
+use sdfs_types::limits::HEAL_BYTES_PER_S_MIN;
+
+use crate::units::{parse_duration, parse_size, size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HealCommand {
@@ -24,7 +26,7 @@ pub(crate) enum HealCommand {
     /// Bound what each dserver reads and copies to heal
     #[command(after_help = "Examples:\n  sdfs heal limit 50MiB/s\n  sdfs heal limit none")]
     Limit {
-        /// Bytes a second as 50MiB or 50MiB/s, or none
+        /// Bytes a second as 50MiB or 50MiB/s, at least 64KiB/s, or none
         #[arg(value_parser = parse_rate)]
         rate: Rate,
     },
@@ -39,8 +41,11 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
         return Ok(Rate(None));
     }
     let bytes = parse_size(text.strip_suffix("/s").unwrap_or(text))?;
-    if bytes == 0 {
-        return Err("0 would stand still; `sdfs heal pause` does that".to_owned());
+    if bytes < HEAL_BYTES_PER_S_MIN {
+        return Err(format!(
+            "at least {}/s: a block would take for ever; `sdfs heal pause` makes no copies",
+            size(HEAL_BYTES_PER_S_MIN)
+        ));
     }
     Ok(Rate(Some(bytes)))
 }
@@ -53,7 +58,8 @@ pub(crate) struct VerifyArgs {
     /// Take away blocks and records that are nobody's; a put that runs for longer ends refused
     #[arg(long)]
     pub(crate) repair: bool,
-    /// What is younger may still become somebody's: 90s, 15m, 24h
+    /// What is younger may still become somebody's: 90s, 15m, 24h; --repair frees nothing that is
+    /// younger than 60s
     #[arg(long, value_name = "AGE", default_value = "24h", value_parser = parse_duration)]
     pub(crate) older_than: Duration,
 }

@@ -77,6 +77,7 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
             return Ok(());
         }
         show_line(&missing, out);
+        maintenance::say_when_paused(orders.as_ref(), out);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

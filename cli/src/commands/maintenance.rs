@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::{DrainArgs, Global, RebalanceArgs};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Ink, Output};
 use crate::session;
 use crate::units;
 use crate::view::{ANSWER_WITHIN, LOOK_EVERY, seen, server_name};
@@ -19,16 +19,11 @@ use crate::view::{ANSWER_WITHIN, LOOK_EVERY, seen, server_name};
 /// Runs `drain`.
 pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Outcome {
     let (client, config) = session::cluster(global).await?;
+    if args.stop {
+        return stop_drain(&client, &config, &args.server, out).await;
+    }
     let server = dserver(&config, &args.server)?;
     let id = server.id;
-    if args.stop {
-        client
-            .maintain(MaintenanceOrder::StopDrain { server: id })
-            .await?;
-        out.json(&json!({ "server": server.name, "draining": false }));
-        out.say(&format!("{} stays and gets volumes again", server.name));
-        return Ok(());
-    }
     client
         .maintain(MaintenanceOrder::Drain { server: id })
         .await?;
@@ -48,7 +43,39 @@ pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Out
             return Ok(());
         }
         out.say(&drain_sentence(server.name.as_str(), left));
+        say_when_paused(orders(&client, global.timeout).await.as_ref(), out);
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A server that has left the configuration is known by its number alone.
+async fn stop_drain(client: &Client, config: &Config, name: &str, out: Output) -> Outcome {
+    let known = dserver(config, name).map(|server| server.id);
+    let server = match known {
+        Ok(server) => server,
+        Err(unknown) => {
+            let standing = client.maintain(MaintenanceOrder::Show).await?;
+            let mut draining = standing.draining.keys().copied();
+            let named = draining.find(|server| server_name(config, *server) == name);
+            named.ok_or(unknown)?
+        }
+    };
+    client
+        .maintain(MaintenanceOrder::StopDrain { server })
+        .await?;
+    out.json(&json!({ "server": name, "draining": false }));
+    out.say(&format!("{name} stays and gets volumes again"));
+    Ok(())
+}
+
+/// Tells who waits for copies that none are made.
+pub(crate) fn say_when_paused(orders: Option<&Maintenance>, out: Output) {
+    if let Some(ordered) = orders.and_then(|orders| orders.healing_paused.as_ref()) {
+        let line = format!(
+            "nothing moves: healing is paused, {}; `sdfs heal start` ends that",
+            given(ordered)
+        );
+        out.say(&out.ink(Ink::Warn, &line));
     }
 }
 
@@ -64,6 +91,7 @@ pub(crate) async fn rebalance(global: &Global, args: &RebalanceArgs, out: Output
     let mut orders = client.maintain(MaintenanceOrder::Rebalance).await?;
     while args.wait && orders.rebalancing.is_some() {
         out.say("copies are being spread");
+        say_when_paused(Some(&orders), out);
         tokio::time::sleep(LOOK_EVERY).await;
         orders = client.maintain(MaintenanceOrder::Show).await?;
     }

@@ -34,6 +34,8 @@ pub(crate) struct Kept {
     page: VecDeque<(BlockKept, bool)>,
     after: Option<BlockDescriptor>,
     more: bool,
+    /// It does not answer: nothing is said of what it has.
+    is_silent: bool,
 }
 
 /// All of them, merged by file.
@@ -77,6 +79,7 @@ impl Feeds {
                 version: BlockVersion(0),
             }),
             more: true,
+            is_silent: false,
         });
         Feeds {
             client: client.clone(),
@@ -109,7 +112,7 @@ impl Feeds {
                 found.records.push((group, record));
             }
         }
-        for feed in &mut self.kept {
+        for feed in self.kept.iter_mut().filter(|feed| !feed.is_silent) {
             let members = found.copies.entry(feed.volume).or_default();
             let blocks = members.entry(feed.server).or_default();
             loop {
@@ -124,8 +127,17 @@ impl Feeds {
                 }
                 feed.fill(&self.client, self.old_s, self.limit).await?;
             }
+            if feed.is_silent {
+                members.remove(&feed.server);
+            }
         }
         Ok(Some(found))
+    }
+
+    /// The copies that could not be read to their ends.
+    pub(crate) fn silent(&self) -> Vec<(VolumeId, ServerId)> {
+        let silent = self.kept.iter().filter(|feed| feed.is_silent);
+        silent.map(|feed| (feed.volume, feed.server)).collect()
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
@@ -176,10 +188,17 @@ impl Kept {
                 old_s,
             };
             let server = self.server;
-            let page: CopiesPage = match client.inspect(InspectAsk::Copies { server, list }).await?
-            {
-                InspectAnswer::Copies(page) => page,
-                _ => return Err(other_answer()),
+            let answer = client.inspect(InspectAsk::Copies { server, list }).await;
+            let page: CopiesPage = match answer {
+                Ok(InspectAnswer::Copies(page)) => page,
+                Ok(_) => return Err(other_answer()),
+                // Without the mservers nothing else goes on either, and ends with its own error.
+                Err(error) => {
+                    tracing::warn!(%server, volume = %self.volume, %error, "a copy is not read");
+                    self.is_silent = true;
+                    self.more = false;
+                    return Ok(());
+                }
             };
             self.more = page.more && !page.blocks.is_empty();
             self.after = page.blocks.last().map(|(kept, _)| kept.block);

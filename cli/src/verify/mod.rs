@@ -16,8 +16,8 @@ use sdfs_client::{Client, Error};
 use sdfs_server_group::{Config, Role};
 use sdfs_types::calls::inspect::{InspectAnswer, InspectAsk, RecordListed};
 use sdfs_types::{
-    BlockDescriptor, EntryKind, FileDescriptor, FilePath, MetaGroup, RequestId, ServerId, VolumeId,
-    clock,
+    BlockDescriptor, EntryKind, FileDescriptor, FileMetaMetaData, FilePath, MemberState, MetaGroup,
+    Refusal, RequestId, ServerId, VolumeId, clock,
 };
 
 use crate::args::{Global, VerifyArgs};
@@ -90,18 +90,27 @@ impl Verify {
         let mservers = config.servers_of(Role::Mserver).count();
         let groups = (1..=u8::MAX).take(mservers).map(MetaGroup).collect();
         let map = client.volume_map().await?;
-        let members = map.volumes.values().flat_map(|volume| {
-            let id = volume.id;
-            volume.readable().map(move |server| (id, server))
-        });
+        let mut report = Report::new(args.repair);
+        let mut members = Vec::new();
+        for volume in map.volumes.values() {
+            for member in &volume.members {
+                match member.state {
+                    MemberState::InSync => members.push((volume.id, member.server)),
+                    // What it lacks is being made, or is made when it is back.
+                    MemberState::Syncing | MemberState::Out => {
+                        report.not_compared(volume.id, member.server);
+                    }
+                }
+            }
+        }
         Ok(Verify {
             groups,
-            members: members.collect(),
+            members,
             client,
             old_s: args.older_than.as_secs(),
             is_repairing: args.repair,
             progress: Progress::new("verifying", None, !out.is_json()),
-            report: Report::new(args.repair),
+            report,
             orphans: Vec::new(),
             nameless: Vec::new(),
         })
@@ -121,10 +130,13 @@ impl Verify {
     /// copies of each file are compared too.
     async fn names(&mut self, path: &FilePath) -> Result<(), Error> {
         let is_all = path.is_root();
-        let stat = self.client.stat(path.as_str()).await?;
-        if stat.file.is_some() {
-            self.report.files += 1;
-            return self.file(stat.name.descriptor).await;
+        let path_itself = || Refusal::NotFound { path: path.clone() };
+        let entry = self.entry(path).await?;
+        let entry = entry.ok_or_else(|| Error::Refused(path_itself()))?;
+        if entry.kind == EntryKind::File {
+            return self
+                .files(vec![(path.clone(), entry.descriptor)], true)
+                .await;
         }
         let mut folders = vec![path.clone()];
         while let Some(folder) = folders.pop() {
@@ -139,19 +151,39 @@ impl Verify {
                         EntryKind::File => files.push((path, entry.descriptor)),
                     }
                 }
-                self.report.files += files.len() as u64;
-                let asked = files.iter().map(|(_, file)| *file).collect();
-                let known = self.flags(InspectAsk::Recorded { files: asked }).await?;
-                for ((path, file), is_known) in files.into_iter().zip(known) {
-                    if !is_known && self.is_named_without_record(&path, file).await? {
-                        self.report.name_without_record(&path, file);
-                    } else if !is_all {
-                        self.file(file).await?;
-                    }
-                }
+                self.files(files, !is_all).await?;
             }
         }
         Ok(())
+    }
+
+    /// Checks that files have records, and their copies when told to.
+    async fn files(
+        &mut self,
+        files: Vec<(FilePath, FileDescriptor)>,
+        with_copies: bool,
+    ) -> Result<(), Error> {
+        self.report.files += files.len() as u64;
+        let asked = files.iter().map(|(_, file)| *file).collect();
+        let known = self.flags(InspectAsk::Recorded { files: asked }).await?;
+        for ((path, file), is_known) in files.into_iter().zip(known) {
+            if !is_known && self.is_named_without_record(&path, file).await? {
+                self.report.name_without_record(&path, file);
+            } else if with_copies {
+                self.file(file).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a path stands for. It is not looked at as others do: they make a record where there is
+    /// none.
+    async fn entry(&self, path: &FilePath) -> Result<Option<FileMetaMetaData>, Error> {
+        let path = path.clone();
+        match self.client.inspect(InspectAsk::Entry { path }).await? {
+            InspectAnswer::Entry(entry) => Ok(entry),
+            _ => Err(other_answer()),
+        }
     }
 
     /// A second look: the file may have been deleted or replaced meanwhile.
@@ -165,11 +197,8 @@ impl Verify {
         if self.flags(asked).await? == [true] {
             return Ok(false);
         }
-        match self.client.stat(path.as_str()).await {
-            Ok(stat) => Ok(stat.file.is_some() && stat.name.descriptor == file),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
+        let entry = self.entry(path).await?;
+        Ok(entry.is_some_and(|entry| entry.kind == EntryKind::File && entry.descriptor == file))
     }
 
     async fn flags(&self, ask: InspectAsk) -> Result<Vec<bool>, Error> {
@@ -195,7 +224,16 @@ impl Verify {
             }
             self.compare(found).await?;
         }
+        self.leave_out(feeds.silent());
         self.check_named(unnamed).await
+    }
+
+    /// Copies that could not be read are compared no more.
+    fn leave_out(&mut self, silent: Vec<(VolumeId, ServerId)>) {
+        self.members.retain(|member| !silent.contains(member));
+        for (volume, server) in silent {
+            self.report.not_compared(volume, server);
+        }
     }
 
     fn feeds(&self, only: Option<FileDescriptor>) -> Feeds {
@@ -227,8 +265,10 @@ impl Verify {
         Ok(())
     }
 
-    async fn look(&self, file: FileDescriptor) -> Result<Option<Found>, Error> {
-        let found = self.feeds(Some(file)).next().await?;
+    async fn look(&mut self, file: FileDescriptor) -> Result<Option<Found>, Error> {
+        let mut feeds = self.feeds(Some(file));
+        let found = feeds.next().await?;
+        self.leave_out(feeds.silent());
         Ok(found.filter(|found| found.file == file))
     }
 
@@ -274,6 +314,8 @@ impl Verify {
         for (volume, block) in orphans {
             by_volume.entry(volume).or_default().insert(block);
         }
+        // A copy that is not there now would keep what is freed on the others.
+        by_volume.retain(|volume, _| self.report.is_compared(*volume));
         for (volume, blocks) in by_volume {
             let blocks = blocks.into_iter().collect();
             let ask = InspectAsk::FreeOrphans { volume, blocks };

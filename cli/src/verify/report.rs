@@ -1,7 +1,9 @@
 //! What `verify` found: told as it is found, counted at the end.
 
-use sdfs_server_group::Config;
-use sdfs_types::{FileDescriptor, FilePath, MetaGroup};
+use std::collections::BTreeSet;
+
+use sdfs_server_group::{Config, ServerId};
+use sdfs_types::{FileDescriptor, FilePath, MetaGroup, VolumeId};
 use serde_json::{Value, json};
 
 use super::judge::{BlockFault, BlockFinding};
@@ -29,6 +31,7 @@ pub(crate) struct Report {
     missing: u64,
     different: u64,
     orphans: u64,
+    not_compared: BTreeSet<(VolumeId, ServerId)>,
     shown: Vec<Finding>,
 }
 
@@ -92,6 +95,16 @@ impl Report {
         self.show(Finding::Block(finding));
     }
 
+    /// A copy is not in sync, or its server does not answer.
+    pub(crate) fn not_compared(&mut self, volume: VolumeId, server: ServerId) {
+        self.not_compared.insert((volume, server));
+    }
+
+    /// Whether every copy of a volume could be compared so far.
+    pub(crate) fn is_compared(&self, volume: VolumeId) -> bool {
+        !self.not_compared.iter().any(|(of, _)| *of == volume)
+    }
+
     fn show(&mut self, finding: Finding) {
         if self.shown.len() < SHOWN_MAX {
             self.shown.push(finding);
@@ -104,8 +117,18 @@ impl Report {
         for finding in &self.shown {
             out.say(&sentence(config, finding));
         }
+        for (volume, server) in &self.not_compared {
+            let server = server_name(config, *server);
+            out.say(&format!(
+                "the copy of volume {volume} at {server} was not compared"
+            ));
+        }
+        let on = match self.not_compared.len() {
+            0 => "every copy",
+            _ => "the other copies",
+        };
         out.say(&format!(
-            "{} files and {} blocks compared on every copy",
+            "{} files and {} blocks compared on {on}",
             units::count(self.files),
             units::count(self.blocks)
         ));
@@ -131,16 +154,23 @@ impl Report {
                 self.missing, self.different, self.names
             );
             return Err(Failure::new(Code::Damaged, what)
-                .advise("`sdfs scrub --wait` repairs copies, a read makes a record"));
+                .advise("`sdfs scrub --wait` repairs copies; a name without a record has lost what it stood for, \
+                 unless its creation was cut off"));
         }
-        if self.orphans + self.records > 0 && !self.is_repairing {
+        if !self.not_compared.is_empty() {
+            let what = format!("{} copies were not compared", self.not_compared.len());
+            return Err(Failure::new(Code::NotNow, what).advise(
+                "`sdfs heal status` tells which are missing; verify again when they are there",
+            ));
+        }
+        let is_taken_away = self.is_repairing && self.freed_blocks + self.removed_records > 0;
+        if self.orphans + self.records > 0 && !is_taken_away {
             let what = format!(
                 "{} copies of blocks and {} records are nobody's",
                 self.orphans, self.records
             );
-            return Err(
-                Failure::new(Code::LeftOver, what).advise("`sdfs verify --repair` takes them away")
-            );
+            return Err(Failure::new(Code::LeftOver, what)
+                .advise("`sdfs verify --repair` takes them away when they are old"));
         }
         if self.orphans + self.records == 0 {
             out.say(&out.ink(Ink::Good, "nothing differs and nothing is left over"));
@@ -154,6 +184,9 @@ impl Report {
             "files": self.files, "blocks": self.blocks, "being_written": self.young,
             "names_without_record": self.names, "records_without_name": self.records,
             "missing": self.missing, "different": self.different, "orphans": self.orphans,
+            "not_compared": self.not_compared.iter().map(|(volume, server)| {
+                json!({ "volume": volume, "server": server_name(config, *server) })
+            }).collect::<Vec<_>>(),
             "freed_blocks": self.freed_blocks, "removed_records": self.removed_records,
             "findings": findings,
         })

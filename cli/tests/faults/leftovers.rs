@@ -14,6 +14,9 @@ use super::servers::{HEALED_WITHIN, Servers, run};
 
 const BLOCK: usize = 64 << 10;
 
+/// The servers free what is a minute old; their clocks mark it each second.
+const FREED_AFTER: Duration = Duration::from_secs(63);
+
 fn small_blocks() -> PutOptions {
     PutOptions {
         block_size: BlockSize::from_bytes(BLOCK as u64).ok(),
@@ -45,6 +48,7 @@ fn slow_source() -> (
 fn what_is_nobodys_is_found_and_freed() {
     run(async {
         let servers = Servers::start(3, 3).await;
+        servers.healed().await;
         let client = servers.client().await;
         client.mkdir_all("/a/b").await.expect("directories");
         for number in 0..20_u64 {
@@ -83,6 +87,11 @@ fn what_is_nobodys_is_found_and_freed() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let told = verify(&servers, &["--older-than", "1s"], 12);
         assert!(told["orphans"].as_u64().is_some_and(|n| n >= 3), "{told}");
+        // Whatever an operator calls old, the servers free nothing that is this young.
+        let written_for = Instant::now();
+        let told = verify(&servers, &["--older-than", "1s", "--repair"], 12);
+        assert_eq!(told["freed_blocks"], 0, "{told}");
+        tokio::time::sleep(FREED_AFTER.saturating_sub(written_for.elapsed())).await;
         let told = verify(&servers, &["--older-than", "1s", "--repair"], 0);
         assert!(
             told["freed_blocks"].as_u64().is_some_and(|n| n >= 1),
@@ -101,5 +110,40 @@ fn what_is_nobodys_is_found_and_freed() {
             let read = client.get(&format!("/a/b/{number}")).await.expect("a get");
             assert!(read == content::bytes(number, 150_000), "/a/b/{number}");
         }
+    });
+}
+
+#[test]
+fn copies_of_a_dead_dserver_are_not_compared() {
+    run(async {
+        let mut servers = Servers::start(3, 3).await;
+        servers.healed().await;
+        let client = servers.client().await;
+        for number in 0..5_u64 {
+            let data = content::bytes(number, 150_000);
+            let path = format!("/{number}");
+            client
+                .put(&path, data, small_blocks())
+                .await
+                .expect("a put");
+        }
+        assert_eq!(
+            verify(&servers, &[], 0)["not_compared"],
+            serde_json::json!([])
+        );
+        servers.kill("dserver-2");
+        let told = verify(&servers, &[], 9);
+        assert_eq!(
+            (&told["files"], &told["missing"]),
+            (&5.into(), &0.into()),
+            "{told}"
+        );
+        let copies = told["not_compared"].as_array().expect("a list");
+        assert!(!copies.is_empty(), "{told}");
+        let is_its = |copy: &Value| copy["server"] == "dserver-2";
+        assert!(copies.iter().all(is_its), "{told}");
+        servers.spawn("dserver-2");
+        servers.healed().await;
+        verify(&servers, &[], 0);
     });
 }
