@@ -153,9 +153,10 @@ impl Report {
                 "{} blocks missing and {} different on a copy, {} names without a record",
                 self.missing, self.different, self.names
             );
-            return Err(Failure::new(Code::Damaged, what)
-                .advise("`sdfs scrub --wait` repairs copies; a name without a record has lost what it stood for, \
-                 unless its creation was cut off"));
+            return Err(Failure::new(Code::Damaged, what).advise(
+                "`sdfs scrub --wait` repairs copies; what a name without a record stood for is \
+                 lost, unless its creation was cut off",
+            ));
         }
         if !self.not_compared.is_empty() {
             let what = format!("{} copies were not compared", self.not_compared.len());

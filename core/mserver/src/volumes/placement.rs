@@ -58,8 +58,8 @@ pub(crate) fn missing_volumes(
     planned
 }
 
-/// Who could take the place of `leaving` in `volume`: a dserver that is up, has room and is no member yet, in a
-/// zone none of the others lies in while there is one.
+/// Who could take the place of `leaving` in `volume`: a dserver that is up, has room and is no
+/// member yet, in a zone none of the others lies in while there is one.
 pub(crate) fn replacement(
     places: &[Place],
     map: &VolumeMap,
