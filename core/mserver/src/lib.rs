@@ -34,6 +34,7 @@ pub mod reservations;
 pub mod root;
 mod serve;
 mod servers;
+mod stamps;
 mod start;
 mod timeline;
 mod trash;

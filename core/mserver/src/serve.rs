@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
+use sdfs_types::calls::anonymous::LeaseStamps;
 use sdfs_types::calls::inspect::Inspect;
 use sdfs_types::calls::maintenance::Maintain;
 use sdfs_types::calls::names::{
@@ -29,7 +30,8 @@ use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
 use crate::{
-    change, create, inspect, list, maintenance, meta_data, names, put, read, servers, trash,
+    change, create, inspect, list, maintenance, meta_data, names, put, read, servers, stamps,
+    trash,
 };
 
 /// Takes one call.
@@ -147,6 +149,15 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
                 call,
                 |core, call: MayForget, from, deadline| async move {
                     maintenance::may_forget(&core, call, &from, deadline).await
+                },
+            );
+        }
+        CallKind::LeaseStamps => {
+            with(
+                core,
+                call,
+                |core, call: LeaseStamps, from, deadline| async move {
+                    stamps::lease(&core, call, &from, deadline).await
                 },
             );
         }

@@ -78,14 +78,6 @@ impl FileDescriptor {
             version: FileVersion(u32::from_be_bytes(version.try_into().ok()?)),
         })
     }
-
-    /// The descriptor of the next life, or `None` when versions are used up.
-    pub fn next_life(self) -> Option<FileDescriptor> {
-        Some(FileDescriptor {
-            id: self.id,
-            version: FileVersion(self.version.0.checked_add(1)?),
-        })
-    }
 }
 
 impl fmt::Display for FileDescriptor {

@@ -1,6 +1,7 @@
 //! What every part of the file store speaks about: identifiers, records, calls and their one
 //! versioned wire form. Nothing here does I/O or decides anything about a running cluster.
 
+pub mod anonymous;
 pub mod block_entry;
 pub mod calls;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod user;
 pub mod volume;
 pub mod wire;
 
+pub use anonymous::Stamp;
 pub use block_entry::{BlockEntry, BlockPage};
 pub use file::{
     Attributes, Digest, EntryKind, FileMetaData, FileMetaMetaData, Locate, MetaGroup, OpenFile,

@@ -32,6 +32,12 @@ pub const GRANT_MS: u64 = 15 * 60 * 1_000;
 pub const RESERVATION_MS: u64 = 5_000;
 /// File ids leased to one coordinator at a time.
 pub const FILE_ID_LEASE: u32 = 4_096;
+/// Seconds of stamps leased to one dserver at a time: what it gives out is at most so far ahead of
+/// its clock after a restart, and half of it outlasts a change of the root group's leader.
+pub const STAMP_LEASE_S: u32 = 20;
+/// How far ahead of a mserver's clock a dserver may lease stamps, seconds: a clock set wrong by
+/// years must not take all stamps of those years.
+pub const STAMP_AHEAD_S_MAX: u32 = 300;
 
 /// The lowest bound that may be set on healing, bytes a second: a block of the usual size then
 /// takes a minute. To stand still is an order of its own.

@@ -1,6 +1,7 @@
 //! The wire form of calls and records, byte by byte. A change here is a change of the protocol:
 //! servers of two versions would misread each other. Add a variant or a call instead.
 
+use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps, StampsLeased};
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
 use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
@@ -14,7 +15,7 @@ use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
     FileDescriptor, FileId, FilePath, FileVersion, Grant, GrantRights, Locate, MemberState,
     MetaGroup, PutProof, Refusal, RequestId, Role, ServerId, ServerList, ServerRecord, ServerState,
-    Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+    Stamp, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
 };
 
 const REQUEST: RequestId = RequestId {
@@ -345,4 +346,25 @@ fn the_list_of_servers_keeps_its_bytes() {
     };
     check(&exists, &format!("0120{bytes}"));
     check(&Refusal::NoSuchServer { name: name() }, "012103642d34");
+}
+
+#[test]
+fn anonymous_calls_keep_their_bytes() {
+    check(&LeaseStamps { now_s: 300 }, "01ac02");
+    let leased = StampsLeased {
+        from_s: 300,
+        until_s: 320,
+    };
+    check(&leased, "01ac02c002");
+    let stamp = Stamp {
+        second: 300,
+        number: 1,
+        server: ServerId(4),
+    };
+    let free = FreeAnonymous {
+        volume: VolumeId(7),
+        epoch: Epoch(5),
+        blocks: vec![stamp.block()],
+    };
+    check(&free, "01070501ac0281808080080401");
 }

@@ -8,7 +8,7 @@ use sdfs_types::calls::trash::{TrashEmptied, TrashName, TrashRestored};
 use sdfs_types::wire::{self, WireFault};
 use sdfs_types::{
     BlockSize, FileDescriptor, FileId, FileMetaMetaData, FilePath, Locate, MetaGroup, PathRight,
-    Refusal, RequestId, ServerRecord, UserName,
+    Refusal, RequestId, ServerId, ServerRecord, UserName,
 };
 
 use super::servers::ServersCommand;
@@ -236,6 +236,13 @@ pub enum RootCommand {
         /// Which files.
         files: Vec<FileDescriptor>,
     },
+    /// Leases stamps of anonymous files to a dserver. A lost answer only wastes them.
+    LeaseStamps {
+        /// To whom.
+        server: ServerId,
+        /// From which second on, since the Unix epoch.
+        wanted_s: u32,
+    },
 }
 
 /// How the root group answers a command.
@@ -272,6 +279,13 @@ pub enum RootAnswer {
     Emptied(TrashEmptied),
     /// A server as the list has it now.
     Server(ServerRecord),
+    /// Stamps of these seconds.
+    StampsLeased {
+        /// The first second.
+        from_s: u32,
+        /// The second after the last.
+        until_s: u32,
+    },
 }
 
 /// What one entry of the log is answered with: an answer for each command, in order.

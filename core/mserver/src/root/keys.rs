@@ -2,7 +2,7 @@
 //! volume map's, `m` the orders' for its upkeep, 0 the raft crate's.
 
 use sdfs_store::KeyRange;
-use sdfs_types::{FileDescriptor, FilePath, MetaGroup};
+use sdfs_types::{FileDescriptor, FilePath, MetaGroup, ServerId};
 
 /// Directory entries: parent's descriptor, name.
 pub(crate) const ENTRY: u8 = b'e';
@@ -41,6 +41,16 @@ pub(crate) const SERVER: u8 = b's';
 
 /// Files that get no name any more: the descriptor.
 pub(crate) const GIVEN_UP: u8 = b'g';
+
+/// Where the stamps leased to a dserver end: its number, big-endian.
+pub(crate) const STAMPS: u8 = b'S';
+
+/// The key of the stamps of a dserver.
+pub(crate) fn of_stamps(server: ServerId) -> Vec<u8> {
+    let mut key = vec![STAMPS];
+    key.extend_from_slice(&server.0.to_be_bytes());
+    key
+}
 
 /// The key of what `kind` keeps about a file or directory.
 pub(crate) fn of_descriptor(kind: u8, descriptor: FileDescriptor) -> Vec<u8> {

@@ -20,7 +20,7 @@ use super::servers::ServerTable;
 use super::trash::{self, TrashCounters};
 use super::users::Users;
 use super::view::RootView;
-use super::{create, delete, given_up, keys, quota, rename, tombstones, users};
+use super::{create, delete, given_up, keys, quota, rename, stamps, tombstones, users};
 use crate::cache::{Cache, FixedHasher, Known};
 use crate::fault::{Applied, Fault, unreadable};
 use crate::life::FileLife;
@@ -316,6 +316,9 @@ impl Applying<'_> {
                 first: self.counters.take_ids(*count)?,
                 count: *count,
             }),
+            RootCommand::LeaseStamps { server, wanted_s } => {
+                stamps::lease(self, *server, *wanted_s)
+            }
             RootCommand::Removed { group, sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::of_removal(*group, *sequence));

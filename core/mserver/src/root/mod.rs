@@ -1,5 +1,6 @@
 //! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, the list
-//! of servers, leases of file ids, outcomes of requests, and (kept by `volumes`) the volume map.
+//! of servers, leases of file ids and stamps, outcomes of requests, and (kept by `volumes`) the
+//! volume map.
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
 
@@ -14,6 +15,7 @@ mod names;
 mod quota;
 mod rename;
 mod servers;
+mod stamps;
 mod tombstones;
 mod trash;
 mod users;

@@ -2,7 +2,7 @@
 
 use crate::driver::{Names, descriptor_of, locate, name_of, path};
 use sdfs_mserver::root::{Begun, Decide, RootAnswer, RootCommand};
-use sdfs_types::{Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal};
+use sdfs_types::{Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal, ServerId};
 
 #[test]
 fn recreated_name_has_next_version() {
@@ -178,6 +178,32 @@ fn rename_replaces_only_when_asked() {
         names.rename("/d", "/b", true),
         Err(Refusal::NotDirectory { path: path("/b") })
     );
+}
+
+#[test]
+fn no_stamp_is_leased_twice() {
+    let mut names = Names::new();
+    let lease = |names: &mut Names, server, wanted_s| {
+        let server = ServerId(server);
+        match names.run(RootCommand::LeaseStamps { server, wanted_s }) {
+            Ok(RootAnswer::StampsLeased { from_s, until_s }) => (from_s, until_s),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(lease(&mut names, 4, 1_000), (1_000, 1_020));
+    assert_eq!(
+        lease(&mut names, 5, 1_000),
+        (1_000, 1_020),
+        "each has its own"
+    );
+    assert_eq!(lease(&mut names, 4, 1_005), (1_020, 1_040));
+    let mut names = names.reopened();
+    assert_eq!(lease(&mut names, 4, 7), (1_040, 1_060), "a clock set back");
+    assert_eq!(lease(&mut names, 4, 5_000), (5_000, 5_020));
+    let server = ServerId(4);
+    let wanted_s = u32::MAX - 19;
+    let last = names.run(RootCommand::LeaseStamps { server, wanted_s });
+    assert!(matches!(last, Err(Refusal::OutOfRange { .. })), "{last:?}");
 }
 
 #[test]

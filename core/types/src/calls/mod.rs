@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use sdfs_server_group::Role;
 
+pub mod anonymous;
 pub mod blocks;
 pub mod inspect;
 pub mod maintenance;
@@ -95,6 +96,8 @@ pub enum CallKind {
     ReportSync = 0x0305,
     /// [`negotiation::MayForget`].
     MayForget = 0x0306,
+    /// [`anonymous::LeaseStamps`].
+    LeaseStamps = 0x0307,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -119,6 +122,8 @@ pub enum CallKind {
     ListCopies = 0x0508,
     /// [`blocks::FreeOldBlocks`].
     FreeOldBlocks = 0x0509,
+    /// [`anonymous::FreeAnonymous`].
+    FreeAnonymous = 0x050a,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
     /// [`servers::GetServers`].
@@ -162,6 +167,7 @@ impl CallKind {
         CallKind::ReportTrouble,
         CallKind::ReportSync,
         CallKind::MayForget,
+        CallKind::LeaseStamps,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -174,6 +180,7 @@ impl CallKind {
         CallKind::SetHealRate,
         CallKind::ListCopies,
         CallKind::FreeOldBlocks,
+        CallKind::FreeAnonymous,
         CallKind::GetStatus,
         CallKind::GetServers,
     ];
@@ -208,14 +215,16 @@ impl CallKind {
             CallKind::ReportTrouble | CallKind::ReportSync => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
-            CallKind::MayForget => role == Role::Dserver,
+            CallKind::MayForget | CallKind::LeaseStamps => role == Role::Dserver,
             _ => role == Role::Mserver,
         }
     }
 
     fn is_allowed_at_dserver(self, role: Role) -> bool {
         match self {
-            CallKind::WriteCopy | CallKind::ListVolume => role == Role::Dserver,
+            CallKind::WriteCopy | CallKind::ListVolume | CallKind::FreeAnonymous => {
+                role == Role::Dserver
+            }
             CallKind::AcceptFiles
             | CallKind::FreeBlocks
             | CallKind::PushVolumes

@@ -1,0 +1,36 @@
+//! Calls about anonymous files: between dservers, and from a dserver to a mserver.
+
+use serde::{Deserialize, Serialize};
+
+use super::call;
+use crate::ids::{BlockDescriptor, Epoch, VolumeId};
+
+/// Asks a mserver for stamps of the asking dserver. A lost answer only wastes stamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseStamps {
+    /// The dserver's time, seconds since the Unix epoch.
+    pub now_s: u32,
+}
+call!(LeaseStamps => StampsLeased, LeaseStamps);
+
+/// All stamps of these seconds are the asker's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StampsLeased {
+    /// The first second, since the Unix epoch.
+    pub from_s: u32,
+    /// The second after the last.
+    pub until_s: u32,
+}
+
+/// Has a member forget anonymous blocks for good. One that syncs also refuses copies of them that
+/// are on their way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreeAnonymous {
+    /// The volume.
+    pub volume: VolumeId,
+    /// The epoch the sender knows; at another one nothing is done.
+    pub epoch: Epoch,
+    /// The blocks.
+    pub blocks: Vec<BlockDescriptor>,
+}
+call!(FreeAnonymous => u32, FreeAnonymous);
