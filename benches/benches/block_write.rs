@@ -47,6 +47,10 @@ impl Peers for Alone {
         Vec::new()
     }
 
+    fn dservers(&self) -> Vec<ServerId> {
+        Vec::new()
+    }
+
     fn set_load(&self, _: Load) {}
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum BlockFault {
 /// Everything that is wrong with a file, and how many blocks are no file's yet but young enough
 /// to become one's.
 pub(crate) fn judge(records: &[&RecordListed], copies: &Copies) -> (BTreeSet<BlockFinding>, u64) {
-    let mut findings = BTreeSet::new();
+    let mut findings = judge_anonymous(copies);
     let mut expected = BTreeSet::new();
     for record in records {
         for (index, entry) in record.blocks.iter().filter(|(_, entry)| !entry.is_hole()) {
@@ -65,7 +65,7 @@ pub(crate) fn judge(records: &[&RecordListed], copies: &Copies) -> (BTreeSet<Blo
     for (volume, members) in copies {
         for (server, blocks) in members {
             for (block, (_, is_old)) in blocks {
-                if expected.contains(&(*volume, *block)) {
+                if expected.contains(&(*volume, *block)) || block.file.is_anonymous() {
                     continue;
                 }
                 // A version ahead of the file's is being written; the server judges again.
@@ -86,6 +86,32 @@ pub(crate) fn judge(records: &[&RecordListed], copies: &Copies) -> (BTreeSet<Blo
         }
     }
     (findings, young)
+}
+
+/// Anonymous blocks have no record: each is what the members in sync have of it, all the same.
+fn judge_anonymous(copies: &Copies) -> BTreeSet<BlockFinding> {
+    let mut findings = BTreeSet::new();
+    for (volume, members) in copies {
+        let blocks = members.values().flatten();
+        let blocks = blocks.filter(|(block, _)| block.file.is_anonymous());
+        let known: BTreeMap<_, _> = blocks.map(|(block, (kept, _))| (*block, *kept)).collect();
+        for (block, kept) in known {
+            for (server, blocks) in members {
+                let what = match blocks.get(&block) {
+                    None => BlockFault::Missing,
+                    Some((other, _)) if *other != kept => BlockFault::Different,
+                    Some(_) => continue,
+                };
+                findings.insert(BlockFinding {
+                    what,
+                    volume: *volume,
+                    server: *server,
+                    block,
+                });
+            }
+        }
+    }
+    findings
 }
 
 /// A block that was cut within itself is kept whole.
@@ -197,6 +223,24 @@ mod tests {
         ];
         let all = copies(&[(1, &ahead)]);
         assert_eq!(judge(&[&record(&[(0, 1, 7)])], &all), (BTreeSet::new(), 2));
+    }
+
+    #[test]
+    fn anonymous_blocks_are_no_orphans() {
+        let stamp = sdfs_types::Stamp {
+            second: 100,
+            number: 3,
+            server: ServerId(2),
+        };
+        let kept = [(stamp.block(), 7, true)];
+        assert_eq!(judge(&[], &copies(&[(1, &kept), (2, &kept)])).0, [].into());
+        let other = [(stamp.block(), 8, true)];
+        let found = told(&[], &copies(&[(1, &kept), (2, &other), (3, &[])]));
+        let expected = [
+            (BlockFault::Missing, 3, 2, 1),
+            (BlockFault::Different, 1, 2, 1),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

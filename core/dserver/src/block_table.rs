@@ -55,6 +55,9 @@ pub(crate) struct BlockTable {
     damaged: BTreeMap<(VolumeId, BlockDescriptor), Identity>,
     /// Blocks that were ever among them.
     found_damaged: u64,
+    /// Anonymous blocks freed while their volume is being synced: a copy of them may be on its
+    /// way here.
+    gone: BTreeMap<VolumeId, BTreeSet<BlockDescriptor>>,
 }
 
 impl BlockTable {
@@ -67,6 +70,27 @@ impl BlockTable {
         }
         let pending = blocks.pending.get(block);
         pending.map_or(Known::Absent, |pending| Known::Pending(pending.identity))
+    }
+
+    /// Whether a block is stored or on its way.
+    pub(crate) fn is_known(&self, volume: VolumeId, block: &BlockDescriptor) -> bool {
+        self.known(volume, block) != Known::Absent
+    }
+
+    /// Takes none of these blocks any more, until the volume is in sync.
+    pub(crate) fn refuse_copies(&mut self, volume: VolumeId, blocks: &[BlockDescriptor]) {
+        self.gone.entry(volume).or_default().extend(blocks);
+    }
+
+    /// Whether a block is not to be taken any more.
+    pub(crate) fn refuses_copy(&self, volume: VolumeId, block: &BlockDescriptor) -> bool {
+        let gone = self.gone.get(&volume);
+        gone.is_some_and(|gone| gone.contains(block))
+    }
+
+    /// The volume is being synced no more: no copies are on their way.
+    pub(crate) fn take_all_copies(&mut self, volume: VolumeId) {
+        self.gone.remove(&volume);
     }
 
     /// Notes that a block is on its way to the disk.

@@ -1,8 +1,8 @@
 //! Starting a data-server, and its door for calls.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Addr};
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{BlockDescriptor, GrantKey, Refusal, Volume, VolumeId, wire};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::anonymous::AnonymousFiles;
 use crate::error::StartError;
 use crate::keeper::{Accept, BeginSync, End, Keeper, Push};
 use crate::limits::REPORTS_WAITING_MAX;
@@ -89,6 +90,9 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         reports,
         syncs: DashMap::new(),
         pace: SyncPace::new(),
+        stamps: Mutex::default(),
+        is_leasing: AtomicBool::new(false),
+        target: Mutex::default(),
         begun: tokio::time::Instant::now(),
         is_stopping: AtomicBool::new(false),
     });
@@ -218,6 +222,10 @@ impl Dserver {
                 Ok(call) => encoded(shared.free_old_blocks(call).await),
                 Err(refusal) => refused(&refusal),
             },
+            Some(CallKind::FreeAnonymous) => match parsed(head) {
+                Ok(call) => encoded(shared.free_anonymous(call).await),
+                Err(refusal) => refused(&refusal),
+            },
             Some(CallKind::ListCopies) => match parsed(head) {
                 Ok(call) => encoded(shared.list_copies(call).await),
                 Err(refusal) => refused(&refusal),
@@ -275,6 +283,12 @@ impl Dserver {
         let call = parsed(head)?;
         let (range, payload) = self.shared.read_block(from, call, deadline).await?;
         Ok((wire::encode_answer(&Ok(range)), payload))
+    }
+
+    /// The anonymous files kept here, for a protocol's door.
+    #[must_use]
+    pub fn anonymous(&self) -> AnonymousFiles {
+        AnonymousFiles::new(Arc::clone(&self.shared))
     }
 
     /// How the spaces are.

@@ -209,6 +209,10 @@ impl Keeper {
             },
         };
         let epoch = volume.epoch;
+        let is_syncing = volume.state_of(self.shared.me) == Some(MemberState::Syncing);
+        if let Some(space) = space.as_ref().filter(|_| !is_syncing) {
+            locked(&space.table).take_all_copies(id);
+        }
         let here = VolumeHere {
             volume,
             copies_min: self.copies_min,

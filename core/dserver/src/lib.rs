@@ -6,6 +6,7 @@
 
 mod adopt;
 mod ages;
+mod anonymous;
 mod block_index;
 mod block_record;
 mod block_table;
@@ -33,6 +34,7 @@ mod space_read;
 mod space_tests;
 mod space_walk;
 mod space_write;
+mod stamps;
 mod sync;
 mod sync_pace;
 mod sync_plan;
@@ -40,6 +42,7 @@ mod worker;
 mod write;
 mod write_state;
 
+pub use anonymous::{AnonymousFile, AnonymousFiles};
 pub use block_index::{BlockIndex, StoredBlock};
 pub use dserver::{Dserver, DserverOptions, start};
 pub use error::StartError;

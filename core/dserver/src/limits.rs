@@ -105,3 +105,17 @@ pub const REPAIRS_PER_TICK: usize = 16;
 /// Reports of trouble that wait for a mserver; more of the same are dropped, since whatever is
 /// not reported now happens again.
 pub const REPORTS_WAITING_MAX: usize = 256;
+
+/// Pause before an anonymous file that no volume took, or that was not freed everywhere, is tried
+/// again: a failed member is fenced off in seconds.
+pub const ANONYMOUS_PAUSE: Duration = Duration::from_millis(20);
+
+/// Pause before it is looked again whether stamps were leased: a lease takes a few milliseconds.
+pub const STAMPS_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long stamps of the present second are waited for before older ones are given out.
+pub const STAMPS_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a failed upload tries to take back what it has left on some members: longer than a
+/// dead member takes to be fenced off.
+pub const FORGOTTEN_WITHIN: Duration = Duration::from_secs(60);

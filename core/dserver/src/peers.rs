@@ -22,6 +22,8 @@ pub trait Peers: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<ReplyBody, CallError>>;
     /// The mservers that can be asked now, the nearest first.
     fn mservers(&self) -> Vec<ServerId>;
+    /// The dservers that can be asked now.
+    fn dservers(&self) -> Vec<ServerId>;
     /// Sets the load the other servers see.
     fn set_load(&self, load: Load);
 }
@@ -49,6 +51,10 @@ impl Peers for Mesh {
             .into_iter()
             .filter(|id| Some(*id) != nearest);
         nearest.into_iter().chain(others).collect()
+    }
+
+    fn dservers(&self) -> Vec<ServerId> {
+        self.up(Role::Dserver)
     }
 
     fn set_load(&self, load: Load) {

@@ -1,8 +1,8 @@
 //! What everybody in the data-server holds: spaces, the volumes pushed here, and the ways out.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 use sdfs_log::{Disk, Position};
@@ -16,8 +16,10 @@ use sdfs_types::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::anonymous::Target;
 use crate::peers::Peers;
 use crate::space::{Space, SpaceFault};
+use crate::stamps::Stamps;
 use crate::sync_pace::SyncPace;
 use crate::worker::Worker;
 
@@ -76,6 +78,12 @@ pub(crate) struct Shared {
     /// How far each sync under way is: written by the sync, read by whoever asks.
     pub(crate) syncs: DashMap<VolumeId, SyncStatus>,
     pub(crate) pace: SyncPace,
+    /// What may be given out of stamps: taken by whoever stores an anonymous file, in a moment.
+    pub(crate) stamps: Mutex<Stamps>,
+    /// Whether stamps are being asked for.
+    pub(crate) is_leasing: AtomicBool,
+    /// The volume anonymous files go to.
+    pub(crate) target: Mutex<Target>,
     /// When this server was started.
     pub(crate) begun: Instant,
     pub(crate) is_stopping: AtomicBool,

@@ -21,6 +21,9 @@ pub(crate) enum StoreFault {
     /// The descriptor stands for other bytes.
     #[error("the descriptor stands for other bytes")]
     Exists,
+    /// It was freed for good.
+    #[error("the block was freed for good")]
+    Gone,
     /// No room beyond the reserve.
     #[error("no room beyond the reserve")]
     NoSpace,
@@ -114,6 +117,9 @@ impl Space {
     ) -> Result<Storing, StoreFault> {
         let identity = body.identity();
         let mut table = locked(&self.table);
+        if table.refuses_copy(volume, &block) {
+            return Err(StoreFault::Gone);
+        }
         match table.known(volume, &block) {
             Known::Absent => {}
             Known::Stored(stored) => {

@@ -20,7 +20,7 @@ use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
 use crate::space::Space;
 use crate::space_read::LoadFault;
-use crate::space_write::BlockBody;
+use crate::space_write::{BlockBody, StoreFault};
 use crate::sync_plan::{SyncPlan, compare, portions};
 
 /// Why a source could not be gone through.
@@ -307,6 +307,7 @@ pub(crate) async fn copy_block(
     };
     match stored {
         Ok(()) => Ok(Some(u64::from(body.length_bytes))),
+        Err(StoreFault::Gone) => Ok(None),
         Err(fault) => {
             tracing::warn!(%volume, %block, %fault, "a copy was not stored");
             Err(AskFault::Refused(shared.disk_failed()))

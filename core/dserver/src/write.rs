@@ -39,8 +39,6 @@ impl Shared {
             GrantRights::Write,
         )?;
         let here = self.volume(call.volume)?;
-        let mut write = WriteState::begin(&here.volume, call.epoch, self.me, here.copies_min)?;
-        let body = checked(call.block, payload.pieces().to_vec(), call.crc32c)?;
         let copy = WriteCopy {
             volume: call.volume,
             epoch: call.epoch,
@@ -48,18 +46,31 @@ impl Shared {
             crc32c: call.crc32c,
             durability: call.durability,
         };
+        self.write_all(&here, copy, payload, deadline).await
+    }
+
+    /// Stores a block at every member that must have it, this one among them.
+    pub(crate) async fn write_all(
+        &self,
+        here: &VolumeHere,
+        call: WriteCopy,
+        payload: Payload,
+        deadline: Deadline,
+    ) -> Result<BlockStored, Refusal> {
+        let mut write = WriteState::begin(&here.volume, call.epoch, self.me, here.copies_min)?;
+        let body = checked(call.block, payload.pieces().to_vec(), call.crc32c)?;
         let mut copies: FuturesUnordered<BoxFuture<'_, Copied>> = FuturesUnordered::new();
         for member in write.waiting_for().filter(|member| *member != self.me) {
             copies.push(Box::pin(self.send_copy(
                 member,
-                copy,
+                call,
                 payload.clone(),
                 deadline,
             )));
         }
         copies.push(Box::pin(async {
             Copied::Here(
-                self.store(&here, &body, (call.volume, call.block, call.durability))
+                self.store(here, &body, (call.volume, call.block, call.durability))
                     .await,
             )
         }));
@@ -141,9 +152,10 @@ impl Shared {
         check_member(&self.volume(volume)?.volume, here.volume.epoch, self.me)
     }
 
-    fn refusal_of(&self, fault: StoreFault, free_bytes: u64) -> Refusal {
+    pub(crate) fn refusal_of(&self, fault: StoreFault, free_bytes: u64) -> Refusal {
         match fault {
             StoreFault::Exists => Refusal::BlockExists,
+            StoreFault::Gone => Refusal::NoSuchBlock,
             StoreFault::NoSpace => Refusal::NoSpace {
                 server: self.me,
                 free_bytes,

@@ -15,9 +15,10 @@ use sdfs_log::{Disk, MemoryDisk, crc32c};
 use sdfs_server_group::{
     CallError, Caller, Deadline, Load, Payload, ReplyBody, Role, ServerId, UserName,
 };
+use sdfs_types::calls::anonymous::{LeaseStamps, StampsLeased};
 use sdfs_types::calls::blocks::{
     BlockRange, BlockStored, Durability, ListVolume, PushVolumes, ReadBlock, SyncVolume,
-    VolumePage, VolumesKept, WriteBlock,
+    VolumePage, VolumesKept, WriteBlock, WriteCopy,
 };
 use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
 use sdfs_types::calls::{Call, CallKind};
@@ -44,6 +45,8 @@ pub(crate) struct Wires {
     pub(crate) troubles: Mutex<Vec<ReportTrouble>>,
     pub(crate) syncs: Mutex<Vec<ReportSync>>,
     loads: Mutex<BTreeMap<ServerId, Load>>,
+    /// Where the stamps leased so far end; nothing is leased while there is nothing.
+    pub(crate) leased_to: Mutex<Option<u32>>,
     /// What mservers say to giving a volume back.
     pub(crate) may_forget: AtomicBool,
 }
@@ -75,6 +78,10 @@ impl Peers for Door {
 
     fn mservers(&self) -> Vec<ServerId> {
         vec![MSERVER]
+    }
+
+    fn dservers(&self) -> Vec<ServerId> {
+        self.wires.servers.lock().unwrap().keys().copied().collect()
     }
 
     fn set_load(&self, load: Load) {
@@ -119,6 +126,14 @@ impl Wires {
             Some(CallKind::ReportSync) => {
                 self.syncs.lock().unwrap().push(wire::decode(head).unwrap());
             }
+            Some(CallKind::LeaseStamps) => {
+                let asked: LeaseStamps = wire::decode(head).unwrap();
+                let lease = self.lease(asked.now_s).ok_or(Refusal::NotServed);
+                return ReplyBody {
+                    head: wire::encode_answer(&lease),
+                    payload: Payload::new(),
+                };
+            }
             Some(CallKind::MayForget) => {
                 let may = self.may_forget.load(Ordering::Acquire);
                 return ReplyBody {
@@ -132,6 +147,16 @@ impl Wires {
             head: wire::encode_answer(&Ok(())),
             payload: Payload::new(),
         }
+    }
+
+    fn lease(&self, now_s: u32) -> Option<StampsLeased> {
+        let mut leased_to = self.leased_to.lock().unwrap();
+        let from_s = now_s.max((*leased_to)?);
+        *leased_to = Some(from_s + 20);
+        Some(StampsLeased {
+            from_s,
+            until_s: from_s + 20,
+        })
     }
 
     pub(crate) fn load(&self, id: ServerId) -> Load {
@@ -159,8 +184,10 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Servers 1 to `servers`, with so many spaces each.
     pub(crate) async fn start(servers: u16, spaces: usize) -> Self {
+        let wires = Wires::default();
+        *wires.leased_to.lock().unwrap() = Some(0);
         let mut cluster = Self {
-            wires: Arc::default(),
+            wires: Arc::new(wires),
             disks: BTreeMap::new(),
             spaces,
         };
@@ -294,6 +321,25 @@ impl Cluster {
         let call = write_call(epoch, block, bytes);
         let stored = self.ask_as(Role::Mserver, to, &call, bytes.clone()).await;
         stored.map(|(stored, _)| stored)
+    }
+
+    /// Sends one copy as another member does.
+    pub(crate) async fn write_copy(
+        &self,
+        to: u16,
+        epoch: u32,
+        block: BlockDescriptor,
+        bytes: &Bytes,
+    ) -> Result<(), Refusal> {
+        let call = WriteCopy {
+            volume: VOLUME,
+            epoch: Epoch(epoch),
+            block,
+            crc32c: crc32c(bytes),
+            durability: Durability::Synced,
+        };
+        let stored = self.ask_as(Role::Dserver, to, &call, bytes.clone()).await;
+        stored.map(drop)
     }
 
     pub(crate) async fn read(&self, from: u16, block: BlockDescriptor) -> Result<Bytes, Refusal> {

@@ -1,0 +1,435 @@
+//! Anonymous files: single blocks that are written straight into a volume, without a name and
+//! without asking a mserver. What a protocol's door is given of the data-server.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sdfs_log::crc32c;
+use sdfs_server_group::{Deadline, Payload, ServerId};
+use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps};
+use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteCopy};
+use sdfs_types::calls::negotiation::Trouble;
+use sdfs_types::{MemberState, Refusal, Stamp, Volume, VolumeId, clock};
+use tokio::time::Instant;
+
+use crate::limits::{ANONYMOUS_PAUSE, FORGOTTEN_WITHIN, REPORT_WAIT, STAMPS_PAUSE, STAMPS_WAIT};
+use crate::locked::locked;
+use crate::peers::{AskFault, ask};
+use crate::shared::{Shared, VolumeHere};
+use crate::space_read::LoadFault;
+use crate::write_state::check_member;
+
+/// Where an anonymous file is, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnonymousFile {
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Its name.
+    pub stamp: Stamp,
+}
+
+/// Anonymous files at this server. Clones are handles to the same ones.
+#[derive(Clone)]
+pub struct AnonymousFiles {
+    shared: Arc<Shared>,
+}
+
+/// Volumes that are written to now: one a second, so that a second's files lie together and
+/// files are spread over the volumes all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Target {
+    second: u32,
+    volume: Option<VolumeId>,
+}
+
+impl AnonymousFiles {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// A stamp nobody had before.
+    ///
+    /// # Errors
+    /// When there are none and no mserver leases any in time.
+    pub async fn stamp(&self, deadline: Deadline) -> Result<Stamp, Refusal> {
+        let begun = Instant::now();
+        loop {
+            let now_s = now_s();
+            let (stamp, is_short) = {
+                let mut stamps = locked(&self.shared.stamps);
+                // When no mserver answers, what is left of old leases tells an old time.
+                let is_good = !stamps.is_over(now_s) || begun.elapsed() > STAMPS_WAIT;
+                let stamp = is_good.then(|| stamps.take(self.shared.me, now_s));
+                (stamp.flatten(), stamps.is_short(now_s))
+            };
+            // One asks at a time.
+            if is_short && !self.shared.is_leasing.swap(true, Ordering::AcqRel) {
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(async move { shared.lease_stamps().await });
+            }
+            if let Some(stamp) = stamp {
+                return Ok(stamp);
+            }
+            if deadline.remaining() <= STAMPS_PAUSE {
+                let why = "no mserver leases stamps".to_owned();
+                return Err(Refusal::Busy { why });
+            }
+            tokio::time::sleep(STAMPS_PAUSE).await;
+        }
+    }
+
+    /// Stores a file of at most one block on every member of a volume that must have it, durably.
+    /// One that is refused leaves nothing behind once its members can be reached.
+    ///
+    /// # Errors
+    /// When no volume takes it in time.
+    pub async fn put(&self, content: Bytes, deadline: Deadline) -> Result<AnonymousFile, Refusal> {
+        let crc32c = crc32c(&content);
+        let mut refused = BTreeSet::new();
+        loop {
+            let stamp = self.stamp(deadline).await?;
+            let here = self.shared.anonymous_target(stamp.second, &refused);
+            let Some(here) = here else {
+                refused.clear();
+                self.pause(deadline, "no volume takes files here").await?;
+                continue;
+            };
+            let file = AnonymousFile {
+                volume: here.volume.id,
+                stamp,
+            };
+            let copy = WriteCopy {
+                volume: file.volume,
+                epoch: here.volume.epoch,
+                block: stamp.block(),
+                crc32c,
+                durability: Durability::Synced,
+            };
+            let payload = Payload::from(content.clone());
+            let refusal = match self.shared.write_all(&here, copy, payload, deadline).await {
+                Ok(_) => return Ok(file),
+                Err(refusal) => refusal,
+            };
+            tracing::debug!(?file, %refusal, "an anonymous file goes elsewhere");
+            self.forget_later(file);
+            if matches!(
+                refusal,
+                Refusal::OutOfRange { .. } | Refusal::Unknown { .. }
+            ) {
+                return Err(refusal);
+            }
+            refused.insert(file.volume);
+        }
+    }
+
+    async fn pause(&self, deadline: Deadline, why: &str) -> Result<(), Refusal> {
+        if deadline.remaining() <= ANONYMOUS_PAUSE {
+            let why = why.to_owned();
+            return Err(Refusal::NoVolume { why });
+        }
+        tokio::time::sleep(ANONYMOUS_PAUSE).await;
+        Ok(())
+    }
+
+    /// Frees what a failed write may have left on some members; its name was told to nobody.
+    fn forget_later(&self, file: AnonymousFile) {
+        let files = self.clone();
+        tokio::spawn(async move {
+            if let Err(refusal) = files.free(file, Deadline::after(FORGOTTEN_WITHIN)).await {
+                tracing::warn!(?file, %refusal, "a failed upload may have left a block");
+            }
+        });
+    }
+
+    /// A whole small file that is here in memory; nothing when anything must be waited for.
+    #[must_use]
+    pub fn load_now(&self, file: AnonymousFile) -> Option<Bytes> {
+        let here = self.shared.volume(file.volume).ok()?;
+        if here.my_state(self.shared.me) != Some(MemberState::InSync) {
+            return None;
+        }
+        let space = here.space.as_ref()?;
+        let loaded = space.load_now(file.volume, &file.stamp.block(), (0, u32::MAX))?;
+        Some(loaded.bytes)
+    }
+
+    /// A range of a file, cut at its end; nothing when there is no such file.
+    ///
+    /// # Errors
+    /// When no member that has it can be read.
+    pub async fn load(
+        &self,
+        file: AnonymousFile,
+        (offset, length): (u32, u32),
+        deadline: Deadline,
+    ) -> Result<Option<Bytes>, Refusal> {
+        if let Ok(here) = self.shared.volume(file.volume)
+            && here.my_state(self.shared.me) == Some(MemberState::InSync)
+            && let Some(space) = &here.space
+        {
+            let block = file.stamp.block();
+            match space.load(file.volume, block, (offset, length)).await {
+                Ok(loaded) => {
+                    let skipped = offset.saturating_sub(loaded.offset_bytes) as usize;
+                    return Ok(Some(part_of(loaded.bytes, skipped, length)));
+                }
+                Err(LoadFault::Absent) => return Ok(None),
+                // Another member has it.
+                Err(LoadFault::Damaged | LoadFault::Failed | LoadFault::Busy) => {}
+            }
+        }
+        let found = self
+            .load_elsewhere(file, (offset, length), deadline)
+            .await?;
+        Ok(found.map(|(bytes, _)| bytes))
+    }
+
+    /// Length of a file; nothing when there is no such file.
+    ///
+    /// # Errors
+    /// When no member that has it can be asked.
+    pub async fn length(
+        &self,
+        file: AnonymousFile,
+        deadline: Deadline,
+    ) -> Result<Option<u32>, Refusal> {
+        if let Ok(here) = self.shared.volume(file.volume)
+            && here.my_state(self.shared.me) == Some(MemberState::InSync)
+            && let Some(space) = here.space.as_ref().filter(|space| space.is_open())
+        {
+            let stored = space.look_up(file.volume, &file.stamp.block());
+            let is_damaged = locked(&space.table)
+                .identity_of_damaged(file.volume, file.stamp.block())
+                .map(|identity| identity.length_bytes);
+            return Ok(stored.map(|stored| stored.length_bytes).or(is_damaged));
+        }
+        let found = self.load_elsewhere(file, (0, 1), deadline).await?;
+        Ok(found.map(|(_, length)| length))
+    }
+
+    /// Asks the members in sync, or, when the volume is not kept here, every dserver.
+    async fn load_elsewhere(
+        &self,
+        file: AnonymousFile,
+        (offset, length): (u32, u32),
+        deadline: Deadline,
+    ) -> Result<Option<(Bytes, u32)>, Refusal> {
+        let me = self.shared.me;
+        let known = self.shared.volume(file.volume).ok();
+        let members = known.filter(|here| here.my_state(me).is_some());
+        let others: Vec<ServerId> = match &members {
+            Some(here) => here.volume.readable().collect(),
+            None => self.shared.peers.dservers(),
+        };
+        let call = ReadBlock {
+            volume: file.volume,
+            block: file.stamp.block(),
+            offset_bytes: offset,
+            length_bytes: length,
+            grant: None,
+        };
+        let mut absent = false;
+        for other in others.into_iter().filter(|other| *other != me) {
+            let asked = (&call, Payload::default());
+            match ask(&*self.shared.peers, other, asked, deadline).await {
+                Ok((range, payload)) => {
+                    let bytes = payload.to_bytes();
+                    let is_whole = range.piece_crc32c.is_empty();
+                    if is_whole && crc32c(&bytes) != range.crc32c {
+                        continue;
+                    }
+                    let skipped = offset.saturating_sub(range.offset_bytes) as usize;
+                    let part = part_of(bytes, skipped, length);
+                    return Ok(Some((part, range.block_bytes)));
+                }
+                Err(AskFault::Refused(Refusal::NoSuchBlock | Refusal::NoSuchVolume { .. })) => {
+                    absent = true;
+                }
+                Err(fault) => tracing::debug!(%other, ?fault, ?file, "not read there"),
+            }
+        }
+        if absent {
+            return Ok(None);
+        }
+        let why = "no member that has the file can be read".to_owned();
+        Err(Refusal::Busy { why })
+    }
+
+    /// Frees a file on every member, durably; whether there was one.
+    ///
+    /// # Errors
+    /// When it could not be done in time: the file may be there or not.
+    pub async fn free(&self, file: AnonymousFile, deadline: Deadline) -> Result<bool, Refusal> {
+        let mut was_there = false;
+        loop {
+            let here = self.shared.volume(file.volume)?;
+            if here.my_state(self.shared.me).is_none() {
+                return Err(Refusal::NoSuchVolume {
+                    volume: file.volume,
+                });
+            }
+            match self.free_once(&here.volume, file, deadline).await {
+                Ok(freed) => return Ok(was_there || freed),
+                Err((freed, refusal)) => {
+                    was_there |= freed;
+                    if deadline.remaining() <= ANONYMOUS_PAUSE {
+                        return Err(refusal);
+                    }
+                }
+            }
+            tokio::time::sleep(ANONYMOUS_PAUSE).await;
+        }
+    }
+
+    /// Members in sync first: what one that syncs copies from them afterwards is not there any
+    /// more, and what it copied before it forgets when it is told.
+    async fn free_once(
+        &self,
+        volume: &Volume,
+        file: AnonymousFile,
+        deadline: Deadline,
+    ) -> Result<bool, (bool, Refusal)> {
+        let syncing = volume.members.iter();
+        let syncing = syncing.filter(|member| member.state == MemberState::Syncing);
+        let phases: [Vec<ServerId>; 2] = [
+            volume.readable().collect(),
+            syncing.map(|member| member.server).collect(),
+        ];
+        let call = FreeAnonymous {
+            volume: file.volume,
+            epoch: volume.epoch,
+            blocks: vec![file.stamp.block()],
+        };
+        let mut was_there = false;
+        for members in phases {
+            let told = members
+                .iter()
+                .map(|member| self.free_at(*member, &call, deadline));
+            let mut failed = None;
+            for freed in futures::future::join_all(told).await {
+                match freed {
+                    Ok(count) => was_there |= count > 0,
+                    Err(refusal) => failed = Some(refusal),
+                }
+            }
+            if let Some(refusal) = failed {
+                return Err((was_there, refusal));
+            }
+        }
+        Ok(was_there)
+    }
+
+    async fn free_at(
+        &self,
+        member: ServerId,
+        call: &FreeAnonymous,
+        deadline: Deadline,
+    ) -> Result<u32, Refusal> {
+        if member == self.shared.me {
+            return self.shared.free_anonymous(call.clone()).await;
+        }
+        let asked = (call, Payload::default());
+        match ask(&*self.shared.peers, member, asked, deadline).await {
+            Ok((count, _)) => Ok(count),
+            Err(AskFault::Refused(refusal)) => Err(refusal),
+            Err(fault) => {
+                let silent = (member, Trouble::Silent);
+                self.shared.report(call.volume, call.epoch, silent);
+                Err(Refusal::CopyFailed {
+                    server: member,
+                    why: format!("{fault:?}"),
+                })
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Serves [`FreeAnonymous`]: how many of the blocks were here.
+    pub(crate) async fn free_anonymous(&self, call: FreeAnonymous) -> Result<u32, Refusal> {
+        if call.blocks.iter().any(|block| !block.file.is_anonymous()) {
+            let why = "a named file's block is no anonymous one".to_owned();
+            return Err(Refusal::Malformed { why });
+        }
+        let here = self.volume(call.volume)?;
+        check_member(&here.volume, call.epoch, self.me)?;
+        let no_volume = Refusal::NoSuchVolume {
+            volume: call.volume,
+        };
+        let space = here.space.as_ref().ok_or(no_volume)?;
+        let count = {
+            let mut table = locked(&space.table);
+            if here.my_state(self.me) == Some(MemberState::Syncing) {
+                table.refuse_copies(call.volume, &call.blocks);
+            }
+            let is_here = |block: &&_| table.is_known(call.volume, block);
+            call.blocks.iter().filter(is_here).count()
+        };
+        let freed = space.free(call.volume, &call.blocks).await;
+        freed.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))?;
+        // A member that syncs from here in a later epoch may have listed the blocks before.
+        check_member(&self.volume(call.volume)?.volume, call.epoch, self.me)?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// The volume the files of a second go to, other than those.
+    fn anonymous_target(
+        &self,
+        second: u32,
+        refused: &BTreeSet<VolumeId>,
+    ) -> Option<Arc<VolumeHere>> {
+        let takes = |here: &VolumeHere| {
+            here.volume.is_writable()
+                && here.my_state(self.me) == Some(MemberState::InSync)
+                && here.space.as_ref().is_some_and(|space| space.is_open())
+                && !refused.contains(&here.volume.id)
+        };
+        let mut target = locked(&self.target);
+        if target.second == second
+            && let Some(kept) = target.volume
+            && let Ok(here) = self.volume(kept)
+            && takes(&here)
+        {
+            return Some(here);
+        }
+        let all = self.volumes.iter().map(|here| Arc::clone(&here));
+        let mut all: Vec<_> = all.filter(|here| takes(here)).collect();
+        all.sort_unstable_by_key(|here| here.volume.id);
+        let count = u32::try_from(all.len()).ok().filter(|count| *count > 0)?;
+        let chosen = all.swap_remove((second % count) as usize);
+        *target = Target {
+            second,
+            volume: Some(chosen.volume.id),
+        };
+        Some(chosen)
+    }
+
+    /// Asks the mservers for stamps, one after the other.
+    async fn lease_stamps(&self) {
+        for mserver in self.peers.mservers() {
+            let asked = (&LeaseStamps { now_s: now_s() }, Payload::default());
+            let deadline = Deadline::after(REPORT_WAIT);
+            match ask(&*self.peers, mserver, asked, deadline).await {
+                Ok((lease, _)) => {
+                    locked(&self.stamps).add(lease);
+                    break;
+                }
+                Err(fault) => tracing::debug!(%mserver, ?fault, "no stamps leased"),
+            }
+        }
+        self.is_leasing.store(false, Ordering::Release);
+    }
+}
+
+fn part_of(bytes: Bytes, skipped: usize, length: u32) -> Bytes {
+    let from = skipped.min(bytes.len());
+    let to = from.saturating_add(length as usize).min(bytes.len());
+    bytes.slice(from..to)
+}
+
+fn now_s() -> u32 {
+    u32::try_from(Duration::from_millis(clock::now_ms()).as_secs()).unwrap_or(u32::MAX)
+}

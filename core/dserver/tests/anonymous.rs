@@ -1,0 +1,229 @@
+//! Anonymous files at a cluster of three data-servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Cluster, PATIENCE, VOLUME, block, bytes_for, volume, wait_for};
+use sdfs_dserver::{AnonymousFile, AnonymousFiles};
+use sdfs_log::MemoryDisk;
+use sdfs_server_group::{Deadline, Role, ServerId};
+use sdfs_types::calls::anonymous::FreeAnonymous;
+use sdfs_types::{Epoch, MemberState, Refusal, VolumeStatus};
+
+fn soon() -> Deadline {
+    Deadline::after(PATIENCE)
+}
+
+fn files(cluster: &Cluster, server: u16) -> AnonymousFiles {
+    cluster.server(server).anonymous()
+}
+
+async fn read(cluster: &Cluster, server: u16, file: AnonymousFile) -> Option<Bytes> {
+    let load = files(cluster, server)
+        .load(file, (0, u32::MAX), soon())
+        .await;
+    load.unwrap()
+}
+
+#[actix::test]
+async fn a_file_is_on_every_member_at_once() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let mut known = BTreeSet::new();
+    for (n, length) in [0, 1, 4096, 65_537, 300_000, 4 << 20]
+        .into_iter()
+        .enumerate()
+    {
+        let (from, content) = (n as u16 % 3 + 1, bytes_for(n as u32, length));
+        let file = files(&cluster, from)
+            .put(content.clone(), soon())
+            .await
+            .unwrap();
+        assert!(known.insert(file.stamp), "a stamp is given out once");
+        assert_eq!((file.volume, file.stamp.server), (VOLUME, ServerId(from)));
+        for to in 1..=3 {
+            assert_eq!(read(&cluster, to, file).await.as_ref(), Some(&content));
+            let found = files(&cluster, to).length(file, soon()).await;
+            assert_eq!(found, Ok(Some(length as u32)));
+            let part = files(&cluster, to)
+                .load(file, (length as u32 / 2, 100), soon())
+                .await;
+            let end = (length / 2 + 100).min(length);
+            assert_eq!(part.unwrap(), Some(content.slice(length / 2..end)));
+        }
+    }
+}
+
+#[actix::test]
+async fn a_freed_file_is_nowhere() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let file = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    assert_eq!(files(&cluster, 2).free(file, soon()).await, Ok(true));
+    for to in 1..=3 {
+        assert_eq!(read(&cluster, to, file).await, None);
+        assert_eq!(files(&cluster, to).length(file, soon()).await, Ok(None));
+        assert_eq!(cluster.server(to).spaces()[0].blocks, 0);
+    }
+    assert_eq!(files(&cluster, 3).free(file, soon()).await, Ok(false));
+}
+
+#[actix::test]
+async fn a_member_that_lacks_a_file_reads_it_elsewhere() {
+    let mut cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster
+        .start_server(ServerId(4), MemoryDisk::new(1 << 30))
+        .await;
+    let content = bytes_for(1, 70_000);
+    let file = files(&cluster, 1)
+        .put(content.clone(), soon())
+        .await
+        .unwrap();
+    // No member at all, and one that is being brought up to date.
+    assert_eq!(read(&cluster, 4, file).await, Some(content.clone()));
+    cluster.set_down(3, true);
+    use MemberState::{InSync, Out, Syncing};
+    let now = volume(3, &[InSync, InSync, Out, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &now).await;
+    assert_eq!(read(&cluster, 4, file).await, Some(content));
+    assert_eq!(
+        files(&cluster, 4).length(file, soon()).await,
+        Ok(Some(70_000))
+    );
+}
+
+#[actix::test]
+async fn a_failed_upload_leaves_nothing() {
+    let cluster = Cluster::start(3, 1).await;
+    let volume = cluster.found().await;
+    cluster.set_down(3, true);
+    let hasty = Deadline::after(Duration::from_millis(300));
+    let refused = files(&cluster, 1).put(bytes_for(1, 9), hasty).await;
+    assert!(refused.is_err(), "one copy is missing: {refused:?}");
+    cluster.set_down(3, false);
+    wait_for("the members are empty", || {
+        let is_empty = |id| cluster.server(id).spaces()[0].blocks == 0;
+        (1..=3).all(is_empty).then_some(())
+    })
+    .await;
+    assert_eq!(volume.epoch, Epoch(2));
+}
+
+#[actix::test]
+async fn without_stamps_nothing_is_taken() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    *cluster.wires.leased_to.lock().unwrap() = None;
+    let hasty = Deadline::after(Duration::from_millis(50));
+    let refused = files(&cluster, 1).put(bytes_for(1, 9), hasty).await;
+    assert!(matches!(refused, Err(Refusal::Busy { .. })), "{refused:?}");
+    *cluster.wires.leased_to.lock().unwrap() = Some(0);
+    let first = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    *cluster.wires.leased_to.lock().unwrap() = None;
+    let next = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    assert!(next.stamp > first.stamp, "a lease outlasts the mservers");
+}
+
+#[actix::test]
+async fn a_restarted_server_gives_out_other_stamps() {
+    let mut cluster = Cluster::start(3, 1).await;
+    let volume = cluster.found().await;
+    let first = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    let disk = cluster.disks[&ServerId(1)].clone();
+    cluster.stop_server(ServerId(1)).await;
+    cluster.start_server(ServerId(1), disk).await;
+    cluster.push(3, &volume).await;
+    let second = files(&cluster, 1)
+        .put(bytes_for(2, 9), soon())
+        .await
+        .unwrap();
+    assert!(second.stamp.second >= first.stamp.second + 20 || second.stamp > first.stamp);
+    assert_ne!(second.stamp, first.stamp);
+    assert_eq!(read(&cluster, 2, first).await, Some(bytes_for(1, 9)));
+}
+
+fn free(epoch: u32, file: AnonymousFile) -> FreeAnonymous {
+    FreeAnonymous {
+        volume: VOLUME,
+        epoch: Epoch(epoch),
+        blocks: vec![file.stamp.block()],
+    }
+}
+
+#[actix::test]
+async fn frees_of_another_epoch_or_of_named_files_are_refused() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let file = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    for epoch in [1, 3] {
+        let refused = cluster
+            .ask_as(Role::Dserver, 2, &free(epoch, file), Bytes::new())
+            .await;
+        assert!(
+            matches!(refused, Err(Refusal::StaleEpoch { .. })),
+            "{refused:?}"
+        );
+    }
+    let named = FreeAnonymous {
+        blocks: vec![block(1, 0)],
+        ..free(2, file)
+    };
+    let refused = cluster.ask_as(Role::Dserver, 2, &named, Bytes::new()).await;
+    assert!(
+        matches!(refused, Err(Refusal::Malformed { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(read(&cluster, 2, file).await, Some(bytes_for(1, 9)));
+}
+
+#[actix::test]
+async fn a_file_freed_during_a_sync_does_not_come_back() {
+    use MemberState::{InSync, Syncing};
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &syncing).await;
+    let file = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    assert_eq!(files(&cluster, 1).free(file, soon()).await, Ok(true));
+    // A copy of it that was on its way arrives late, as a sync's does.
+    let late = cluster
+        .write_copy(3, 3, file.stamp.block(), &bytes_for(1, 9))
+        .await;
+    assert_eq!(late, Err(Refusal::NoSuchBlock));
+    assert_eq!(cluster.server(3).spaces()[0].blocks, 0);
+    // In sync again, the member takes whatever it is told: no copies are on their way.
+    cluster
+        .push(4, &volume(4, &[InSync; 3], VolumeStatus::Writable))
+        .await;
+    let again = cluster
+        .write_copy(3, 4, file.stamp.block(), &bytes_for(1, 9))
+        .await;
+    assert_eq!(again, Ok(()));
+}
