@@ -40,7 +40,7 @@ mod wire;
 
 pub use caller::{Caller, UserName};
 pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
-pub use config::{Config, ConfigError, ServerConfig};
+pub use config::{AddressWidth, Config, ConfigError, FastDfs, Network, ServerConfig};
 pub use deadline::Deadline;
 pub use errors::{CallError, LostReason, RefusalReason, StartError};
 pub use group::{AddServer, Group, GroupOptions, RemoveServer, Stop, start};

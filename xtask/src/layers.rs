@@ -21,6 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("core/dserver", &["types", "server-group", "log"]),
     ("core/client", &["types", "server-group", "net-layer"]),
     (
+        "gateways/fastdfs",
+        &["types", "server-group", "net-layer", "dserver", "client"],
+    ),
+    (
         "core/server",
         &[
             "types",
@@ -31,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "raft",
             "mserver",
             "dserver",
+            "fastdfs",
         ],
     ),
     (

@@ -30,8 +30,7 @@ use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
 use crate::{
-    change, create, inspect, list, maintenance, meta_data, names, put, read, servers, stamps,
-    trash,
+    change, create, inspect, list, maintenance, meta_data, names, put, read, servers, stamps, trash,
 };
 
 /// Takes one call.

@@ -31,6 +31,8 @@ pub struct ClusterOptions {
     pub storage: Option<String>,
     /// The address of each server, mservers first; loopback for those it does not have.
     pub hosts: Vec<IpAddr>,
+    /// Whether FastDFS clients come in, on free ports.
+    pub fastdfs: bool,
     /// How long to wait until the cluster takes writes.
     pub ready_within: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for ClusterOptions {
             timers: None,
             storage: Some("storage: (segment_bytes: 16777216, reserve_bytes: 0)".to_owned()),
             hosts: Vec::new(),
+            fastdfs: false,
             ready_within: Duration::from_secs(120),
         }
     }
@@ -268,6 +271,7 @@ fn may_pass(error: &ServerError) -> bool {
             | ServerError::Dserver(_)
             | ServerError::SpaceInUse { .. }
             | ServerError::Group(StartError::Bind { .. })
+            | ServerError::FastDfs(_)
     )
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::ClusterOptions;
 use crate::error::ClusterError;
-use crate::ports::free_ports;
+use crate::ports::{free_port_row, free_ports};
 
 /// Writes `config.conf` of a cluster on free loopback ports with all its files in `folder`.
 /// Returns the path of the file.
@@ -17,7 +17,12 @@ pub fn write_config(folder: &Path, options: &ClusterOptions) -> Result<PathBuf, 
     let servers = usize::from(options.mservers) + usize::from(options.dservers);
     let ports = free_ports(servers).map_err(ClusterError::Ports)?;
     let path = folder.join("config.conf");
-    std::fs::write(&path, config_text(options, &ports)).map_err(|source| ClusterError::Folder {
+    let mut text = config_text(options, &ports);
+    if options.fastdfs {
+        text.push_str(&fastdfs_text(options).map_err(ClusterError::Ports)?);
+    }
+    text.push_str(")\n");
+    std::fs::write(&path, text).map_err(|source| ClusterError::Folder {
         path: path.clone(),
         source,
     })?;
@@ -53,8 +58,18 @@ fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
         // Writing to a string cannot fail.
         writeln!(text, "    {part},").unwrap_or(());
     }
-    text.push_str(")\n");
     text
+}
+
+/// The part that lets FastDFS clients in. Each role takes ports in a row.
+fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
+    let mservers = usize::from(options.mservers);
+    let count = mservers + usize::from(options.dservers);
+    let first = free_port_row(count)?;
+    let storage_port = usize::from(first) + mservers;
+    Ok(format!(
+        "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}),\n"
+    ))
 }
 
 #[cfg(test)]
@@ -67,6 +82,7 @@ mod tests {
         let options = ClusterOptions {
             storage: Some("storage: (copies: 2, copies_min: 1)".to_owned()),
             hosts: vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9))],
+            fastdfs: true,
             ..ClusterOptions::default()
         };
         let folder = tempfile::tempdir().expect("a folder");
@@ -81,5 +97,7 @@ mod tests {
             .map(|server| server.address.ip().to_string())
             .collect();
         assert_eq!(hosts[..2], ["127.0.0.9", "127.0.0.1"]);
+        let fastdfs = config.fastdfs.expect("wanted");
+        assert_eq!(fastdfs.storage_port, fastdfs.tracker_port + 3);
     }
 }

@@ -65,6 +65,9 @@ pub enum ServerError {
     /// A raft group of the running server stopped for good.
     #[error("the server had to end: {0}")]
     Raft(StopReason),
+    /// A port of FastDFS's protocols is taken.
+    #[error("cannot listen for FastDFS clients: {0}")]
+    FastDfs(io::Error),
     /// The system gave no thread or no event loop.
     #[error("the system has no thread to give: {0}")]
     Thread(io::Error),

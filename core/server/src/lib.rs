@@ -7,6 +7,7 @@
 mod cluster;
 mod config_file;
 mod error;
+mod fastdfs;
 mod follow;
 mod guest;
 mod limits;

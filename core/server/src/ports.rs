@@ -40,6 +40,32 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     Ok(ports)
 }
 
+/// The first of `count` loopback ports in a row that nobody listens on now, from a random place on.
+///
+/// # Errors
+/// As [`free_ports`].
+pub(crate) fn free_port_row(count: usize) -> io::Result<u16> {
+    for _ in 0..PORT_TRIES_MAX {
+        let first = free_ports(1)?[0];
+        let row = (0..count).map(|step| usize::from(first) + step);
+        let bound = row.map(|port| {
+            let port = u16::try_from(port).unwrap_or(0);
+            let is_ours = PORTS.contains(&port);
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+                .ok()
+                .filter(|_| is_ours)
+        });
+        // All are held until the last is: nobody else takes one meanwhile.
+        if bound.collect::<Option<Vec<_>>>().is_some() {
+            return Ok(first);
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::AddrInUse,
+        "every port looked at is in use",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
+use sdfs_fastdfs::Doors;
 use sdfs_log::{Disk, RealDisk};
 use sdfs_mserver::LogKept;
 use sdfs_net_layer::{TcpTransport, TlsError, TlsFiles, TlsTransport, Transport};
@@ -15,6 +16,7 @@ use sdfs_types::calls::status::ServerStatus;
 use tokio::time::Instant;
 
 use crate::error::ServerError;
+use crate::fastdfs;
 use crate::follow::{Follower, Following};
 use crate::guest::Guest;
 use crate::role::{Answering, RoleAtWork};
@@ -69,6 +71,8 @@ pub struct Running {
     known: Known,
     role: RoleAtWork,
     following: Following,
+    /// Where FastDFS clients come in, when the configuration wants that.
+    doors: Option<Doors>,
     /// What the mesh's calls go to, for as long as this is kept.
     _answers: Arc<dyn Answers>,
 }
@@ -120,11 +124,13 @@ impl Running {
             known: known.clone(),
         });
         route.open(&answers);
+        let doors = fastdfs::open(config, &known.mesh, &role).await?;
         Ok(Running {
             group,
             known,
             role,
             following: follower.start(source),
+            doors,
             _answers: answers,
         })
     }
@@ -157,6 +163,8 @@ impl Running {
     /// When something could not be brought to disk.
     pub async fn stop(self) -> Result<(), ServerError> {
         drop(self.following);
+        // Nothing new comes in while the rest is finished.
+        drop(self.doors);
         self.role.stop().await;
         // The group may have ended by itself; then nobody is left to say goodbye to.
         self.group.send(Stop).await.unwrap_or(());

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::error::Mistake;
-use super::file::{File, FileRole, FileServer, FileStorage, FileTimers};
-use super::{Admin, Config, ServerConfig, Storage, Timers, Tls, locate};
+use super::file::{File, FileFastDfs, FileRole, FileServer, FileStorage, FileTimers};
+use super::{Admin, Config, FastDfs, Network, ServerConfig, Storage, Timers, Tls, locate};
 use crate::ids::{Role, ServerId, ServerName};
 
 /// Servers a full mesh is meant for; above, links grow faster than use.
@@ -19,6 +19,8 @@ const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 /// Longest wait for a dserver that is away, seconds: a month. Longer is never meant: two of three
 /// copies would have to last for it.
 const REPLACE_AFTER_S_MAX: u64 = 30 * 24 * 60 * 60;
+/// Longest name of a FastDFS group, bytes: a field of its protocol less the closing zero.
+const GROUP_BYTES_MAX: usize = 15;
 
 /// A wrong value, not yet found in the text.
 #[derive(Debug)]
@@ -70,6 +72,10 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
         },
         timers: timers(&file.timers)?,
         storage: storage(&file.storage)?,
+        fastdfs: match &file.fastdfs {
+            None => None,
+            Some(part) => Some(fastdfs(part, &servers)?),
+        },
         cluster: file.cluster,
         servers,
         tls,
@@ -277,5 +283,40 @@ fn storage(file: &FileStorage) -> Result<Storage, Problem> {
             file.replace_after_s,
             1..=REPLACE_AFTER_S_MAX,
         )?,
+    })
+}
+
+fn fastdfs(file: &FileFastDfs, servers: &[ServerConfig]) -> Result<FastDfs, Problem> {
+    let is_good = (1..=GROUP_BYTES_MAX).contains(&file.group.len())
+        && file.group.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_good {
+        let what = format!("'{}' is no group", file.group);
+        let allowed = format!("1 to {GROUP_BYTES_MAX} letters and digits");
+        return Err(Problem::new("fastdfs.group", what, allowed));
+    }
+    let port = |key: &str, first: u64, role: Role| {
+        // Servers of one machine take one port after the other.
+        let count = servers.iter().filter(|server| server.role == role).count() as u64;
+        range(
+            key,
+            first,
+            1..=u64::from(u16::MAX) - count.saturating_sub(1),
+        )
+    };
+    let mut allow = Vec::with_capacity(file.allow.len());
+    for text in &file.allow {
+        let Some(network) = Network::parse(text) else {
+            let what = format!("'{text}' is no network");
+            let allowed = "an address, or one with a length, for example 10.0.0.0/8";
+            return Err(Problem::new("fastdfs.allow", what, allowed));
+        };
+        allow.push(network);
+    }
+    Ok(FastDfs {
+        tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
+        storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
+        group: file.group.clone(),
+        addresses: file.response_ip_addr_size,
+        allow,
     })
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::error::Mistake;
 use super::locate;
-use super::{Storage, Timers};
+use super::{AddressWidth, Storage, Timers};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) storage: FileStorage,
     #[serde(default)]
     pub(super) tls: Option<FileTls>,
+    #[serde(default)]
+    pub(super) fastdfs: Option<FileFastDfs>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +115,28 @@ pub(super) struct FileTls {
     pub(super) certificate: String,
     pub(super) key: String,
     pub(super) authority: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileFastDfs {
+    pub(super) tracker_port: u64,
+    pub(super) storage_port: u64,
+    pub(super) group: String,
+    pub(super) response_ip_addr_size: AddressWidth,
+    pub(super) allow: Vec<String>,
+}
+
+impl Default for FileFastDfs {
+    fn default() -> Self {
+        Self {
+            tracker_port: 22_122,
+            storage_port: 23_000,
+            group: "group1".to_owned(),
+            response_ip_addr_size: AddressWidth::IPv4,
+            allow: Vec::new(),
+        }
+    }
 }
 
 /// Reads the text. A mistake of form names the line where reading stopped and the key there.

@@ -3,6 +3,7 @@
 
 mod check;
 mod error;
+mod fastdfs;
 mod file;
 mod locate;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{NAMES_ALLOWED, is_name};
 pub use error::ConfigError;
+pub use fastdfs::{AddressWidth, FastDfs, Network};
 
 use crate::ids::{Role, ServerId, ServerName};
 use crate::key::{ClusterSecret, SecretError, UserKey};
@@ -35,6 +37,8 @@ pub struct Config {
     pub storage: Storage,
     /// Encryption of all connections, when wanted.
     pub tls: Option<Tls>,
+    /// FastDFS's protocols, when they are wanted.
+    pub fastdfs: Option<FastDfs>,
     /// The folder of the file, which relative paths were resolved against.
     pub base: PathBuf,
 }

@@ -1,0 +1,42 @@
+//! Opens the doors for FastDFS clients that the configuration wants: a tracker's on a mserver, a
+//! storage's on a dserver.
+
+use sdfs_fastdfs::{Doors, StorageOptions, TrackerOptions, start_storage, start_tracker};
+use sdfs_net_layer::TcpTransport;
+use sdfs_server_group::{Config, Mesh};
+use std::sync::Arc;
+
+use crate::error::ServerError;
+use crate::role::RoleAtWork;
+
+/// FastDFS knows no TLS: its ports are plain whatever the cluster's own are.
+pub(crate) async fn open(
+    config: &Config,
+    mesh: &Mesh,
+    role: &RoleAtWork,
+) -> Result<Option<Doors>, ServerError> {
+    let Some(settings) = config.fastdfs.clone() else {
+        return Ok(None);
+    };
+    let mesh = mesh.clone();
+    let opened = match role {
+        RoleAtWork::Mserver(mserver) => {
+            let mserver = mserver.clone();
+            let options = TrackerOptions {
+                mesh,
+                settings,
+                volumes: Arc::new(move || mserver.volumes()),
+            };
+            start_tracker(&TcpTransport, options).await
+        }
+        RoleAtWork::Dserver(dserver) => {
+            let options = StorageOptions {
+                mesh,
+                settings,
+                files: dserver.anonymous(),
+            };
+            start_storage(&TcpTransport, options).await
+        }
+    };
+    opened.map_err(ServerError::FastDfs)
+}

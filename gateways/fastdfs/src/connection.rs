@@ -1,0 +1,159 @@
+//! One connection: requests in, answers out, in order. Knows headers and lengths, no commands.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use sdfs_net_layer::Stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::counters::Counted;
+use crate::errno::Errno;
+use crate::header::{self, Header};
+use crate::limits::{PATIENCE, READ_BYTES, READ_BYTES_MAX};
+use crate::wire::HEADER_BYTES;
+
+/// Answers up to this size are copied behind their headers, so that many leave in one write.
+const COPIED_BYTES_MAX: usize = 32 << 10;
+/// Answers waiting to be sent are sent when there are so many bytes of them.
+const OUTBOX_BYTES_MAX: usize = 128 << 10;
+
+/// Why a connection is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client has gone between two requests, or said so.
+    Clean,
+    /// Something to be counted.
+    Counted(Counted),
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    stream: Stream,
+    inbox: BytesMut,
+    outbox: BytesMut,
+    has_asked: bool,
+    patience: Duration,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            has_asked: false,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The next request's header. Waits for ever when one was sent before; what was answered
+    /// is sent before it waits.
+    pub(crate) async fn header(&mut self) -> Result<Header, End> {
+        while self.inbox.len() < HEADER_BYTES {
+            self.send().await?;
+            self.inbox.reserve(READ_BYTES);
+            if self.has_asked && self.inbox.is_empty() {
+                let read = self.stream.read_buf(&mut self.inbox).await;
+                if read.is_ok_and(|count| count > 0) {
+                    continue;
+                }
+                return Err(End::Clean);
+            }
+            match self.read().await {
+                Err(End::Counted(Counted::Gone)) if self.inbox.is_empty() => {
+                    return Err(End::Clean);
+                }
+                read => read?,
+            }
+        }
+        let mut bytes = [0; HEADER_BYTES];
+        bytes.copy_from_slice(&self.inbox.split_to(HEADER_BYTES));
+        self.has_asked = true;
+        // A length that begins with a letter is the first word of another protocol.
+        if bytes[0].is_ascii_alphabetic() {
+            return Err(End::Counted(Counted::OtherProtocol));
+        }
+        Header::read(bytes).ok_or(End::Counted(Counted::NegativeLength))
+    }
+
+    /// The next bytes of a request's body. The caller has bounded their number; room is made as
+    /// they arrive.
+    pub(crate) async fn body(&mut self, count: usize) -> Result<Bytes, End> {
+        if self.inbox.len() < count {
+            self.send().await?;
+        }
+        while self.inbox.len() < count {
+            let missing = count - self.inbox.len();
+            // Room grows with what has arrived: nothing is believed of a length alone.
+            let room = self.inbox.len().clamp(READ_BYTES, READ_BYTES_MAX);
+            self.inbox.reserve(missing.min(room));
+            self.read().await?;
+        }
+        Ok(self.inbox.split_to(count).freeze())
+    }
+
+    async fn read(&mut self) -> Result<(), End> {
+        let reading = self.stream.read_buf(&mut self.inbox);
+        match timeout(self.patience, reading).await {
+            Ok(Ok(count)) if count > 0 => Ok(()),
+            Ok(_) => Err(End::Counted(Counted::Gone)),
+            Err(_) => Err(End::Counted(Counted::TooSlow)),
+        }
+    }
+
+    /// Answers with success.
+    pub(crate) async fn answer(&mut self, body: &[u8]) -> Result<(), End> {
+        let header = header::answer(body.len() as u64);
+        self.outbox.extend_from_slice(&header);
+        self.piece(body).await
+    }
+
+    /// Begins an answer whose pieces follow.
+    pub(crate) fn begin(&mut self, body_bytes: u64) {
+        self.outbox.extend_from_slice(&header::answer(body_bytes));
+    }
+
+    /// A piece of an answer.
+    pub(crate) async fn piece(&mut self, piece: &[u8]) -> Result<(), End> {
+        if piece.len() > COPIED_BYTES_MAX {
+            self.send().await?;
+            return self.write(piece).await;
+        }
+        self.outbox.extend_from_slice(piece);
+        if self.outbox.len() >= OUTBOX_BYTES_MAX {
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// Answers that nothing was done.
+    pub(crate) fn refuse(&mut self, errno: Errno) {
+        self.outbox.extend_from_slice(&header::refusal(errno));
+    }
+
+    /// Sends all that was answered.
+    pub(crate) async fn send(&mut self) -> Result<(), End> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        let outbox = std::mem::take(&mut self.outbox);
+        self.write(&outbox).await?;
+        // The room is used again.
+        self.outbox = outbox;
+        self.outbox.clear();
+        Ok(())
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+        while !bytes.is_empty() {
+            let written = match timeout(self.patience, self.stream.write(bytes)).await {
+                Ok(Ok(written)) if written > 0 => written,
+                Ok(_) => return Err(End::Counted(Counted::Gone)),
+                Err(_) => return Err(End::Counted(Counted::TooSlow)),
+            };
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+}

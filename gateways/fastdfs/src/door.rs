@@ -1,0 +1,265 @@
+//! Opening the doors: listening, and a task for each connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sdfs_dserver::AnonymousFiles;
+use sdfs_net_layer::{Acceptor, Stream, Transport};
+use sdfs_server_group::{FastDfs, Mesh};
+use sdfs_types::{VolumeMap, clock};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::connection::{Connection, End};
+use crate::counters::{Counted, Counters};
+use crate::errno::Errno;
+use crate::limits::{
+    ACCEPT_PAUSE, CONNECTIONS_MAX, TRACKER_BODY_BYTES_MAX, UPLOADS_BYTES_MAX, VIEW_EVERY,
+};
+use crate::name::Names;
+use crate::ports::{storage_address, tracker_address};
+use crate::storage::Storage;
+use crate::tracker;
+use crate::view::View;
+use crate::wire::common;
+
+/// What the key of file names is derived for.
+const NAMES_LABEL: &str = "fastdfs file names";
+
+/// The volume map as a mserver knows it.
+pub type Volumes = Arc<dyn Fn() -> Arc<VolumeMap> + Send + Sync>;
+
+/// What a tracker is started with.
+pub struct TrackerOptions {
+    /// The cluster.
+    pub mesh: Mesh,
+    /// The `fastdfs: (..)` part of the configuration.
+    pub settings: FastDfs,
+    /// The volumes.
+    pub volumes: Volumes,
+}
+
+/// What a storage is started with.
+pub struct StorageOptions {
+    /// The cluster.
+    pub mesh: Mesh,
+    /// The `fastdfs: (..)` part of the configuration.
+    pub settings: FastDfs,
+    /// The files of the dserver.
+    pub files: AnonymousFiles,
+}
+
+/// An open door. Dropped, it is closed with all its connections.
+pub struct Doors {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Doors {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Answers as a tracker, on the runtime of the caller.
+///
+/// # Errors
+/// When the address is taken.
+pub async fn start_tracker(
+    transport: &dyn Transport,
+    options: TrackerOptions,
+) -> io::Result<Option<Doors>> {
+    let TrackerOptions {
+        mesh,
+        settings,
+        volumes,
+    } = options;
+    let Some(me) = mesh.server(mesh.me()) else {
+        return Ok(None);
+    };
+    let address = tracker_address(mesh.config(), &settings, &me);
+    let names = Names::new(mesh.derive_key(NAMES_LABEL));
+    let begun_s = now_s();
+    let look = {
+        let settings = settings.clone();
+        move || Arc::new(View::of(&mesh, &settings, &volumes(), (begun_s, now_s())))
+    };
+    let (views, view) = watch::channel(look());
+    let looking = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(VIEW_EVERY).await;
+            if views.send(look()).is_err() {
+                return;
+            }
+        }
+    });
+    let turns = Arc::new(AtomicUsize::new(0));
+    let serve = move |connection, counters| {
+        let (view, names, turns) = (view.clone(), names.clone(), Arc::clone(&turns));
+        async move { serve_tracker(connection, (view, names, turns), counters).await }
+    };
+    let mut doors = open(transport, address, settings, serve).await?;
+    doors.tasks.push(looking.abort_handle());
+    Ok(Some(doors))
+}
+
+/// Answers as a storage, on the runtime of the caller.
+///
+/// # Errors
+/// When the address is taken.
+pub async fn start_storage(
+    transport: &dyn Transport,
+    options: StorageOptions,
+) -> io::Result<Option<Doors>> {
+    let StorageOptions {
+        mesh,
+        settings,
+        files,
+    } = options;
+    let Some(me) = mesh.server(mesh.me()) else {
+        return Ok(None);
+    };
+    let address = storage_address(mesh.config(), &settings, &me);
+    let names = Names::new(mesh.derive_key(NAMES_LABEL));
+    let uploads = Semaphore::new(UPLOADS_BYTES_MAX);
+    let storage = Arc::new(Storage::new(mesh, &settings, (files, names), uploads));
+    let serve = move |connection, counters| {
+        let storage = Arc::clone(&storage);
+        async move { storage.serve(connection, counters).await }
+    };
+    open(transport, address, settings, serve).await.map(Some)
+}
+
+async fn open<S, F>(
+    transport: &dyn Transport,
+    address: SocketAddr,
+    settings: FastDfs,
+    serve: S,
+) -> io::Result<Doors>
+where
+    S: Fn(Connection, Arc<Counters>) -> F + Send + 'static,
+    F: Future<Output = End> + Send + 'static,
+{
+    let acceptor = transport.bind(address).await?;
+    let address = acceptor.local_address()?;
+    let counters = Arc::new(Counters::default());
+    let accepting = accept_all(acceptor, settings, serve, Arc::clone(&counters));
+    let tasks = vec![tokio::spawn(accepting).abort_handle()];
+    Ok(Doors {
+        address,
+        counters,
+        tasks,
+    })
+}
+
+async fn accept_all<S, F>(
+    mut acceptor: Box<dyn Acceptor>,
+    settings: FastDfs,
+    serve: S,
+    counters: Arc<Counters>,
+) where
+    S: Fn(Connection, Arc<Counters>) -> F + Send + 'static,
+    F: Future<Output = End> + Send + 'static,
+{
+    // Dropped with this task, it ends the connections.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = acceptor.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let (stream, from): (Stream, SocketAddr) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no connection is accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        counters.count(Counted::Accepted);
+        let allow = &settings.allow;
+        if !allow.is_empty() && !allow.iter().any(|network| network.contains(from.ip())) {
+            counters.count(Counted::NotAllowed);
+            continue;
+        }
+        if connections.len() >= CONNECTIONS_MAX {
+            counters.count(Counted::TooMany);
+            continue;
+        }
+        let serving = serve(Connection::new(stream), Arc::clone(&counters));
+        let counters = Arc::clone(&counters);
+        connections.spawn(async move {
+            if let End::Counted(why) = serving.await {
+                tracing::debug!(%from, ?why, "a connection is closed");
+                counters.count(why);
+            }
+        });
+    }
+}
+
+type TrackerParts = (watch::Receiver<Arc<View>>, Names, Arc<AtomicUsize>);
+
+async fn serve_tracker(
+    mut connection: Connection,
+    parts: TrackerParts,
+    counters: Arc<Counters>,
+) -> End {
+    loop {
+        if let Err(end) = answer_one(&mut connection, &parts, &counters).await {
+            return end;
+        }
+    }
+}
+
+async fn answer_one(
+    connection: &mut Connection,
+    (view, names, turns): &TrackerParts,
+    counters: &Counters,
+) -> Result<(), End> {
+    let header = connection.header().await?;
+    if header.command == common::QUIT {
+        return Err(End::Clean);
+    }
+    let too_long = End::Counted(Counted::TooLong);
+    if header.body_bytes > TRACKER_BODY_BYTES_MAX {
+        connection.refuse(Errno::Invalid);
+        connection.send().await?;
+        return Err(too_long);
+    }
+    let body_bytes = usize::try_from(header.body_bytes).map_err(|_| too_long)?;
+    let body = connection.body(body_bytes).await?;
+    let view = Arc::clone(&view.borrow());
+    let mut turn = turns.fetch_add(1, Ordering::Relaxed);
+    match tracker::answer((&view, names), header.command, &body, &mut turn) {
+        Ok(answer) => {
+            counters.count(Counted::Served);
+            connection.answer(&answer).await
+        }
+        Err(errno) => {
+            counters.count(Counted::Refused);
+            connection.refuse(errno);
+            Ok(())
+        }
+    }
+}
+
+fn now_s() -> u32 {
+    u32::try_from(clock::now_ms() / 1_000).unwrap_or(u32::MAX)
+}

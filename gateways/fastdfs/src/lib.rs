@@ -1,0 +1,28 @@
+//! FastDFS's two protocols: the tracker's on every mserver, the storage's on every dserver.
+//!
+//! Translates and keeps no state of files: small files are anonymous files of the data-server,
+//! named by what the FastDFS file id says. Holds no rules about who keeps copies.
+
+mod base64;
+mod connection;
+mod counters;
+mod door;
+mod errno;
+mod fields;
+mod group_name;
+mod header;
+pub mod limits;
+mod name;
+mod ports;
+mod storage;
+mod storage_request;
+mod tracker;
+mod tracker_records;
+mod view;
+pub mod wire;
+
+pub use counters::{Counted, Counters};
+pub use door::{Doors, StorageOptions, TrackerOptions, Volumes, start_storage, start_tracker};
+pub use errno::Errno;
+pub use name::{FileKind, FileName, NameFault, Names};
+pub use ports::{storage_address, tracker_address};

@@ -1,0 +1,41 @@
+//! Every bound of the FastDFS doors, with its unit and the reason for the number.
+
+use std::time::Duration;
+
+/// Connections served at once by one door: a connection at rest costs a few kilobytes.
+pub const CONNECTIONS_MAX: usize = 8_192;
+
+/// How long a connection may rest in the middle of a request, or without ever sending one:
+/// FastDFS's `network_timeout` as it is shipped.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes read from a connection at once, and the least room made for it.
+pub const READ_BYTES: usize = 16 << 10;
+
+/// Room made at once for the rest of an upload that is arriving.
+pub const READ_BYTES_MAX: usize = 256 << 10;
+
+/// Parameters of a storage command, bytes: FastDFS's `buff_size`. What is no content must fit.
+pub const PARAMETERS_BYTES_MAX: u64 = 256 << 10;
+
+/// The body of a tracker command, bytes: a group and a file name are the longest.
+pub const TRACKER_BODY_BYTES_MAX: u64 = 1 << 10;
+
+/// Bytes of larger uploads that are in memory at once; others wait before they are read.
+pub const UPLOADS_BYTES_MAX: usize = 256 << 20;
+
+/// An upload up to this size waits for no share of [`UPLOADS_BYTES_MAX`]: as many as there are
+/// connections fit into memory.
+pub const SMALL_UPLOAD_BYTES: usize = 64 << 10;
+
+/// A file is sent in pieces of this size, so that a slow reader holds no more.
+pub const DOWNLOAD_PIECE_BYTES: u32 = 256 << 10;
+
+/// How long one command may take in the cluster.
+pub const COMMAND_WAIT: Duration = Duration::from_secs(20);
+
+/// How old what a tracker knows of free space and volumes may be.
+pub const VIEW_EVERY: Duration = Duration::from_millis(100);
+
+/// Pause after a failed accept: the process is out of descriptors, most likely.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

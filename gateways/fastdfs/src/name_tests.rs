@@ -1,0 +1,182 @@
+//! Tables and properties of file names.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn names() -> Names {
+    Names::new([7; 32])
+}
+
+fn stamp() -> Stamp {
+    Stamp {
+        second: 1_795_170_462,
+        number: 66_001,
+        server: ServerId(5),
+    }
+}
+
+fn new(extension: &str) -> NewName<'_> {
+    NewName {
+        volume: Some(VolumeId(0x12)),
+        stamp: stamp(),
+        kind: FileKind::Normal(5_000),
+        crc32: 0xdcf2_4e04,
+        extension,
+    }
+}
+
+#[test]
+fn names_of_the_original_are_taken_apart() {
+    let name = FileName::parse(b"M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805.bin").expect("a name");
+    assert_eq!(name.source, [127, 0, 0, 2]);
+    assert_eq!(name.server(), None, "an address");
+    assert_eq!(name.second, 0x6b00_209e);
+    assert_eq!(name.kind, FileKind::Normal(5_000));
+    assert_eq!(name.crc32, 0xdcf2_4e04);
+    assert_eq!(name.volume(), None);
+    assert!(!name.is_slave());
+    assert_eq!(name.extension().1, "bin");
+    assert_eq!(
+        name.extension().0,
+        "M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805"
+    );
+    let slave = FileName::parse(b"M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805_150x150.jpg");
+    assert!(slave.expect("a name").is_slave());
+}
+
+#[test]
+fn size_fields_tell_their_kind() {
+    let table = [
+        (MARKED | 5_000, FileKind::Normal(5_000)),
+        (MARKED | 0x7f_ffff << 32 | 7, FileKind::Normal(7)),
+        (5 << 32, FileKind::Normal(5 << 32)),
+        (MARKED | APPENDER | 0x1234 << 32, FileKind::Appender),
+        (MARKED | TRUNK | 9, FileKind::Trunk(9)),
+        (MARKED, FileKind::Normal(0)),
+    ];
+    for (size, kind) in table {
+        assert_eq!(kind_of(size), kind, "{size:x}");
+    }
+}
+
+#[test]
+fn extensions_fill_seven_letters() {
+    for (extension, digits) in [("", 7), ("a", 5), ("bin", 3), ("abcdef", 0), ("tar.gz", 0)] {
+        let name = names().make(&new(extension)).expect("a name");
+        assert_eq!(name.len(), PLAIN_NAME_BYTES, "{name}");
+        let trailer = &name[PATH_BYTES + CODED_BYTES..];
+        assert!(
+            trailer[..digits].bytes().all(|b| b.is_ascii_digit()),
+            "{name}"
+        );
+        let parsed = FileName::parse(name.as_bytes()).expect("a name");
+        assert_eq!(parsed.extension().1, extension);
+    }
+    for extension in ["abcdefg", "a/b", "a b", "ä"] {
+        assert_eq!(names().make(&new(extension)), Err(NameFault));
+    }
+}
+
+#[test]
+fn a_name_says_where_the_file_is() {
+    let name = names().make(&new("jpg")).expect("a name");
+    assert!(name.starts_with("M00/00/12/"), "{name}");
+    let parsed = FileName::parse(name.as_bytes()).expect("a name");
+    let file = AnonymousFile {
+        volume: VolumeId(0x12),
+        stamp: stamp(),
+    };
+    assert_eq!(names().anonymous(&parsed), Some(file));
+    assert_eq!(parsed.server(), Some(ServerId(5)));
+    assert_eq!(
+        Names::new([8; 32]).anonymous(&parsed),
+        None,
+        "another cluster"
+    );
+}
+
+#[test]
+fn other_kinds_are_no_anonymous_files() {
+    for (kind, volume) in [
+        (FileKind::Appender, Some(VolumeId(3))),
+        (FileKind::Normal(5), None),
+    ] {
+        let new = NewName {
+            kind,
+            volume,
+            ..new("a")
+        };
+        let name = names().make(&new).expect("a name");
+        let parsed = FileName::parse(name.as_bytes()).expect("a name");
+        assert_eq!(parsed.kind, kind);
+        assert_eq!(names().anonymous(&parsed), None);
+    }
+    let large = NewName {
+        kind: FileKind::Normal(5 << 32),
+        volume: None,
+        ..new("a")
+    };
+    let name = names().make(&large).expect("a name");
+    let parsed = FileName::parse(name.as_bytes()).expect("a name");
+    assert_eq!(parsed.kind, FileKind::Normal(5 << 32));
+}
+
+#[test]
+fn what_is_no_name_is_refused() {
+    for text in [
+        "",
+        "M00/00/00/",
+        "M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ",
+        "M0/000/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805.bin",
+        "Mab/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805.bin",
+        "N00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805.bin",
+        "M00/00/00/fwAAAmsAIJ6AC9vb/AATiNzyTgQ805.bin",
+        "M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ/../etc",
+        "M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ805.b\0n",
+    ] {
+        assert_eq!(FileName::parse(text.as_bytes()), Err(NameFault), "{text}");
+    }
+    let long = format!("M00/00/00/fwAAAmsAIJ6AC9vbAAATiNzyTgQ{}", "1".repeat(91));
+    assert_eq!(FileName::parse(long.as_bytes()), Err(NameFault));
+}
+
+#[test]
+fn a_name_with_another_letter_finds_nothing() {
+    let name = names().make(&new("jpg")).expect("a name");
+    for at in 0..name.len() {
+        for letter in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".chars() {
+            let mut changed = name.clone();
+            changed.replace_range(at..=at, &letter.to_string());
+            if changed != name
+                && let Ok(parsed) = FileName::parse(changed.as_bytes())
+            {
+                assert_eq!(names().anonymous(&parsed), None, "{changed}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn names_come_back(
+        place in 1_u32..=VOLUME_MAX, second: u32, number in 0_u32..1 << STAMP_NUMBER_BITS,
+        server in 1_u16.., size: u32, crc32: u32, extension in "[A-Za-z0-9_-]{0,6}",
+    ) {
+        let stamp = Stamp { second, number, server: ServerId(server) };
+        let volume = VolumeId(place);
+        let kind = FileKind::Normal(u64::from(size));
+        let new = NewName { volume: Some(volume), stamp, kind, crc32, extension: &extension };
+        let name = names().make(&new).expect("a name");
+        let parsed = FileName::parse(name.as_bytes()).expect("a name");
+        prop_assert_eq!((parsed.kind, parsed.crc32), (kind, crc32));
+        prop_assert_eq!(names().anonymous(&parsed), Some(AnonymousFile { volume, stamp }));
+    }
+
+    #[test]
+    fn no_text_breaks_it(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
+        if let Ok(name) = FileName::parse(&bytes) {
+            prop_assert_eq!(names().anonymous(&name), None);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The records a tracker answers with, byte by byte.
+
+use bytes::{BufMut, BytesMut};
+use sdfs_server_group::AddressWidth;
+
+use crate::fields::{put_text, text_of};
+use crate::view::{Storage, View, ip_text};
+use crate::wire::{
+    GROUP_BYTES, HOST_PORT_BYTES, IPV4_BYTES, IPV6_BYTES, STORAGE_ID_BYTES, VERSION, VERSION_BYTES,
+    status,
+};
+
+const MEBI: u64 = 1 << 20;
+/// A count that is not kept here.
+const UNCOUNTED: u64 = 0;
+/// Bytes of the statistics of a storage record.
+const STATISTICS_BYTES: usize = 348;
+/// What a storage may be used for: reading and writing.
+const READ_WRITE: u8 = 6;
+/// What one may be used for that cannot be reached.
+const NOTHING: u8 = 0;
+/// Store paths of a storage.
+const PATHS: u64 = 1;
+/// Folders of each level.
+const FOLDERS: u64 = 256;
+
+/// Bytes of an address in the answer to a query.
+pub(crate) fn address_bytes(view: &View) -> usize {
+    match view.addresses {
+        AddressWidth::IPv4 => IPV4_BYTES - 1,
+        AddressWidth::IPv6 => IPV6_BYTES - 1,
+    }
+}
+
+pub(crate) fn put_group(view: &View) -> BytesMut {
+    let mut out = BytesMut::with_capacity(GROUP_BYTES + 64);
+    out.put_slice(view.group.field());
+    out
+}
+
+/// Address and port, as in the answer to a query.
+pub(crate) fn put_address(out: &mut BytesMut, view: &View, storage: &Storage) {
+    put_text(out, &ip_text(storage.address.ip()), address_bytes(view));
+    out.put_u64(u64::from(storage.address.port()));
+}
+
+fn put_long_group(out: &mut BytesMut, view: &View) {
+    out.put_slice(view.group.field());
+    out.put_u8(0);
+}
+
+fn room(view: &View) -> (u64, u64) {
+    let up = view.storages.iter().filter(|storage| storage.is_up);
+    // Every member holds a copy: the least of them bounds the group.
+    let least = |bytes: fn(&Storage) -> u64| up.clone().map(bytes).min().unwrap_or(0);
+    (
+        least(|s| s.total_bytes) / MEBI,
+        least(|s| s.free_bytes) / MEBI,
+    )
+}
+
+/// 113 bytes.
+pub(crate) fn group_record(view: &View) -> BytesMut {
+    let mut out = BytesMut::new();
+    put_long_group(&mut out, view);
+    let (total, free) = room(view);
+    let readable = view.storages.iter().filter(|storage| storage.is_up).count() as u64;
+    let port = view
+        .storages
+        .first()
+        .map_or(0, |storage| storage.address.port());
+    let numbers = [
+        total,
+        free,
+        0,
+        0,
+        view.storages.len() as u64,
+        u64::from(port),
+        readable,
+        view.writable().count() as u64,
+        0,
+        PATHS,
+        FOLDERS,
+        // No trunk file.
+        u64::MAX,
+    ];
+    numbers.into_iter().for_each(|number| out.put_u64(number));
+    out
+}
+
+fn status_of(storage: &Storage) -> u8 {
+    if storage.is_up {
+        status::ACTIVE
+    } else {
+        status::OFFLINE
+    }
+}
+
+/// 487 bytes, or 517.
+pub(crate) fn storage_record(out: &mut BytesMut, view: &View, storage: &Storage) {
+    out.put_u8(status_of(storage));
+    out.put_u8(if storage.is_up { READ_WRITE } else { NOTHING });
+    put_text(out, &storage.id.to_string(), STORAGE_ID_BYTES);
+    put_text(out, &ip_text(storage.address.ip()), address_bytes(view) + 1);
+    put_text(out, "", STORAGE_ID_BYTES);
+    put_text(out, VERSION, VERSION_BYTES);
+    let numbers = [
+        u64::from(view.begun_s),
+        u64::from(view.begun_s),
+        storage.total_bytes / MEBI,
+        storage.free_bytes / MEBI,
+        0,
+        // Upload priority: the usual one.
+        10,
+        PATHS,
+        FOLDERS,
+        0,
+        u64::from(storage.address.port()),
+    ];
+    numbers.into_iter().for_each(|number| out.put_u64(number));
+    let last_heartbeat = 8;
+    out.put_bytes(0, STATISTICS_BYTES - last_heartbeat);
+    let heard_s = if storage.is_up {
+        u64::from(view.now_s)
+    } else {
+        UNCOUNTED
+    };
+    out.put_u64(heard_s);
+    out.put_u8(0);
+}
+
+/// 67 bytes.
+pub(crate) fn status_record(storage: &Storage) -> BytesMut {
+    let mut out = BytesMut::new();
+    out.put_u8(status_of(storage));
+    out.put_u32(u32::from(storage.address.port()));
+    put_text(&mut out, &storage.id.to_string(), STORAGE_ID_BYTES);
+    put_text(&mut out, &ip_text(storage.address.ip()), IPV6_BYTES);
+    out
+}
+
+/// A byte and 90 for each.
+pub(crate) fn tracker_stat(view: &View) -> BytesMut {
+    let mut out = BytesMut::new();
+    out.put_u8(u8::try_from(view.trackers.len()).unwrap_or(u8::MAX));
+    let leader = view.trackers.iter().position(|tracker| tracker.is_up);
+    for (place, tracker) in view.trackers.iter().take(usize::from(u8::MAX)).enumerate() {
+        put_text(&mut out, &tracker.address.to_string(), HOST_PORT_BYTES);
+        out.put_u8(u8::from(leader == Some(place)));
+        out.put_u8(u8::from(tracker.is_up));
+        put_vitals(&mut out, view, tracker.is_up);
+    }
+    out
+}
+
+/// Connections, version, start and last sign of life.
+fn put_vitals(out: &mut BytesMut, view: &View, is_up: bool) {
+    out.put_bytes(0, 3 * 4);
+    put_text(out, VERSION, VERSION_BYTES);
+    out.put_u64(u64::from(view.begun_s));
+    out.put_u64(if is_up {
+        u64::from(view.now_s)
+    } else {
+        UNCOUNTED
+    });
+}
+
+/// Six bytes and 106 for each.
+pub(crate) fn storage_stat(view: &View) -> BytesMut {
+    let mut out = BytesMut::new();
+    let uses_storage_ids = 1;
+    let uses_trunk_files = 0;
+    out.put_u8(uses_storage_ids);
+    out.put_u8(uses_trunk_files);
+    out.put_u32(u32::try_from(view.storages.len()).unwrap_or(u32::MAX));
+    for storage in &view.storages {
+        put_text(&mut out, &storage.id.to_string(), STORAGE_ID_BYTES);
+        put_text(&mut out, &storage.address.to_string(), HOST_PORT_BYTES);
+        out.put_u8(0);
+        out.put_u8(status_of(storage));
+        put_vitals(&mut out, view, storage.is_up);
+    }
+    out
+}
+
+/// Five bytes and 59 for the group.
+pub(crate) fn volume_stat(view: &View) -> BytesMut {
+    let mut out = BytesMut::new();
+    let uses_trunk_files = 0;
+    out.put_u8(uses_trunk_files);
+    out.put_u32(1);
+    put_long_group(&mut out, view);
+    let (total, free) = room(view);
+    for number in [total, free, 0, free, 0] {
+        out.put_u64(number);
+    }
+    out.put_u8(u8::from(view.writable().next().is_some()));
+    out.put_u8(0);
+    debug_assert!(text_of(view.group.field()).is_some());
+    out
+}
