@@ -2,8 +2,8 @@
 //!
 //! What an anonymous file is called for ever is its *stamp*: which dserver took it, in which
 //! second, as which of that second. Stamps are leased from the root group (`LeaseStamps`), so none
-//! is given out twice, whatever becomes of clocks and disks. A stamp becomes the block descriptor of
-//! the file's only block; the highest bit of the file version tells it from every block of a named
+//! is given out twice, whatever becomes of clocks and disks. A stamp becomes the descriptor of the
+//! file's only block; the highest bit of the file version tells it from every block of a named
 //! file, whose versions count from 1.
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! File names: `M00/00/01/` and 27 letters of base64, then seven of digits and extension.
 //!
 //! The name of an anonymous file says where it is: `M` and both folders are the 24 bits of its
-//! volume, source, time and 17 of the 23 free bits its stamp. The 6 free bits left and the digits are
-//! a keyed sum over all the rest, so that a name nobody was given finds nothing, whichever
+//! volume, source, time and 17 of the 23 free bits its stamp. The 6 free bits left and the digits
+//! are a keyed sum over all the rest, so that a name nobody was given finds nothing, whichever
 //! letter of it is another. Volume 0 stands for a file with a record: its whole name is looked up.
 
 use sdfs_dserver::AnonymousFile;
