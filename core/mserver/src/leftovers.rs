@@ -37,6 +37,10 @@ pub(crate) async fn free(
     deadline: Deadline,
 ) -> Result<u64, Refusal> {
     bounded("the blocks", blocks.len(), FREE_ORPHANS_MAX)?;
+    // No record is to have an anonymous block, and it is its owner's all the same.
+    let named = blocks.into_iter();
+    let named = named.filter(|block| !block.file.is_anonymous());
+    let blocks: Vec<BlockDescriptor> = named.collect();
     let files: BTreeSet<FileDescriptor> = blocks.iter().map(|block| block.file).collect();
     let files: Vec<FileDescriptor> = files.into_iter().collect();
     let before = recorded(core, &files, deadline).await?;
