@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::DiskFile;
+use crate::error::LogFailure;
 use crate::files::random_life;
 use crate::format::SegmentHeader;
 use crate::limits::{SEGMENT_HEADER_BYTES, ZERO_STEP_BYTES};
@@ -131,16 +132,45 @@ fn zero(shared: &Shared, segment: SegmentId, bytes: u32) {
             return;
         };
         let result = zero_step(&file, &mut at, bytes, &zeroes);
-        end_step(shared, segment);
-        match result {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                // The rest of the file is merely slower to append to; a disk that is full or
-                // broken shows at the next append.
+        let is_more = match result {
+            Ok(is_more) => is_more,
+            // The rest of the file is merely slower to append to.
+            Err(StepFault::Write(error)) if error.kind() == io::ErrorKind::StorageFull => {
                 tracing::warn!(log = shared.options.name, %segment, %error, "zeroing stopped");
-                return;
+                false
             }
+            // Nothing is known of this disk any more: a later sync of it may succeed although
+            // what was to be made durable is gone.
+            Err(fault) => {
+                shared.close_for_good(fault.of(segment));
+                false
+            }
+        };
+        // Only now the disk thread may take the segment: it looks whether the log has failed.
+        end_step(shared, segment);
+        if !is_more {
+            return;
+        }
+    }
+}
+
+/// What a step of zeroing failed at.
+enum StepFault {
+    Write(io::Error),
+    Sync(io::Error),
+}
+
+impl StepFault {
+    fn of(self, segment: SegmentId) -> LogFailure {
+        match self {
+            StepFault::Write(source) => LogFailure::Write {
+                segment,
+                source: Arc::new(source),
+            },
+            StepFault::Sync(source) => LogFailure::Sync {
+                segment,
+                source: Arc::new(source),
+            },
         }
     }
 }
@@ -151,19 +181,23 @@ fn zero_step(
     at: &mut Option<u64>,
     bytes: u32,
     zeroes: &[u8],
-) -> io::Result<bool> {
+) -> Result<bool, StepFault> {
     let from = match *at {
         Some(from) => from,
-        None => file.bytes()?.max(u64::from(SEGMENT_HEADER_BYTES)),
+        None => {
+            let bytes = file.bytes().map_err(StepFault::Write)?;
+            bytes.max(u64::from(SEGMENT_HEADER_BYTES))
+        }
     };
     let left = u64::from(bytes)
         .saturating_sub(from)
         .min(zeroes.len() as u64);
     if left > 0 {
-        file.write_at(from, &mut [IoSlice::new(&zeroes[..left as usize])])?;
+        file.write_at(from, &mut [IoSlice::new(&zeroes[..left as usize])])
+            .map_err(StepFault::Write)?;
         // Each step is made durable by itself, so that the first commit in the segment does not
         // find all of it waiting.
-        file.sync()?;
+        file.sync().map_err(StepFault::Sync)?;
     }
     *at = Some(from + left);
     Ok(left > 0)

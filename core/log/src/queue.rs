@@ -275,6 +275,12 @@ impl Shared {
         }
     }
 
+    /// Notes a failure seen beside the disk thread, which then tells all that waits.
+    pub(crate) fn close_for_good(&self, failure: LogFailure) {
+        self.failure.get_or_init(|| failure);
+        self.wake_writer(self.lock());
+    }
+
     /// Has the disk thread look at the free space.
     pub(crate) fn ask_for_space(&self) {
         let mut state = self.lock();

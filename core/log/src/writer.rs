@@ -59,6 +59,10 @@ impl Writer {
             self.buffer = Vec::new();
             return Step::Wait;
         };
+        if let Some(failure) = self.shared.failure.get().cloned() {
+            self.fail(batch, &failure);
+            return self.end();
+        }
         if batch.is_empty() {
             return self.end();
         }
@@ -82,7 +86,8 @@ impl Writer {
             self.look_at_space();
             state = shared.lock();
         }
-        state.is_idle = state.queue.is_empty() && !state.is_closing;
+        let has_failed = shared.failure.get().is_some();
+        state.is_idle = state.queue.is_empty() && !state.is_closing && !has_failed;
         (!state.is_idle).then(|| take_batch(&mut state.queue))
     }
 
@@ -185,6 +190,10 @@ impl Writer {
 
     fn begin_segment(&mut self, segment: SegmentId) -> Result<(), LogFailure> {
         let made = take_next(&self.shared, segment);
+        // Making it may have failed in a way that speaks against the disk.
+        if let Some(failure) = self.shared.failure.get() {
+            return Err(failure.clone());
+        }
         let made = made.map_or_else(|| make_now(&self.shared, segment), Ok);
         let made = made.map_err(|source| LogFailure::Begin {
             segment,
@@ -261,7 +270,7 @@ impl Writer {
     /// Stops the log for good: the failed batch and all that waits are told, nothing is retried.
     fn fail(&mut self, batch: Vec<Queued>, failure: &LogFailure) {
         tracing::error!(log = self.shared.options.name, %failure, "log closed for good");
-        // Only this thread sets it.
+        // The preparing thread may have set it.
         self.shared.failure.get_or_init(|| failure.clone());
         let waiting = {
             let mut state = self.shared.lock();

@@ -6,13 +6,14 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::{
     DIR, PATIENCE, Seen, append, open, queue, record, sample, small_segments, try_open, wait_until,
 };
 use proptest::prelude::*;
 use sdfs_log::{
-    AppendRefused, CrashLoss, Disk, Fault, MemoryDisk, ReadError, SegmentId, SegmentLog,
+    AppendRefused, CrashLoss, Disk, Fault, LogFailure, MemoryDisk, ReadError, SegmentId, SegmentLog,
 };
 
 const LOSSES: [CrashLoss; 5] = [
@@ -199,6 +200,39 @@ fn unreadable_disk_does_not_open() {
     open(&as_disk(&disk)).0.close();
     disk.fail_reads(true);
     assert!(try_open(&as_disk(&disk), small_segments(), None).is_err());
+}
+
+/// Change `number` after the first append fails, which is one of the segment made ahead; how the
+/// log has failed by its end, or `None` when there was no such change.
+fn failed_ahead(number: u64) -> Option<Option<LogFailure>> {
+    let disk = MemoryDisk::new(1 << 30);
+    let (log, _) = open(&as_disk(&disk));
+    // A write and a sync, then the next segment is wanted.
+    let fails = disk.changes() + 2 + number;
+    disk.fail_change(fails, Fault::Io);
+    append(&log, record(0, 40_000)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while disk.changes() <= fails && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let was_made = disk.changes() > fails;
+    if was_made {
+        // The thread that met it has noted it when the log is closed.
+        log.close();
+    }
+    was_made.then(|| log.failure())
+}
+
+#[test]
+fn failed_sync_of_a_segment_ahead_closes_the_log() {
+    let ends: Vec<Option<LogFailure>> = (0..20).map_while(failed_ahead).collect();
+    assert!(ends.len() < 20, "the segment is never done");
+    let last = ends.last().unwrap();
+    assert!(matches!(last, Some(LogFailure::Sync { .. })), "{ends:?}");
+    let before = &ends[ends.len() - 2];
+    assert!(matches!(before, Some(LogFailure::Write { .. })), "{ends:?}");
+    // A segment that cannot be made ahead is made when it is needed.
+    assert!(ends[0].is_none(), "{ends:?}");
 }
 
 fn path_of(segment: SegmentId) -> PathBuf {
