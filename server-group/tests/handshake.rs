@@ -193,11 +193,11 @@ fn other_version_is_told_ours() {
         let plan = Plan::new(1, 1);
         let _server = plan.start(1).await;
         let mut hello = Hello::of_server(2, 1, 1).wire().to_vec();
-        hello[0] = 2;
+        hello[0] = 9;
         let mut stranger = Stranger::connect(plan.address(1)).await;
         stranger.send(PacketKind::Hello, hello.into()).await;
         let refused = stranger.expect(PacketKind::Hello).await;
-        assert_eq!(refused, Err(RefusalReason::OtherVersion(1)));
+        assert_eq!(refused, Err(RefusalReason::OtherVersion(2)));
     });
 }
 

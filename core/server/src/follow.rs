@@ -117,7 +117,8 @@ impl Follower {
             }
             let mut why = list.as_ref().and_then(|list| outsider(&self.me, list));
             if why.is_none() && heard.elapsed() > ALONE_MAX {
-                why = self.asked_as_guest().await;
+                let known_version = list.as_ref().map_or(0, |list| list.version);
+                why = self.asked_as_guest(known_version).await;
             }
             if let Some(why) = why {
                 return why;
@@ -168,18 +169,30 @@ impl Follower {
         }
     }
 
-    /// Why the others may not take this server's connections any more.
-    async fn asked_as_guest(&self) -> Option<Outsider> {
+    /// Why the others may not take this server's connections any more. Who is gone
+    /// stays so in every later list; that a server is not listed may also be said by a mserver that
+    /// lags, so a majority must say it, by lists no older than the one known here.
+    async fn asked_as_guest(&self, known_version: u64) -> Option<Outsider> {
         let mservers = self.mesh.all(Role::Mserver).into_iter();
-        for id in mservers.filter(|id| *id != self.me.id) {
-            let Some(server) = self.mesh.server(id) else {
-                continue;
+        let others: Vec<_> = mservers.filter(|id| *id != self.me.id).collect();
+        let mut unlisted = Vec::new();
+        for server in others.iter().filter_map(|id| self.mesh.server(*id)) {
+            let list = match self.guest.list(server.address).await {
+                Ok(list) => list,
+                Err(error) => {
+                    tracing::debug!(server = %server.name, %error, "alone");
+                    continue;
+                }
             };
-            match self.guest.list(server.address).await {
-                Ok(list) => return outsider(&self.me, &list),
-                Err(error) => tracing::debug!(server = %server.name, %error, "alone"),
+            match outsider(&self.me, &list) {
+                Some(why @ Outsider::Gone { .. }) => return Some(why),
+                Some(_) if list.version < known_version => {}
+                Some(why @ Outsider::Unlisted { .. }) => unlisted.push(why),
+                Some(why) => return Some(why),
+                None => {}
             }
         }
-        None
+        let is_majority = 2 * unlisted.len() > others.len();
+        unlisted.pop().filter(|_| is_majority)
     }
 }
