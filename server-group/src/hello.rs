@@ -235,7 +235,8 @@ mod tests {
             Err(RefusalReason::OtherVersion(PROTOCOL_VERSION))
         );
         assert_eq!(Hello::from_wire(&[]), Err(RefusalReason::Malformed));
-        assert_eq!(Hello::from_wire(&[1, 200]), Err(RefusalReason::Malformed));
+        let cut_off = [PROTOCOL_VERSION, 200];
+        assert_eq!(Hello::from_wire(&cut_off), Err(RefusalReason::Malformed));
     }
 
     #[test]
