@@ -261,8 +261,8 @@ async fn one_of_many_creators_wins() {
     }
 }
 
-/// On a machine too busy to answer in time a create may fail so, and its name be withdrawn after
-/// the others were told of it. Nothing else takes a race its winner.
+/// On a machine too busy to answer in time a create may fail so. Nothing else takes a race its
+/// winner.
 fn is_want_of_servers(error: &Error) -> bool {
     matches!(
         error,

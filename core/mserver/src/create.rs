@@ -10,23 +10,23 @@ use sdfs_types::calls::names::{CreateFile, FileCreated};
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, MetaDataCreated, MetaDataWanted};
 use sdfs_types::{
     Attributes, BlockPage, BlockSize, FileDescriptor, FileMetaMetaData, FilePath, Grant,
-    GrantRights, Locate, OpenFile, Refusal, TraceWhat, UserName, clock,
+    GrantRights, Locate, OpenFile, PathFault, Refusal, TraceWhat, UserName, clock,
 };
 
 use crate::core::{Core, unknown};
-use crate::life::FileLife;
 use crate::limits::FINISH_ALONE_MAX;
 use crate::mains;
-use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
-use crate::meta_data::{self, Accepting, volumes_named};
+use crate::meta::check_attributes;
+use crate::meta_data;
 use crate::negotiate::{Ended, NameWanted, give_all_back, negotiate};
 use crate::read;
 use crate::root::{Begun, Decide, RootAnswer, RootCommand};
 use crate::timeline::Timeline;
 use crate::voter::{check_name, unreadable};
 
-/// Creates a file. Whatever happens to this coordinator, the name stays usable: before the
-/// decision nothing exists, after it any mserver makes the file-meta-data when it is missed.
+/// Creates a file. Dservers accept it before its name is proposed, so that a name nobody can keep
+/// blocks for is never decided. Whatever happens to this coordinator, the name stays usable: before
+/// the decision nothing exists, after it any mserver makes the file-meta-data when it is missed.
 pub(crate) async fn create_file(
     core: Arc<Core>,
     call: CreateFile,
@@ -46,14 +46,15 @@ pub(crate) async fn create_file(
         size_bytes: call.size_bytes,
         replace: false,
     };
+    let attributes = call.options.attributes;
     if core.root.is_decided(wanted.request) {
-        return repeated(core, &wanted, deadline).await;
+        return repeated(core, &wanted, attributes, deadline).await;
     }
     let (locate, ballot) = match vote(core, &wanted, deadline, &mut timeline).await? {
-        Voted::Repeated => return repeated(core, &wanted, deadline).await,
+        Voted::Repeated => return repeated(core, &wanted, attributes, deadline).await,
         Voted::Go { can, ballot } => (choose(core, &can, &mut timeline)?, ballot),
     };
-    let begun = begin(core, &wanted.path, deadline).await?;
+    let (begun, expected) = begin(core, &wanted.path, deadline).await?;
     let decide = Decide {
         request: wanted.request,
         path: wanted.path,
@@ -66,17 +67,20 @@ pub(crate) async fn create_file(
         replace: false,
         begun,
     };
-    let attributes = call.options.attributes;
-    let making = match Making::start(core, &decide, attributes, deadline, &timeline).await {
-        Ok(making) => making,
+    // What is decided is finished even when the client stops waiting.
+    let to_the_end = deadline.max(Deadline::after(FINISH_ALONE_MAX));
+    let expected = decide.name(expected).ok_or(PathFault::IsRoot)?;
+    let asked = match ask_for(core, expected, attributes, &mut timeline, deadline).await {
+        Ok(asked) => asked,
         Err(refusal) => {
             give_back_won(core, &decide, ballot);
             return Err(refusal);
         }
     };
+    let making = Making::start(core, &decide, asked, to_the_end, &timeline);
     let name = decide_name(core, &decide, ballot, deadline).await?;
     timeline.add(core.me(), || TraceWhat::Decided);
-    let created = making.finish(core, &decide, &name, &mut timeline).await?;
+    let created = making.finish(core, &name, &mut timeline).await?;
     timeline.add(core.me(), || TraceWhat::MainAnswered);
     let open = OpenFile {
         grant: grant(core, name.descriptor, GrantRights::Write),
@@ -174,12 +178,19 @@ fn choose(
     Ok(locate)
 }
 
-/// What can be made before the decision: a name nothing has stood for gets a descriptor that was
-/// leased here, which nobody else works under.
-async fn begin(core: &Core, path: &FilePath, deadline: Deadline) -> Result<Begun, Refusal> {
+/// What can be made before the decision, and the descriptor to expect: a name nothing has stood
+/// for gets one that was leased here, which nobody else works under; another its next life.
+async fn begin(
+    core: &Core,
+    path: &FilePath,
+    deadline: Deadline,
+) -> Result<(Begun, FileDescriptor), Refusal> {
     match core.root.former(path).map_err(unreadable)? {
-        Some(_) => Ok(Begun::Nothing),
-        None => Ok(Begun::Record(core.ids.fresh(deadline).await?)),
+        Some(former) => Ok((Begun::Nothing, former.next_life().unwrap_or(former))),
+        None => {
+            let leased = core.ids.fresh(deadline).await?;
+            Ok((Begun::Record(leased), leased))
+        }
     }
 }
 
@@ -209,138 +220,102 @@ fn give_back_won(core: &Arc<Core>, decide: &Decide, ballot: Option<Ballot>) {
     }
 }
 
-/// Steps 7 and 8. The main works while the name is being decided, when what it makes is this
-/// request's alone; the root group has it removed if the name comes to stand for something else.
-struct Making {
+/// Step 7 as far as nothing is decided by it: dservers accept the file of the name to expect.
+async fn ask_for(
+    core: &Core,
+    name: FileMetaMetaData,
     attributes: Attributes,
+    timeline: &mut Timeline,
     deadline: Deadline,
-    explain: bool,
+) -> Result<MetaDataWanted, Refusal> {
+    let plan = meta_data::accept(core, &name, timeline, deadline).await?;
+    Ok(MetaDataWanted {
+        name,
+        attributes,
+        explain: timeline.is_wanted(),
+        plan,
+    })
+}
+
+/// Steps 7 and 8 at the main, which works while the name is being decided when what it makes is
+/// this request's alone; the root group has it removed if the name comes to stand for something
+/// else.
+struct Making {
+    asked: MetaDataWanted,
+    deadline: Deadline,
     /// Counts from the start of the create.
     asked_us: u64,
-    early: Option<(FileDescriptor, JoinHandle<Result<MetaDataCreated, Refusal>>)>,
+    early: Option<JoinHandle<Result<MetaDataCreated, Refusal>>>,
 }
 
 impl Making {
-    /// Starts what can be made before the decision. A main that is this very server has dservers
-    /// accept first: the decision is not waited for any longer by that, both commits share their
-    /// syncs, and where no dserver accepts there is no name to take back.
-    async fn start(
+    fn start(
         core: &Arc<Core>,
         decide: &Decide,
-        attributes: Attributes,
+        asked: MetaDataWanted,
         deadline: Deadline,
         timeline: &Timeline,
-    ) -> Result<Making, Refusal> {
-        // What is decided is finished even when the client stops waiting.
-        let deadline = deadline.max(Deadline::after(FINISH_ALONE_MAX));
-        let explain = timeline.is_wanted();
-        let asked_us = timeline.now_us();
-        let name = decide.begun.descriptor().and_then(|d| decide.name(d));
-        let early = match name {
-            None => None,
-            Some(name) => {
-                let (core, descriptor) = (Arc::clone(core), name.descriptor);
-                let asked = MetaDataWanted {
-                    name,
-                    attributes: attributes.clone(),
-                    explain,
-                };
-                let made = if decide.locate.main == core.me() {
-                    let accepting = Accepting::of(&core, &asked.name, explain, deadline).await?;
-                    tokio::spawn(async move {
-                        meta_data::commit(&core, asked, accepting, deadline).await
-                    })
-                } else {
-                    tokio::spawn(async move { meta_data::at_main(&core, asked, deadline).await })
-                };
-                Some((descriptor, made))
-            }
-        };
-        Ok(Making {
-            attributes,
+    ) -> Making {
+        let early = decide.begun.descriptor().map(|_| {
+            let (core, asked) = (Arc::clone(core), asked.clone());
+            tokio::spawn(async move { meta_data::at_main(&core, asked, deadline).await })
+        });
+        Making {
+            asked,
             deadline,
-            explain,
-            asked_us,
+            asked_us: timeline.now_us(),
             early,
-        })
+        }
     }
 
-    /// The file-meta-data of the decided name. When no dservers accept, the name is withdrawn.
+    /// The file-meta-data of the decided name.
     async fn finish(
         self,
         core: &Arc<Core>,
-        decide: &Decide,
         name: &FileMetaMetaData,
         timeline: &mut Timeline,
     ) -> Result<MetaDataCreated, Refusal> {
+        let is_expected = self.asked.name.descriptor == name.descriptor;
         let (asked_us, made) = match self.early {
-            Some((descriptor, made)) if descriptor == name.descriptor => {
+            Some(made) if is_expected => {
                 let stopped = |_| Err(unknown("this server is stopping"));
                 (self.asked_us, made.await.unwrap_or_else(stopped))
             }
             _ => {
-                let asked = MetaDataWanted {
-                    name: name.clone(),
-                    attributes: self.attributes,
-                    explain: self.explain,
-                };
+                let mut asked = self.asked;
+                if !is_expected {
+                    // What was accepted was another file.
+                    asked.plan.clear();
+                }
+                asked.name = name.clone();
                 let asked_us = timeline.now_us();
                 let made = meta_data::at_main(core, asked, self.deadline).await;
                 (asked_us, made)
             }
         };
-        let mut created = match made {
-            Err(refusal @ Refusal::NoVolume { .. }) => {
-                withdraw(core, decide, name, refusal).await?
-            }
-            other => other?,
-        };
+        let mut created = made.map_err(after_the_decision)?;
         timeline.add_all(created.trace.take(), asked_us);
         Ok(created)
     }
 }
 
-/// Takes the name of a file back that no dservers accepted, unless another try of this request
-/// has made the file: the meta group tells which of the two came first.
-async fn withdraw(
-    core: &Arc<Core>,
-    decide: &Decide,
-    name: &FileMetaMetaData,
-    refusal: Refusal,
-) -> Result<MetaDataCreated, Refusal> {
-    let deadline = Deadline::after(FINISH_ALONE_MAX);
-    let now_ms = clock::now_ms();
-    let group = name
-        .locate
-        .as_ref()
-        .map_or(decide.locate.group, |locate| locate.group);
-    let life = FileLife {
-        descriptor: name.descriptor,
-        request: decide.request,
-    };
-    let refuse = MetaCommand::Refuse { life, now_ms };
-    if let MetaAnswer::File(file) = core.propose_meta(group, refuse, deadline).await? {
-        let volumes = volumes_named(core, file.plan.iter().copied());
-        return Ok(MetaDataCreated {
-            file,
-            volumes,
-            trace: None,
-        });
+/// What is decided is never told as failed: whoever repeats the request gets the file, or hears
+/// the same.
+fn after_the_decision(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Unknown { .. } => refusal,
+        Refusal::Gone { .. } => unknown("this request made the file, and it was deleted since"),
+        other => Refusal::Unknown {
+            why: format!("the name is decided, but not its file-meta-data yet: {other}"),
+        },
     }
-    let command = RootCommand::Withdraw {
-        request: decide.request,
-        path: decide.path.clone(),
-        descriptor: name.descriptor,
-        now_ms,
-    };
-    core.propose_root(command, deadline).await?;
-    Err(refusal)
 }
 
-/// The answer to a create that was decided before.
+/// The answer to a create that was decided before. Its record is made now when it is missing.
 async fn repeated(
     core: &Arc<Core>,
     wanted: &NameWanted,
+    attributes: Attributes,
     deadline: Deadline,
 ) -> Result<FileCreated, Refusal> {
     core.root
@@ -348,19 +323,26 @@ async fn repeated(
         .check(&wanted.owner, sdfs_types::Access::Write, &wanted.path)?;
     core.root_barrier(deadline).await?;
     let outcome = core.root.outcome(wanted.request).map_err(unreadable)?;
-    let Some(RootAnswer::Name(name)) = outcome.and_then(|outcome| outcome.answer.ok()) else {
-        return Err(Refusal::Busy {
-            why: "this request is being withdrawn".to_owned(),
-        });
+    let name = match outcome.map(|outcome| outcome.answer).transpose()? {
+        Some(RootAnswer::Name(name)) => name,
+        Some(_) => {
+            return Err(Refusal::Malformed {
+                why: "this request was something else than a create".to_owned(),
+            });
+        }
+        None => return Err(unknown("what became of this request is no longer known")),
     };
-    match read::open(core, name, GrantRights::Write, deadline).await {
-        Ok(open) => Ok(FileCreated { open, trace: None }),
-        // Its record is refused already, its name about to go.
-        Err(Refusal::Gone { .. }) => Err(Refusal::Busy {
-            why: "this request is being withdrawn".to_owned(),
-        }),
-        Err(refusal) => Err(refusal),
-    }
+    let asked = MetaDataWanted {
+        name: name.clone(),
+        attributes,
+        explain: false,
+        plan: Vec::new(),
+    };
+    let made = meta_data::at_main(core, asked, deadline).await;
+    made.map_err(after_the_decision)?;
+    let open = read::open(core, name, GrantRights::Write, deadline).await;
+    let open = open.map_err(after_the_decision)?;
+    Ok(FileCreated { open, trace: None })
 }
 
 /// The block size wanted, or the one that fits the size; refused when the size does not fit.

@@ -14,7 +14,7 @@ use crate::core::{AskFailed, Core, no_group, unknown};
 use crate::layout::raft_group;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::timeline::Timeline;
-use crate::volumes::{Accepted, FileWanted};
+use crate::volumes::FileWanted;
 
 /// How long to wait before the members of a group are asked once more.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -91,17 +91,20 @@ pub(crate) fn by_likelihood(core: &Core, group: MetaGroup) -> Vec<ServerId> {
     members
 }
 
-/// Step 7 at the main: finds dservers that accept, and commits the record.
+/// Step 7 at the main: has dservers accept unless they did, and commits the record.
 pub(crate) async fn create(
     core: &Arc<Core>,
-    wanted: MetaDataWanted,
+    mut wanted: MetaDataWanted,
     deadline: Deadline,
 ) -> Result<MetaDataCreated, Refusal> {
     if let Some(made) = made_before(core, &wanted.name)? {
         return Ok(made);
     }
-    let accepted = Accepting::of(core, &wanted.name, wanted.explain, deadline).await?;
-    commit(core, wanted, accepted, deadline).await
+    let mut timeline = Timeline::start(wanted.explain);
+    if wanted.plan.is_empty() {
+        wanted.plan = accept(core, &wanted.name, &mut timeline, deadline).await?;
+    }
+    commit(core, wanted, timeline, deadline).await
 }
 
 /// What this request has made here, if it has.
@@ -133,47 +136,34 @@ fn group_of(name: &FileMetaMetaData) -> Result<MetaGroup, Refusal> {
     }
 }
 
-/// Dservers have accepted a file whose record is not committed yet.
-pub(crate) struct Accepting {
-    accepted: Accepted,
-    timeline: Timeline,
-}
-
-impl Accepting {
-    /// Has dservers accept the file of a name.
-    pub(crate) async fn of(
-        core: &Core,
-        name: &FileMetaMetaData,
-        explain: bool,
-        deadline: Deadline,
-    ) -> Result<Accepting, Refusal> {
-        let mut timeline = Timeline::start(explain);
-        let wanted = FileWanted {
-            descriptor: name.descriptor,
-            size_bytes: name.size_bytes,
-            block_size: name.block_size,
-            explain_from: explain.then_some(timeline.started),
-        };
-        let mut accepted = core.acceptor.accept(wanted, deadline).await?;
-        let steps = std::mem::take(&mut accepted.steps);
-        timeline.add_all(Some(Trace { steps }), 0);
-        Ok(Accepting { accepted, timeline })
-    }
+/// Has dservers accept the file of a name: the volumes for its blocks, used in turn.
+pub(crate) async fn accept(
+    core: &Core,
+    name: &FileMetaMetaData,
+    timeline: &mut Timeline,
+    deadline: Deadline,
+) -> Result<Vec<VolumeId>, Refusal> {
+    let wanted = FileWanted {
+        descriptor: name.descriptor,
+        size_bytes: name.size_bytes,
+        block_size: name.block_size,
+        explain_from: timeline.is_wanted().then_some(timeline.started),
+    };
+    let mut accepted = core.acceptor.accept(wanted, deadline).await?;
+    let steps = std::mem::take(&mut accepted.steps);
+    timeline.add_all(Some(Trace { steps }), 0);
+    Ok(accepted.plan())
 }
 
 /// Commits the record of a file that dservers have accepted.
-pub(crate) async fn commit(
+async fn commit(
     core: &Arc<Core>,
     wanted: MetaDataWanted,
-    accepting: Accepting,
+    mut timeline: Timeline,
     deadline: Deadline,
 ) -> Result<MetaDataCreated, Refusal> {
     let name = wanted.name;
     let group = group_of(&name)?;
-    let Accepting {
-        accepted,
-        mut timeline,
-    } = accepting;
     let file = FileMetaData {
         descriptor: name.descriptor,
         size_bytes: name.size_bytes,
@@ -183,7 +173,7 @@ pub(crate) async fn commit(
         owner: name.owner,
         attributes: wanted.attributes,
         digest: None,
-        plan: accepted.plan(),
+        plan: wanted.plan,
         revision: 0,
     };
     let request = name.request;
@@ -192,11 +182,7 @@ pub(crate) async fn commit(
         return Err(unknown("the commit was answered with something else"));
     };
     timeline.add(core.me(), || TraceWhat::MetaDataCreated);
-    let volumes = if file.plan == accepted.plan() {
-        accepted.volumes
-    } else {
-        volumes_named(core, file.plan.iter().copied())
-    };
+    let volumes = volumes_named(core, file.plan.iter().copied());
     Ok(MetaDataCreated {
         file,
         volumes,

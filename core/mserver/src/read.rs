@@ -184,6 +184,7 @@ pub(crate) async fn make(
         name: name.clone(),
         attributes,
         explain: false,
+        plan: Vec::new(),
     };
     meta_data::at_main(core, wanted, deadline).await.map(|_| ())
 }

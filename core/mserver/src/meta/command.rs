@@ -17,7 +17,8 @@ pub enum MetaCommand {
         /// The record.
         file: FileMetaData,
     },
-    /// Keeps a record from being created; answers with it when it exists.
+    /// Keeps a record from being created; answers with it when it exists. Proposed no longer: logs
+    /// written by former builds have it.
     Refuse {
         /// Of which life.
         life: FileLife,

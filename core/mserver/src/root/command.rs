@@ -79,7 +79,8 @@ pub struct ToTrash {
 pub enum RootCommand {
     /// Decides a name.
     Decide(Box<Decide>),
-    /// Takes a name back whose create found no dservers; its request may try again.
+    /// Takes a name back whose create found no dservers; its request may try again. Proposed no
+    /// longer: logs written by former builds have it.
     Withdraw {
         /// The create's request.
         request: RequestId,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use futures::future::join_all;
 use sdfs_types::calls::names::{
     DeleteFile, Freshness, GetFile, ListDirectory, MakeDirectory, PutUser, Rename, SetQuota,
 };
@@ -389,28 +390,51 @@ fn a_create_shows_its_nine_steps() {
     });
 }
 
+/// Whatever its coordinator, and whether the name stood for something before: a file that no
+/// dserver accepts is not there for a moment either.
 #[test]
 fn no_dserver_no_file() {
     run(async {
         let cluster = Cluster::start().await;
-        let client = cluster.admin(2).await;
+        let clients = cluster.admins().await;
+        mkdir(&clients[0], "/d").await.unwrap();
+        for at in ["/d/former-0", "/d/former-1", "/d/former-2"] {
+            clients[0].create(at).await.unwrap();
+            delete(&clients[0], at, false).await.unwrap();
+        }
         cluster.refuses.store(true, Ordering::SeqCst);
-        let creation = client.creation("/a");
-        let refused = client.call(&creation).await;
-        assert!(
-            matches!(refused, Err(Refusal::NoVolume { .. })),
-            "{refused:?}"
-        );
-        let get = GetFile {
-            path: path("/a"),
-            write: false,
-            freshness: Freshness::default(),
+        let names = (0..3).flat_map(|of| {
+            [
+                (of, format!("/d/new-{of}")),
+                (of, format!("/d/former-{of}")),
+            ]
+        });
+        let clients = &clients;
+        let refused = join_all(names.map(|(of, name): (usize, String)| async move {
+            let refused = clients[of].create(&name).await;
+            matches!(refused, Err(Refusal::NoVolume { .. })).then_some(name)
+        }));
+        let watcher = cluster.admin(1).await;
+        let refused = tokio::select! {
+            refused = refused => refused,
+            there = first_name(&watcher) => panic!("{there} is there for a moment"),
         };
-        let absent = cluster.admin(1).await.call(&get).await;
-        assert_eq!(absent, Err(Refusal::NotFound { path: path("/a") }));
+        assert_eq!(list_all(&watcher, "/d", 10).await, Vec::<Name>::new());
         cluster.refuses.store(false, Ordering::SeqCst);
-        client.call(&creation).await.unwrap();
+        for name in refused {
+            let name = name.expect("refused for want of dservers");
+            clients[1].create(&name).await.unwrap();
+        }
     });
+}
+
+/// Waits for a name in the directory.
+async fn first_name(client: &Client) -> Name {
+    loop {
+        if let Some(name) = list_all(client, "/d", 10).await.pop() {
+            return name;
+        }
+    }
 }
 
 #[test]

@@ -99,6 +99,8 @@ pub struct MetaDataWanted {
     pub attributes: Attributes,
     /// Whether to answer with the steps at the main.
     pub explain: bool,
+    /// Volumes whose dservers have accepted the file already; none: the main has some accept.
+    pub plan: Vec<VolumeId>,
 }
 
 /// File-meta-data was created and its dservers have accepted.
