@@ -51,6 +51,9 @@ fn main() -> ExitCode {
         _ => logs::OF_A_COMMAND,
     };
     logs::start(usual, cli.global.log_json);
+    // Servers, benchmarks and tortures hold many connections.
+    let descriptors = sdfs_server::raise_descriptor_limit();
+    tracing::debug!(descriptors, "files and connections this process may open");
     match run(cli, out) {
         Ok(()) => Code::Done.into(),
         Err(failure) => {

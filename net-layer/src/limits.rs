@@ -72,3 +72,9 @@ pub const UNPROVEN_MAX: usize = 256;
 
 /// Pause after a failed accept (out of file descriptors), so that it does not spin.
 pub(crate) const ACCEPT_PAUSE_MS: u64 = 50;
+
+/// Descriptors kept for files: of the process's limit one in so many ...
+pub(crate) const FILE_DESCRIPTORS_SHARE: u64 = 2;
+
+/// ... and this many at most: the open segments of a dozen disks and a store.
+pub(crate) const FILE_DESCRIPTORS_MAX: u64 = 4_096;

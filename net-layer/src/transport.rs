@@ -8,6 +8,8 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::descriptors::leave_some_for_files;
+
 /// Bytes both ways: what a transport hands out and a connection runs on.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -68,6 +70,7 @@ impl Acceptor for TcpAcceptor {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Stream, SocketAddr)>> {
         Box::pin(async move {
             let (stream, peer) = self.listener.accept().await?;
+            leave_some_for_files(&stream)?;
             stream.set_nodelay(true)?;
             Ok((Box::new(stream) as Stream, peer))
         })

@@ -31,4 +31,6 @@ pub use secrets::make_missing_secrets;
 pub use server::Server;
 pub use space::LOCK_FILE;
 
+pub use sdfs_net_layer::raise_descriptor_limit;
+
 pub use sdfs_mserver::{LogKept, StartError as MserverStartError};
