@@ -33,6 +33,25 @@ impl UserKey {
     pub fn from_file(path: &Path) -> Result<Self, SecretError> {
         read_secret(path).map(|secret| Self::of_secret(&secret))
     }
+
+    /// HMAC-SHA-256 of a text under this key: how a person's program answers a challenge.
+    #[must_use]
+    pub fn sign(&self, text: &str) -> [u8; 32] {
+        self.signer(text).finalize().into_bytes().into()
+    }
+
+    /// Whether a signature is [`UserKey::sign`] of the text, compared in constant time.
+    #[must_use]
+    pub fn is_signature(&self, text: &str, signature: &[u8]) -> bool {
+        self.signer(text).verify_slice(signature).is_ok()
+    }
+
+    fn signer(&self, text: &str) -> Hmac<Sha256> {
+        let mut hmac =
+            <Hmac<Sha256> as Mac>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        hmac.update(text.as_bytes());
+        hmac
+    }
 }
 
 impl fmt::Debug for UserKey {

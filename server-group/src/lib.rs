@@ -6,6 +6,7 @@
 mod accept;
 mod assembly;
 mod board;
+mod call_times;
 mod caller;
 mod cancelled;
 mod client;
@@ -38,9 +39,10 @@ mod shared;
 mod ticket;
 mod wire;
 
+pub use call_times::{BUCKETS, CallTiming, bucket_limit_us};
 pub use caller::{Caller, UserName};
 pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
-pub use config::{AddressWidth, Config, ConfigError, FastDfs, Network, ServerConfig};
+pub use config::{AddressWidth, Config, ConfigError, FastDfs, Network, Operator, ServerConfig};
 pub use deadline::Deadline;
 pub use errors::{CallError, LostReason, RefusalReason, StartError};
 pub use group::{AddServer, Group, GroupOptions, RemoveServer, Stop, start};

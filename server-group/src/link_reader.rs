@@ -199,7 +199,7 @@ impl LinkReader {
             head: request.head,
             payload,
             deadline: request.deadline,
-            reply: Replier::remote(Arc::clone(&self.state), request.id),
+            reply: Replier::remote(Arc::clone(&self.state), request.id, request.kind),
         });
     }
 

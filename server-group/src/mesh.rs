@@ -251,6 +251,7 @@ impl Mesh {
             peers: self.0.board.collect(|row| Some(PeerSnapshot::of(row))),
             clients: self.0.shared.clients.load(Ordering::Relaxed),
             counters: self.0.shared.by_name(),
+            calls: self.0.shared.times.all(),
         }
     }
 }

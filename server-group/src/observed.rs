@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::board::Row;
+use crate::call_times::CallTiming;
 use crate::errors::LostReason;
 use crate::ids::{Role, ServerId, ServerName};
 use crate::link::Link;
@@ -87,6 +88,8 @@ pub struct GroupSnapshot {
     pub clients: u64,
     /// Counted things by name: refusals and closes by reason, late answers, packets, bytes.
     pub counters: BTreeMap<String, u64>,
+    /// How long calls of other ends took to be answered here, by kind.
+    pub calls: Vec<CallTiming>,
 }
 
 impl PeerSnapshot {

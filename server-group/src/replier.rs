@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sdfs_net_layer::{Flags, PacketKind, PacketParts, SendFault};
+use tokio::time::Instant;
 
 use crate::errors::CallError;
 use crate::limits::{PAYLOAD_BYTES_MAX, WHOLE_PAYLOAD_BYTES_MAX};
@@ -22,15 +23,25 @@ pub struct Replier(Option<To>);
 #[derive(Debug)]
 enum To {
     /// The other end of a link.
-    Remote { state: Arc<LinkState>, id: u64 },
+    Remote {
+        state: Arc<LinkState>,
+        id: u64,
+        kind: u16,
+        begun: Instant,
+    },
     /// A call of this server to itself.
     Local { pending: Arc<Pending>, id: CallId },
 }
 
 impl Replier {
-    pub(crate) fn remote(state: Arc<LinkState>, id: u64) -> Self {
+    pub(crate) fn remote(state: Arc<LinkState>, id: u64, kind: u16) -> Self {
         state.served.fetch_add(1, Ordering::Relaxed);
-        Self(Some(To::Remote { state, id }))
+        Self(Some(To::Remote {
+            state,
+            id,
+            kind,
+            begun: Instant::now(),
+        }))
     }
 
     pub(crate) fn local(pending: Arc<Pending>, id: CallId) -> Self {
@@ -40,8 +51,14 @@ impl Replier {
     /// Sends the answer. Never waits: what the link cannot take now is kept until it can.
     pub fn send(mut self, head: Bytes, payload: Payload) {
         match self.0.take() {
-            Some(To::Remote { state, id }) => {
+            Some(To::Remote {
+                state,
+                id,
+                kind,
+                begun,
+            }) => {
                 state.served.fetch_sub(1, Ordering::Relaxed);
+                state.shared.times.note(kind, begun.elapsed());
                 if state.cancelled.contains(id) {
                     state.cancelled.forget(id);
                     return;
@@ -68,7 +85,7 @@ impl Replier {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         match &self.0 {
-            Some(To::Remote { state, id }) => {
+            Some(To::Remote { state, id, .. }) => {
                 state.sender.is_closed() || state.cancelled.contains(*id)
             }
             Some(To::Local { pending, id }) => !pending.is_waiting(*id),
@@ -80,7 +97,7 @@ impl Replier {
 impl Drop for Replier {
     fn drop(&mut self) {
         match self.0.take() {
-            Some(To::Remote { state, id }) => {
+            Some(To::Remote { state, id, .. }) => {
                 state.served.fetch_sub(1, Ordering::Relaxed);
                 state.cancelled.forget(id);
                 note(&state.shared.calls.dropped);

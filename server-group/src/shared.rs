@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sdfs_net_layer::{Buffers, Counters};
 
+use crate::call_times::CallTimes;
 use crate::errors::RefusalReason;
 use crate::observed::Load;
 
@@ -33,6 +34,7 @@ pub(crate) struct CallCounters {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) calls: CallCounters,
+    pub(crate) times: CallTimes,
     pub(crate) net: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) clients: AtomicU64,

@@ -336,3 +336,41 @@ fn secrets_are_read_and_bounded() {
     assert_eq!(format!("{secret:?}"), "ClusterSecret(..)");
     assert_ne!(secret.derive("one"), secret.derive("other"));
 }
+
+#[test]
+fn doors_for_operators_follow_each_other() {
+    let closed = parse(GOOD).unwrap();
+    assert!(closed.operator.is_none());
+    let with =
+        |part: &str| parse(&GOOD.replace("timers:", &format!("operator: {part},\n timers:")));
+    let config = with("()").unwrap();
+    let operator = config.operator.clone().unwrap();
+    let address = |name: &str| {
+        let server = config.server_named(name).unwrap();
+        let http = operator.http_address(&config, server).unwrap();
+        let console = operator.console_address(&config, server).unwrap();
+        (http.to_string(), console.to_string())
+    };
+    let text = |http: &str, console: &str| (http.to_owned(), console.to_owned());
+    assert_eq!(address("m1"), text("127.0.0.1:7300", "127.0.0.1:7400"));
+    assert_eq!(address("d1"), text("127.0.0.1:7301", "127.0.0.1:7401"));
+    let apart = GOOD.replace("127.0.0.1:7201", "10.0.0.7:7201").replace(
+        "timers:",
+        "operator: (listen: \"0.0.0.0\", http_port: 0),\n timers:",
+    );
+    let config = parse(&apart).unwrap();
+    let operator = config.operator.clone().unwrap();
+    let d1 = config.server_named("d1").unwrap();
+    assert_eq!(operator.http_address(&config, d1), None);
+    let console = operator.console_address(&config, d1).unwrap();
+    assert_eq!(console.to_string(), "0.0.0.0:7400", "alone on its machine");
+    for (part, key) in [
+        ("(listen: \"nowhere\")", "operator.listen"),
+        ("(http_port: 65535)", "operator.http_port"),
+        ("(console_port: 70000)", "operator.console_port"),
+        ("(allow: [\"10.0.0.0/33\"])", "operator.allow"),
+    ] {
+        let error = with(part).unwrap_err();
+        assert_eq!(error.mistake().unwrap().key, key, "{error}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The calls on the cluster: users and the servers' status.
 
 use sdfs_server_group::UserKey;
+use sdfs_types::calls::activity::{Activity, GetActivity};
 use sdfs_types::calls::inspect::{Inspect, InspectAnswer, InspectAsk};
 use sdfs_types::calls::maintenance::{Maintain, Maintenance, MaintenanceOrder};
 use sdfs_types::calls::names::{DeleteUser, ListUsers, PutUser, Scrub, ScrubBegun, UserListed};
@@ -105,6 +106,20 @@ impl Client {
         let topology = self.shared.pool.topology();
         match topology.named(server) {
             Some(place) => self.ask_at(place.address, &GetStatus {}).await,
+            None => Err(Error::UnknownServer {
+                name: server.into(),
+            }),
+        }
+    }
+
+    /// What a server has been doing; no other server is asked in its place.
+    ///
+    /// # Errors
+    /// As [`Client::status`].
+    pub async fn activity(&self, server: &str) -> Result<Activity, Error> {
+        let topology = self.shared.pool.topology();
+        match topology.named(server) {
+            Some(place) => self.ask_at(place.address, &GetActivity {}).await,
             None => Err(Error::UnknownServer {
                 name: server.into(),
             }),

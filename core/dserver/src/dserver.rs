@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use actix::{Actor, Addr};
 use bytes::Bytes;
 use dashmap::DashMap;
-use sdfs_log::{Disk, once};
+use sdfs_log::{Disk, LogStats, once};
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
 use sdfs_types::calls::blocks::ReadBlock;
 use sdfs_types::calls::maintenance::SetHealRate;
@@ -308,6 +308,14 @@ impl Dserver {
             },
         };
         self.shared.spaces.iter().map(status).collect()
+    }
+
+    /// What the logs of the spaces that work have taken, each with its folder.
+    #[must_use]
+    pub fn logs(&self) -> Vec<(PathBuf, LogStats)> {
+        let working = self.shared.spaces.iter().filter_map(SpaceSlot::working);
+        let log = |(space, _): (&Arc<Space>, _)| (space.path.clone(), space.log.stats());
+        working.map(log).collect()
     }
 
     /// What is kept of each volume, as last pushed.

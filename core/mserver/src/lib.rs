@@ -6,6 +6,7 @@
 
 mod asker;
 mod batch;
+mod behalf;
 mod cache;
 mod change;
 mod core;

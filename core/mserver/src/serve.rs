@@ -30,7 +30,8 @@ use crate::limits::CALLS_MAX;
 use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
 use crate::{
-    change, create, inspect, list, maintenance, meta_data, names, put, read, servers, stamps, trash,
+    behalf, change, create, inspect, list, maintenance, meta_data, names, put, read, servers,
+    stamps, trash,
 };
 
 /// Takes one call.
@@ -160,6 +161,13 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
                 },
             );
         }
+        CallKind::CheckLogin => with(core, call, |core, call, _, deadline| async move {
+            Ok(behalf::check_login(&core, &call, deadline).await)
+        }),
+        CallKind::OnBehalf => match behalf::unwrapped(call) {
+            Ok((kind, call)) => serve_client(core, kind, call),
+            Err((reply, refusal)) => refuse(reply, refusal),
+        },
         CallKind::ReportSync => {
             with(
                 core,

@@ -12,7 +12,8 @@ use tokio::task::AbortHandle;
 
 use sdfs_log::Disk;
 use sdfs_raft::{
-    GroupId, GroupSpec, LogKept, RaftGroups, RaftOptions, RaftTimers, StateMachine, StopReason,
+    GroupId, GroupSpec, LogKept, MemberError, RaftGroups, RaftOptions, RaftStatus, RaftTimers,
+    StateMachine, StopReason,
 };
 use sdfs_server_group::{
     Deadline, IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys,
@@ -358,6 +359,20 @@ impl Mserver {
                     .collect(),
             })
             .collect()
+    }
+
+    /// The raft groups and their log in full.
+    #[must_use]
+    pub fn raft(&self) -> RaftStatus {
+        self.core.groups.status()
+    }
+
+    /// Asks another member to lead a group from now on; only its leader can.
+    ///
+    /// # Errors
+    /// [`MemberError::NotLeader`] elsewhere.
+    pub async fn transfer_leader(&self, group: u8, to: ServerId) -> Result<(), MemberError> {
+        self.core.groups.transfer_leader(GroupId(group), to).await
     }
 
     /// The volume map as this mserver knows it.

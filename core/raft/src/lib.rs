@@ -45,4 +45,4 @@ pub use ids::GroupId;
 pub use machine::{ApplyError, StateMachine};
 pub use messages::CALL_KINDS;
 pub use options::{GroupSpec, LogKept, RaftOptions, RaftTimers};
-pub use status::{GroupState, GroupStatus, LeaderView, MemberStatus, RaftStatus};
+pub use status::{GroupState, GroupStatus, LeaderView, LogCounts, MemberStatus, RaftStatus};

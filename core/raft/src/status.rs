@@ -78,6 +78,27 @@ pub struct GroupStatus {
     pub members: Vec<MemberStatus>,
 }
 
+/// What a log has taken since start, and what waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LogCounts {
+    /// Syncs, each for all records that waited.
+    pub syncs: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Their bytes.
+    pub record_bytes: u64,
+    /// Records waiting for the disk.
+    pub queued_records: u64,
+    /// Bytes waiting for the disk.
+    pub queued_bytes: u64,
+    /// Segments begun.
+    pub segments_begun: u64,
+    /// Free bytes of the disk at the last look.
+    pub free_bytes: u64,
+    /// Size of the disk, bytes.
+    pub total_bytes: u64,
+}
+
 /// All groups at this server, and their log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RaftStatus {
@@ -87,10 +108,8 @@ pub struct RaftStatus {
     pub groups: Vec<GroupStatus>,
     /// Segments of the log.
     pub log_segments: usize,
-    /// Bytes waiting for the log's disk.
-    pub log_queued_bytes: u64,
-    /// Syncs of the log since start.
-    pub log_syncs: u64,
+    /// What the log has taken since start, and what waits.
+    pub log: LogCounts,
 }
 
 /// Looks at every group.
@@ -104,8 +123,16 @@ pub(crate) fn status_of(shared: &Shared) -> RaftStatus {
             .map(|group| group_status(shared, group))
             .collect(),
         log_segments,
-        log_queued_bytes: log.queued_bytes,
-        log_syncs: log.commits,
+        log: LogCounts {
+            syncs: log.commits,
+            records: log.records,
+            record_bytes: log.record_bytes,
+            queued_records: log.queued_records,
+            queued_bytes: log.queued_bytes,
+            segments_begun: log.segments_begun,
+            free_bytes: log.free_bytes,
+            total_bytes: log.total_bytes,
+        },
     }
 }
 

@@ -1,7 +1,9 @@
 //! The wire form of calls and records, byte by byte. A change here is a change of the protocol:
 //! servers of two versions would misread each other. Add a variant or a call instead.
 
+use sdfs_types::calls::activity::{Activity, CallActivity, Happened, LogActivity, Severity};
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps, StampsLeased};
+use sdfs_types::calls::behalf::{CheckLogin, LoginChecked, OnBehalf};
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
 use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
@@ -367,4 +369,59 @@ fn anonymous_calls_keep_their_bytes() {
         blocks: vec![stamp.block()],
     };
     check(&free, "01070501ac0281808080080401");
+}
+
+#[test]
+fn calls_on_behalf_keep_their_bytes() {
+    let check_login = CheckLogin {
+        user: "ann".to_owned(),
+        challenge: "c".to_owned(),
+        proof: [7; 32],
+    };
+    check(&check_login, &format!("0103616e6e0163{}", "07".repeat(32)));
+    check(&LoginChecked::Right { is_admin: true }, "010001");
+    check(&LoginChecked::Wrong, "0101");
+    check(&LoginChecked::CannotTell, "0102");
+    let on_behalf = OnBehalf {
+        user: "ann".to_owned(),
+        kind: 0x0212,
+        call: vec![1],
+    };
+    check(&on_behalf, "0103616e6e92040101");
+}
+
+#[test]
+fn activity_keeps_its_bytes() {
+    let activity = Activity {
+        now_ms: 300,
+        zone: "a".to_owned(),
+        calls: vec![CallActivity {
+            kind: 0x0203,
+            counts: vec![1, 2],
+            sum_us: 5,
+        }],
+        bytes_in: 1,
+        bytes_out: 2,
+        clients: 3,
+        logs: vec![LogActivity {
+            log: "r".to_owned(),
+            syncs: 1,
+            records: 2,
+            record_bytes: 3,
+            queued_bytes: 4,
+            total_bytes: 5,
+        }],
+        not_ready: vec!["x".to_owned()],
+        alone_since_ms: Some(300),
+        events: vec![Happened {
+            at_ms: 300,
+            severity: Severity::Trouble,
+            what: "y".to_owned(),
+        }],
+    };
+    check(
+        &activity,
+        "01ac0201610183040201020501020301017201020304050101780\
+         1ac0201ac02020179",
+    );
 }

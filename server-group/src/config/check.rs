@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::error::Mistake;
-use super::file::{File, FileFastDfs, FileRole, FileServer, FileStorage, FileTimers};
+use super::file::{File, FileFastDfs, FileOperator, FileRole, FileServer, FileStorage, FileTimers};
+use super::operator::{Operator, most_on_one_machine};
 use super::{Admin, Config, FastDfs, Network, ServerConfig, Storage, Timers, Tls, locate};
 use crate::ids::{Role, ServerId, ServerName};
 
@@ -75,6 +76,10 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
         fastdfs: match &file.fastdfs {
             None => None,
             Some(part) => Some(fastdfs(part, &servers)?),
+        },
+        operator: match &file.operator {
+            None => None,
+            Some(part) => Some(operator(part, &servers)?),
         },
         cluster: file.cluster,
         servers,
@@ -303,20 +308,42 @@ fn fastdfs(file: &FileFastDfs, servers: &[ServerConfig]) -> Result<FastDfs, Prob
             1..=u64::from(u16::MAX) - count.saturating_sub(1),
         )
     };
-    let mut allow = Vec::with_capacity(file.allow.len());
-    for text in &file.allow {
-        let Some(network) = Network::parse(text) else {
-            let what = format!("'{text}' is no network");
-            let allowed = "an address, or one with a length, for example 10.0.0.0/8";
-            return Err(Problem::new("fastdfs.allow", what, allowed));
-        };
-        allow.push(network);
-    }
     Ok(FastDfs {
         tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
         storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
         group: file.group.clone(),
         addresses: file.response_ip_addr_size,
-        allow,
+        allow: networks("fastdfs.allow", &file.allow)?,
+    })
+}
+
+fn networks(key: &str, texts: &[String]) -> Result<Vec<Network>, Problem> {
+    let network = |text: &String| {
+        Network::parse(text).ok_or_else(|| {
+            let what = format!("'{text}' is no network");
+            let allowed = "an address, or one with a length, for example 10.0.0.0/8";
+            Problem::new(key, what, allowed)
+        })
+    };
+    texts.iter().map(network).collect()
+}
+
+fn operator(file: &FileOperator, servers: &[ServerConfig]) -> Result<Operator, Problem> {
+    let listen = file.listen.parse().map_err(|_| {
+        let what = format!("'{}' is no address", file.listen);
+        let allowed = "an IP address, for example 127.0.0.1; 0.0.0.0 for all of the machine's";
+        Problem::new("operator.listen", what, allowed)
+    })?;
+    // Servers of one machine take one port after the other.
+    let last = u64::from(u16::MAX) + 1 - most_on_one_machine(servers) as u64;
+    let port = |key: &str, first: u64| match first {
+        0 => Ok(None),
+        first => range(key, first, 0..=last).map(Some),
+    };
+    Ok(Operator {
+        listen,
+        http_port: port("operator.http_port", file.http_port)?,
+        console_port: port("operator.console_port", file.console_port)?,
+        allow: networks("operator.allow", &file.allow)?,
     })
 }

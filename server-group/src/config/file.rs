@@ -22,6 +22,8 @@ pub(super) struct File {
     pub(super) tls: Option<FileTls>,
     #[serde(default)]
     pub(super) fastdfs: Option<FileFastDfs>,
+    #[serde(default)]
+    pub(super) operator: Option<FileOperator>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +136,26 @@ impl Default for FileFastDfs {
             storage_port: 23_000,
             group: "group1".to_owned(),
             response_ip_addr_size: AddressWidth::IPv4,
+            allow: Vec::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileOperator {
+    pub(super) listen: String,
+    pub(super) http_port: u64,
+    pub(super) console_port: u64,
+    pub(super) allow: Vec<String>,
+}
+
+impl Default for FileOperator {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1".to_owned(),
+            http_port: 7_300,
+            console_port: 7_400,
             allow: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ mod error;
 mod fastdfs;
 mod file;
 mod locate;
+mod operator;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{NAMES_ALLOWED, is_name};
 pub use error::ConfigError;
 pub use fastdfs::{AddressWidth, FastDfs, Network};
+pub use operator::Operator;
 
 use crate::ids::{Role, ServerId, ServerName};
 use crate::key::{ClusterSecret, SecretError, UserKey};
@@ -39,6 +41,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// FastDFS's protocols, when they are wanted.
     pub fastdfs: Option<FastDfs>,
+    /// The doors for operators, when they are wanted.
+    pub operator: Option<Operator>,
     /// The folder of the file, which relative paths were resolved against.
     pub base: PathBuf,
 }

@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 
 use sdfs_server_group::Role;
 
+pub mod activity;
 pub mod anonymous;
+pub mod behalf;
 pub mod blocks;
 pub mod inspect;
 pub mod maintenance;
@@ -98,6 +100,10 @@ pub enum CallKind {
     MayForget = 0x0306,
     /// [`anonymous::LeaseStamps`].
     LeaseStamps = 0x0307,
+    /// [`behalf::CheckLogin`].
+    CheckLogin = 0x0308,
+    /// [`behalf::OnBehalf`].
+    OnBehalf = 0x0309,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -128,6 +134,8 @@ pub enum CallKind {
     GetStatus = 0x0600,
     /// [`servers::GetServers`].
     GetServers = 0x0601,
+    /// [`activity::GetActivity`].
+    GetActivity = 0x0602,
 }
 
 impl CallKind {
@@ -168,6 +176,8 @@ impl CallKind {
         CallKind::ReportSync,
         CallKind::MayForget,
         CallKind::LeaseStamps,
+        CallKind::CheckLogin,
+        CallKind::OnBehalf,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -183,6 +193,7 @@ impl CallKind {
         CallKind::FreeAnonymous,
         CallKind::GetStatus,
         CallKind::GetServers,
+        CallKind::GetActivity,
     ];
 
     /// The number on the wire.
@@ -212,7 +223,10 @@ impl CallKind {
 
     fn is_allowed_between_servers(self, role: Role) -> bool {
         match self {
-            CallKind::ReportTrouble | CallKind::ReportSync => {
+            CallKind::ReportTrouble
+            | CallKind::ReportSync
+            | CallKind::CheckLogin
+            | CallKind::OnBehalf => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
             CallKind::MayForget | CallKind::LeaseStamps => role == Role::Dserver,
