@@ -145,6 +145,7 @@ impl Cluster {
             disk: Arc::new(server.disk.clone()),
             store: Some(server.store.clone()),
             kept: KEPT,
+            log: None,
         };
         server.running = Slot::default();
         server.has_ended = Rc::default();

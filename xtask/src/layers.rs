@@ -25,6 +25,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["types", "server-group", "net-layer", "dserver", "client"],
     ),
     (
+        "gateways/console",
+        &["types", "server-group", "net-layer", "client"],
+    ),
+    (
         "core/server",
         &[
             "types",
@@ -36,6 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mserver",
             "dserver",
             "fastdfs",
+            "console",
         ],
     ),
     (

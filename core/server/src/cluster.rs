@@ -33,6 +33,8 @@ pub struct ClusterOptions {
     pub hosts: Vec<IpAddr>,
     /// Whether FastDFS clients come in, on free ports.
     pub fastdfs: bool,
+    /// Whether the doors for operators are open, on free ports.
+    pub operator: bool,
     /// How long to wait until the cluster takes writes.
     pub ready_within: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for ClusterOptions {
             storage: Some("storage: (segment_bytes: 16777216, reserve_bytes: 0)".to_owned()),
             hosts: Vec::new(),
             fastdfs: false,
+            operator: false,
             ready_within: Duration::from_secs(120),
         }
     }
@@ -272,6 +275,7 @@ fn may_pass(error: &ServerError) -> bool {
             | ServerError::SpaceInUse { .. }
             | ServerError::Group(StartError::Bind { .. })
             | ServerError::FastDfs(_)
+            | ServerError::Operator { .. }
     )
 }
 

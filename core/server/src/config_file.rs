@@ -21,6 +21,9 @@ pub fn write_config(folder: &Path, options: &ClusterOptions) -> Result<PathBuf, 
     if options.fastdfs {
         text.push_str(&fastdfs_text(options).map_err(ClusterError::Ports)?);
     }
+    if options.operator {
+        text.push_str(&operator_text(servers).map_err(ClusterError::Ports)?);
+    }
     text.push_str(")\n");
     std::fs::write(&path, text).map_err(|source| ClusterError::Folder {
         path: path.clone(),
@@ -72,6 +75,15 @@ fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
     ))
 }
 
+/// The part that lets operators in: for each door a port for every server, in a row.
+fn operator_text(servers: usize) -> std::io::Result<String> {
+    let first = free_port_row(2 * servers)?;
+    let console_port = usize::from(first) + servers;
+    Ok(format!(
+        "    operator: (http_port: {first}, console_port: {console_port}),\n"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +95,7 @@ mod tests {
             storage: Some("storage: (copies: 2, copies_min: 1)".to_owned()),
             hosts: vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9))],
             fastdfs: true,
+            operator: true,
             ..ClusterOptions::default()
         };
         let folder = tempfile::tempdir().expect("a folder");
@@ -97,7 +110,16 @@ mod tests {
             .map(|server| server.address.ip().to_string())
             .collect();
         assert_eq!(hosts[..2], ["127.0.0.9", "127.0.0.1"]);
-        let fastdfs = config.fastdfs.expect("wanted");
+        let fastdfs = config.fastdfs.as_ref().expect("wanted");
         assert_eq!(fastdfs.storage_port, fastdfs.tracker_port + 3);
+        let operator = config.operator.as_ref().expect("wanted");
+        let servers = config.servers.iter();
+        let http = servers.filter_map(|server| operator.http_address(&config, server));
+        let http: Vec<_> = http.map(|address| address.port()).collect();
+        assert_eq!(http.len(), 6);
+        assert_eq!(http[5], http[0] + 5);
+        let first = &config.servers[0];
+        let console = operator.console_address(&config, first).expect("open");
+        assert_eq!(console.port(), http[5] + 1);
     }
 }

@@ -68,6 +68,14 @@ pub enum ServerError {
     /// A port of FastDFS's protocols is taken.
     #[error("cannot listen for FastDFS clients: {0}")]
     FastDfs(io::Error),
+    /// A port for operators is taken.
+    #[error("cannot listen for operators on {address}: {source}")]
+    Operator {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system gave no thread or no event loop.
     #[error("the system has no thread to give: {0}")]
     Thread(io::Error),

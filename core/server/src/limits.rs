@@ -21,3 +21,9 @@ pub(crate) const JOIN_ASKED_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a newcomer waits to be in the list: mservers hear of a join one after the other.
 pub(crate) const LISTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Bytes of an audit log before it is begun anew: years of what people change.
+pub(crate) const AUDIT_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of the audit log that are read to show its last lines.
+pub(crate) const AUDIT_READ_BYTES_MAX: u64 = 256 << 10;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::error::ServerError;
 use crate::follow::{ListWatch, Source};
+use crate::operator::LatelySeen;
 use crate::route::Answers;
 use crate::running::Outside;
 use crate::status::Known;
@@ -154,6 +155,8 @@ pub(crate) struct Answering {
     pub(crate) role: RoleAtWork,
     /// What a status is put together from.
     pub(crate) known: Known,
+    /// What happened here of late.
+    pub(crate) lately: LatelySeen,
 }
 
 #[async_trait]
@@ -164,6 +167,11 @@ impl Answers for Answering {
             self.role.tell(&mut status);
             call.reply
                 .send(wire::encode_answer(&Ok(status)), Payload::new());
+            return;
+        }
+        if call.kind == CallKind::GetActivity.to_wire() {
+            let told = wire::encode_answer(&Ok(self.activity()));
+            call.reply.send(told, Payload::new());
             return;
         }
         if call.kind == CallKind::GetServers.to_wire() {

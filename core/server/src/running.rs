@@ -13,12 +13,16 @@ use sdfs_server_group::{
 };
 use sdfs_store::Store;
 use sdfs_types::calls::status::ServerStatus;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::audit::AuditLog;
 use crate::error::ServerError;
 use crate::fastdfs;
 use crate::follow::{Follower, Following};
 use crate::guest::Guest;
+use crate::hands::{LogDial, ServerHands};
+use crate::operator::{self, LatelySeen, OperatorDoors};
 use crate::role::{Answering, RoleAtWork};
 use crate::route::{Answers, Route};
 use crate::status::Known;
@@ -34,6 +38,8 @@ pub struct Outside {
     pub store: Option<Store>,
     /// How much of its groups' log a mserver keeps.
     pub kept: LogKept,
+    /// Turns the log of the process, where that is the server's own.
+    pub log: Option<LogDial>,
 }
 
 impl Outside {
@@ -47,6 +53,7 @@ impl Outside {
             disk: Arc::new(RealDisk),
             store: None,
             kept: LogKept::default(),
+            log: None,
         })
     }
 }
@@ -73,6 +80,10 @@ pub struct Running {
     following: Following,
     /// Where FastDFS clients come in, when the configuration wants that.
     doors: Option<Doors>,
+    /// Where operators come in, when the configuration wants that.
+    operator_doors: Option<OperatorDoors>,
+    /// Told when somebody at the console wants the server to stop.
+    stop: Arc<Notify>,
     /// What the mesh's calls go to, for as long as this is kept.
     _answers: Arc<dyn Answers>,
 }
@@ -102,6 +113,7 @@ impl Running {
             config: Arc::clone(config),
             name: me.name.clone(),
         };
+        let log = outside.log.clone();
         let role = RoleAtWork::start(me, &mesh, outside).await?;
         let (source, list) = role.list();
         let follower = Follower {
@@ -119,18 +131,30 @@ impl Running {
             begun,
             list,
         };
-        let answers: Arc<dyn Answers> = Arc::new(Answering {
+        let answering = Arc::new(Answering {
             role: role.clone(),
             known: known.clone(),
+            lately: LatelySeen::new(),
         });
+        let answers: Arc<dyn Answers> = Arc::clone(&answering) as Arc<dyn Answers>;
         route.open(&answers);
         let doors = fastdfs::open(config, &known.mesh, &role).await?;
+        let stop = Arc::new(Notify::new());
+        let hands = ServerHands {
+            role: role.clone(),
+            audit: AuditLog::in_space(me.space.first().map_or(&config.base, |space| space)),
+            stop: Arc::clone(&stop),
+            log,
+        };
+        let operator_doors = operator::open(config, me, &answering, hands).await?;
         Ok(Running {
             group,
             known,
             role,
             following: follower.start(source),
             doors,
+            operator_doors,
+            stop,
             _answers: answers,
         })
     }
@@ -157,6 +181,11 @@ impl Running {
         }
     }
 
+    /// Waits until somebody at the console wants the server to stop.
+    pub async fn told_to_stop(&self) {
+        self.stop.notified().await;
+    }
+
     /// Finishes what is in hand, persists, says goodbye.
     ///
     /// # Errors
@@ -165,6 +194,7 @@ impl Running {
         drop(self.following);
         // Nothing new comes in while the rest is finished.
         drop(self.doors);
+        drop(self.operator_doors);
         self.role.stop().await;
         // The group may have ended by itself; then nobody is left to say goodbye to.
         self.group.send(Stop).await.unwrap_or(());

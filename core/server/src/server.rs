@@ -10,6 +10,7 @@ use sdfs_types::calls::status::ServerStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::ServerError;
+use crate::hands::LogDial;
 use crate::running::{Outside, Running};
 use crate::space::take_spaces;
 
@@ -41,6 +42,18 @@ impl Server {
     /// # Errors
     /// When there is no such server, its space cannot be used, or its address is taken.
     pub async fn start(config: Arc<Config>, name: &str) -> Result<Server, ServerError> {
+        Server::start_with(config, name, None).await
+    }
+
+    /// As [`Server::start`]; people at its console turn the log of this process with `log`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_with(
+        config: Arc<Config>,
+        name: &str,
+        log: Option<LogDial>,
+    ) -> Result<Server, ServerError> {
         let Some(me) = config.server_named(name).cloned() else {
             return Err(ServerError::unknown(&config, name));
         };
@@ -51,7 +64,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                let outcome = control(&config, &me, started, orders_due);
+                let outcome = control((&config, &me, log), started, orders_due);
                 // Nobody listens when the handle was dropped.
                 ending.send(outcome).unwrap_or(());
             })
@@ -88,7 +101,8 @@ impl Server {
         telling.await.map_err(|_| ServerError::Ended)
     }
 
-    /// Waits until it ends by itself, as it does when its disk fails.
+    /// Waits until it ends by itself: cleanly when it was told so at its console, else as it does
+    /// when its disk fails.
     ///
     /// # Errors
     /// Why it ended.
@@ -144,8 +158,7 @@ const FULL_WAIT: Duration = Duration::from_millis(1);
 
 /// The whole life of the control thread.
 fn control(
-    config: &Arc<Config>,
-    me: &ServerConfig,
+    (config, me, log): (&Arc<Config>, &ServerConfig, Option<LogDial>),
     started: oneshot::Sender<()>,
     orders: mpsc::Receiver<Order>,
 ) -> Result<(), ServerError> {
@@ -156,8 +169,10 @@ fn control(
         .build()
         .map_err(ServerError::Thread)?;
     let system = System::with_tokio_rt(move || runtime);
+    let mut outside = Outside::real(config)?;
+    outside.log = log;
     system.block_on(async {
-        let running = Running::start(config, me, Outside::real(config)?).await?;
+        let running = Running::start(config, me, outside).await?;
         // Nobody listens when the starter gave up; the closed order queue then ends the loop.
         started.send(()).unwrap_or(());
         serve_orders(running, orders).await
@@ -177,6 +192,7 @@ async fn serve_orders(
                 Some(Order::Kill) | None => return Ok(()),
             },
             failed = running.failed() => return Err(failed),
+            () = running.told_to_stop() => return running.stop().await,
         }
     }
 }

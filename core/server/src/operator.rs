@@ -1,0 +1,161 @@
+//! Opens the doors for operators that the configuration wants, and tells them of this server.
+
+use std::sync::{Arc, OnceLock};
+
+use sdfs_console::{
+    ConsoleCounters, ConsoleDoor, ConsoleOptions, GroupReading, HttpDoor, HttpOptions, Lately,
+    LogReading, MemberReading, Observed, Watching, start_console, start_http, watch,
+};
+use sdfs_net_layer::TcpTransport;
+use sdfs_raft::{GroupStatus, LogCounts};
+use sdfs_server_group::{Config, Mesh, ServerConfig};
+use sdfs_types::calls::activity::Activity;
+use sdfs_types::calls::status::ServerStatus;
+
+use crate::error::ServerError;
+use crate::hands::ServerHands;
+use crate::role::{Answering, RoleAtWork};
+
+/// The open doors. Dropped, they are closed.
+pub(crate) struct OperatorDoors {
+    _http: Option<HttpDoor>,
+    _console: Option<ConsoleDoor>,
+    _watching: Watching,
+}
+
+/// What happened of late, for whoever asks; nothing while no door is open.
+pub(crate) type LatelySeen = OnceLock<tokio::sync::watch::Receiver<Arc<Lately>>>;
+
+/// Operators' doors are plain, whatever the cluster's own ports are: they are for loopback, or
+/// behind something that speaks TLS.
+pub(crate) async fn open(
+    config: &Config,
+    me: &ServerConfig,
+    answering: &Arc<Answering>,
+    hands: ServerHands,
+) -> Result<Option<OperatorDoors>, ServerError> {
+    let Some(settings) = &config.operator else {
+        return Ok(None);
+    };
+    let watching = watch(Arc::clone(answering) as Arc<dyn Observed>);
+    // Doors are opened once.
+    answering.lately.get_or_init(|| watching.lately.clone());
+    let counters = Arc::new(ConsoleCounters::default());
+    let http = match settings.http_address(config, me) {
+        None => None,
+        Some(address) => {
+            let options = HttpOptions {
+                address,
+                allow: settings.allow.clone(),
+                server: Arc::clone(answering) as Arc<dyn Observed>,
+                lately: watching.lately.clone(),
+                console: Arc::clone(&counters),
+            };
+            let opened = start_http(&TcpTransport, options).await;
+            Some(opened.map_err(|source| ServerError::Operator { address, source })?)
+        }
+    };
+    let console = match settings.console_address(config, me) {
+        None => None,
+        Some(address) => {
+            let options = ConsoleOptions {
+                address,
+                allow: settings.allow.clone(),
+                server: Arc::clone(answering) as Arc<dyn Observed>,
+                hands: Arc::new(hands),
+                lately: watching.lately.clone(),
+                tell: watching.tell.clone(),
+                counters,
+            };
+            let opened = start_console(&TcpTransport, options).await;
+            Some(opened.map_err(|source| ServerError::Operator { address, source })?)
+        }
+    };
+    Ok(Some(OperatorDoors {
+        _http: http,
+        _console: console,
+        _watching: watching,
+    }))
+}
+
+impl Answering {
+    /// What this server has been doing.
+    pub(crate) fn activity(&self) -> Activity {
+        let lately = self.lately.get().map(|lately| Arc::clone(&lately.borrow()));
+        sdfs_console::activity(self, &lately.unwrap_or_default())
+    }
+}
+
+impl Observed for Answering {
+    fn mesh(&self) -> &Mesh {
+        &self.known.mesh
+    }
+
+    fn status(&self) -> ServerStatus {
+        let mut status = self.known.status();
+        self.role.tell(&mut status);
+        status
+    }
+
+    fn groups(&self) -> Vec<GroupReading> {
+        match &self.role {
+            RoleAtWork::Mserver(mserver) => {
+                mserver.raft().groups.iter().map(group_reading).collect()
+            }
+            RoleAtWork::Dserver(_) => Vec::new(),
+        }
+    }
+
+    fn logs(&self) -> Vec<LogReading> {
+        match &self.role {
+            RoleAtWork::Mserver(mserver) => vec![log_of_raft(mserver.raft().log)],
+            RoleAtWork::Dserver(dserver) => {
+                let log = |(path, log): (std::path::PathBuf, sdfs_log::LogStats)| LogReading {
+                    log: path.display().to_string(),
+                    syncs: log.commits,
+                    records: log.records,
+                    record_bytes: log.record_bytes,
+                    queued_records: log.queued_records,
+                    queued_bytes: log.queued_bytes,
+                    segments_begun: log.segments_begun,
+                    total_bytes: log.total_bytes,
+                };
+                dserver.logs().into_iter().map(log).collect()
+            }
+        }
+    }
+}
+
+fn log_of_raft(log: LogCounts) -> LogReading {
+    LogReading {
+        log: "raft".to_owned(),
+        syncs: log.syncs,
+        records: log.records,
+        record_bytes: log.record_bytes,
+        queued_records: log.queued_records,
+        queued_bytes: log.queued_bytes,
+        segments_begun: log.segments_begun,
+        total_bytes: log.total_bytes,
+    }
+}
+
+fn group_reading(group: &GroupStatus) -> GroupReading {
+    let index = |index: Option<u64>| index.unwrap_or(0);
+    let members = group.members.iter();
+    GroupReading {
+        group: group.group.0,
+        state: format!("{:?}", group.state).to_lowercase(),
+        term: group.term,
+        leader: group.leader,
+        last_index: index(group.last_index),
+        committed_index: index(group.committed_index),
+        applied_index: index(group.applied_index),
+        quorum_ms_ago: group.quorum_ms_ago,
+        members: members
+            .map(|member| MemberReading {
+                server: member.server,
+                matched_index: member.matched_index,
+            })
+            .collect(),
+    }
+}

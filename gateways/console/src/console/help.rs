@@ -1,0 +1,128 @@
+//! What `help` says.
+
+/// The help of one command.
+pub struct Help {
+    /// Its first word.
+    pub name: &'static str,
+    /// How it is typed.
+    pub usage: &'static str,
+    /// What it does.
+    pub what: &'static str,
+}
+
+const fn help(name: &'static str, usage: &'static str, what: &'static str) -> Help {
+    Help { name, usage, what }
+}
+
+/// All commands, those that only look first.
+pub static HELP: &[Help] = &[
+    help(
+        "help",
+        "help [COMMAND]",
+        "list the commands, or explain one",
+    ),
+    help(
+        "json",
+        "json on|off",
+        "answer with one JSON object a line, or with tables",
+    ),
+    help("quit", "quit", "end the session"),
+    help("status", "status", "how this server is"),
+    help("servers", "servers", "every server, in its own words"),
+    help(
+        "rtt",
+        "rtt",
+        "round-trip times between all servers, microseconds",
+    ),
+    help(
+        "groups",
+        "groups",
+        "the raft groups as this server sees them",
+    ),
+    help(
+        "volumes",
+        "volumes",
+        "the volumes this server knows, and where their copies are",
+    ),
+    help("spaces", "spaces", "the disks of this server"),
+    help(
+        "files",
+        "files [PATH [after NAME]]",
+        "list a directory, a page at a time",
+    ),
+    help("stat", "stat PATH", "what is known of a name"),
+    help(
+        "blocks",
+        "blocks PATH",
+        "the blocks of a file, and where they are",
+    ),
+    help(
+        "explain",
+        "explain PATH",
+        "who decided a name, who keeps its record and its bytes",
+    ),
+    help("users", "users", "who may do what where"),
+    help(
+        "heal",
+        "heal [pause|start|limit RATE|limit off]",
+        "which copies are missing; hold or slow their making",
+    ),
+    help(
+        "scrub",
+        "scrub [start]",
+        "how far reading and verifying everything is; begin it now",
+    ),
+    help(
+        "maintenance",
+        "maintenance",
+        "the orders that stand: drains, healing, rebalancing",
+    ),
+    help(
+        "events",
+        "events [COUNT]",
+        "what happened at this server of late",
+    ),
+    help("config", "config", "what this server was started with"),
+    help(
+        "top",
+        "top",
+        "what moves, since the last `top` of this session",
+    ),
+    help(
+        "sessions",
+        "sessions",
+        "who is at this console, and how many clients there are",
+    ),
+    help(
+        "audit",
+        "audit [COUNT]",
+        "what was changed at this console, when and by whom",
+    ),
+    help(
+        "drain",
+        "drain [stop] SERVER",
+        "take every copy away from a dserver",
+    ),
+    help("rebalance", "rebalance [stop]", "spread copies evenly"),
+    help(
+        "join",
+        "join NAME mserver|dserver IP:PORT ZONE",
+        "have a new server expected",
+    ),
+    help(
+        "leave",
+        "leave SERVER",
+        "take a server out of the cluster for good",
+    ),
+    help(
+        "transfer-leader",
+        "transfer-leader root|GROUP SERVER",
+        "have another mserver lead a group; only at its leader",
+    ),
+    help(
+        "log",
+        "log LEVEL [TARGET] | log usual",
+        "what this server logs from now on",
+    ),
+    help("stop", "stop SERVER", "stop this server"),
+];

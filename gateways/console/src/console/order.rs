@@ -1,0 +1,233 @@
+//! Commands that change something. Each is in the audit log before it is done, and again with what
+//! became of it.
+
+use sdfs_server_group::Mesh;
+use sdfs_types::calls::activity::Severity;
+use sdfs_types::calls::maintenance::{Maintain, MaintenanceOrder};
+use sdfs_types::calls::names::Scrub;
+use sdfs_types::calls::servers::{ChangeServers, ServerOrder};
+use sdfs_types::{Role, ServerId, clock};
+use serde_json::json;
+
+use super::command::{Change, Newcomer};
+use super::reply::Reply;
+use super::{Console, Person};
+use crate::ask::on_behalf;
+
+pub(super) fn denied(user: &str) -> Reply {
+    Reply::refused("denied", format!("{user} is no administrator"))
+}
+
+/// Why a change cannot be, known before its name has to be typed.
+pub(super) fn objection(console: &Console, change: &Change) -> Option<Reply> {
+    let mesh = console.server.mesh();
+    let me = console.server.status().name;
+    match change {
+        Change::Stop(name) if *name != me => Some(match server_named(mesh, name) {
+            None => unknown_server(name),
+            Some(_) => Reply::refused(
+                "elsewhere",
+                format!("this is {me}: stop {name} at its own console"),
+            ),
+        }),
+        Change::Drain(name) | Change::TransferLeader { to: name, .. } => server_named(mesh, name)
+            .is_none()
+            .then(|| unknown_server(name)),
+        _ => None,
+    }
+}
+
+fn unknown_server(name: &str) -> Reply {
+    Reply::refused("no_such_server", format!("no server is called {name:?}"))
+}
+
+fn server_named(mesh: &Mesh, name: &str) -> Option<ServerId> {
+    let all = [Role::Mserver, Role::Dserver].map(|role| mesh.all(role));
+    all.into_iter().flatten().find(|id| {
+        let server = mesh.server(*id);
+        server.is_some_and(|server| server.name.as_str() == name)
+    })
+}
+
+/// Does it.
+pub(super) async fn carry_out(console: &Console, who: &Person, change: &Change) -> Reply {
+    let order = text_of(change);
+    if let Err(error) = audit(console, who, (&order, "begun")).await {
+        let why = format!("nothing was done: the audit log cannot be written: {error}");
+        return Reply::refused("no_audit", why);
+    }
+    let reply = done(console, &who.user, change).await;
+    let outcome = reply.outcome();
+    tracing::info!(user = %who.user, from = %who.from, %order, outcome, "at the console");
+    if let Err(error) = audit(console, who, (&order, outcome)).await {
+        tracing::error!(%error, %order, outcome, "the audit log cannot be written");
+    }
+    let told = format!("{} ordered: {order} ({outcome})", who.user);
+    // Events are a convenience: the audit log has it.
+    console.tell.try_send((Severity::News, told)).unwrap_or(());
+    reply
+}
+
+async fn audit(
+    console: &Console,
+    who: &Person,
+    (order, outcome): (&str, &str),
+) -> std::io::Result<()> {
+    let line = json!({
+        "at_ms": clock::now_ms(),
+        "user": who.user,
+        "from": who.from.to_string(),
+        "server": console.server.status().name,
+        "order": order,
+        "outcome": outcome,
+    });
+    console.hands.write_audit(line.to_string()).await
+}
+
+/// The change as it is typed.
+fn text_of(change: &Change) -> String {
+    match change {
+        Change::HealPause => "heal pause".to_owned(),
+        Change::HealStart => "heal start".to_owned(),
+        Change::HealLimit(None) => "heal limit off".to_owned(),
+        Change::HealLimit(Some(rate)) => format!("heal limit {rate}"),
+        Change::ScrubStart => "scrub start".to_owned(),
+        Change::Drain(server) => format!("drain {server}"),
+        Change::DrainStop(server) => format!("drain stop {server}"),
+        Change::Rebalance => "rebalance".to_owned(),
+        Change::RebalanceStop => "rebalance stop".to_owned(),
+        Change::Join(Newcomer {
+            name,
+            role,
+            address,
+            zone,
+        }) => format!("join {name} {role} {address} {zone}"),
+        Change::Leave(server) => format!("leave {server}"),
+        Change::TransferLeader { group, to } => format!("transfer-leader {group} {to}"),
+        Change::Log { level, target } => format!("log {level} {target}"),
+        Change::LogUsual => "log usual".to_owned(),
+        Change::Stop(server) => format!("stop {server}"),
+    }
+}
+
+async fn done(console: &Console, user: &str, change: &Change) -> Reply {
+    let mesh = console.server.mesh();
+    match change {
+        Change::HealPause => maintain(console, user, MaintenanceOrder::PauseHealing).await,
+        Change::HealStart => maintain(console, user, MaintenanceOrder::StartHealing).await,
+        Change::HealLimit(bytes_per_s) => {
+            let bytes_per_s = *bytes_per_s;
+            maintain(
+                console,
+                user,
+                MaintenanceOrder::LimitHealing { bytes_per_s },
+            )
+            .await
+        }
+        Change::ScrubStart => scrub(console, user).await,
+        Change::Drain(name) => match server_named(mesh, name) {
+            Some(server) => maintain(console, user, MaintenanceOrder::Drain { server }).await,
+            None => unknown_server(name),
+        },
+        Change::DrainStop(name) => {
+            // One that has left the configuration is known by its number alone.
+            let number = name.parse().ok().map(ServerId);
+            match server_named(mesh, name).or(number) {
+                Some(server) => {
+                    maintain(console, user, MaintenanceOrder::StopDrain { server }).await
+                }
+                None => unknown_server(name),
+            }
+        }
+        Change::Rebalance => maintain(console, user, MaintenanceOrder::Rebalance).await,
+        Change::RebalanceStop => maintain(console, user, MaintenanceOrder::StopRebalance).await,
+        Change::Join(newcomer) => {
+            let order = ServerOrder::Join {
+                name: newcomer.name.as_str().into(),
+                role: newcomer.role,
+                address: newcomer.address,
+                zone: newcomer.zone.clone(),
+            };
+            change_servers(console, user, order).await
+        }
+        Change::Leave(name) => {
+            let name = name.as_str().into();
+            change_servers(console, user, ServerOrder::Leave { name }).await
+        }
+        Change::TransferLeader { group, to } => transfer(console, *group, to).await,
+        Change::Log { level, target } => log(console, Some((target, level))),
+        Change::LogUsual => log(console, None),
+        // By the session, once this is said.
+        Change::Stop(_) => Reply::Said("stopping".to_owned()),
+    }
+}
+
+async fn maintain(console: &Console, user: &str, order: MaintenanceOrder) -> Reply {
+    match on_behalf(console.server.mesh(), user, &Maintain { order }).await {
+        Ok(_) => Reply::Done,
+        Err(fault) => Reply::unanswered(&fault),
+    }
+}
+
+async fn scrub(console: &Console, user: &str) -> Reply {
+    let status = console.server.status();
+    match on_behalf(console.server.mesh(), user, &Scrub {}).await {
+        Ok(begun) => {
+            let names = |ids: &[ServerId]| {
+                let names = ids.iter().map(|id| crate::ready::name_of(&status, *id));
+                json!(names.collect::<Vec<_>>())
+            };
+            Reply::Fields(vec![
+                ("begun", names(&begun.begun)),
+                ("unreached", names(&begun.unreached)),
+            ])
+        }
+        Err(fault) => Reply::unanswered(&fault),
+    }
+}
+
+async fn change_servers(console: &Console, user: &str, order: ServerOrder) -> Reply {
+    match on_behalf(console.server.mesh(), user, &ChangeServers { order }).await {
+        Ok(record) => Reply::Fields(vec![
+            ("id", json!(record.id.0)),
+            ("name", json!(record.name.as_str())),
+            ("role", json!(record.role.to_string())),
+            ("address", json!(record.address.to_string())),
+            ("zone", json!(record.zone)),
+            ("state", json!(record.state.to_string())),
+        ]),
+        Err(fault) => Reply::unanswered(&fault),
+    }
+}
+
+async fn transfer(console: &Console, group: u8, to: &str) -> Reply {
+    let Some(to_id) = server_named(console.server.mesh(), to) else {
+        return unknown_server(to);
+    };
+    match console.hands.transfer_leader(group, to_id).await {
+        Ok(()) => Reply::Said(format!(
+            "{to} is asked to lead; `groups` shows whether it does"
+        )),
+        Err(fault) => Reply::refused("not_done", fault),
+    }
+}
+
+fn log(console: &Console, level: Option<(&str, &str)>) -> Reply {
+    let before = console.log_levels.borrow().clone();
+    let mut levels = before;
+    match level {
+        Some((target, level)) => drop(levels.insert(target.to_owned(), level.to_owned())),
+        None => levels.clear(),
+    }
+    let beside: Vec<_> = levels
+        .iter()
+        .map(|(target, level)| format!("{target}={level}"))
+        .collect();
+    match console.hands.set_log(&beside) {
+        Ok(()) => {
+            console.log_levels.send_replace(levels);
+            Reply::Done
+        }
+        Err(fault) => Reply::refused("not_done", fault),
+    }
+}
