@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod console;
 mod servers;
 mod torture;
 mod upkeep;
@@ -13,6 +14,7 @@ mod upkeep;
 use crate::bench::args::BenchArgs;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
+pub(crate) use console::{CompletionsArgs, ConsoleArgs, DoctorArgs, TopArgs};
 pub(crate) use servers::{JoinArgs, LeaveArgs};
 pub(crate) use torture::{FaultsArg, TortureArgs};
 pub(crate) use upkeep::{DrainArgs, HealCommand, RebalanceArgs, VerifyArgs};
@@ -181,6 +183,23 @@ pub(crate) enum Command {
                             sdfs bench put --size 4KiB --seconds 10 --json"
     )]
     Bench(BenchArgs),
+    /// Open the console of a server, or type one line there
+    #[command(after_help = "Examples:\n  sdfs console\n  \
+                            sdfs console dserver-1 --command 'log debug'\n  \
+                            echo events | sdfs console --json")]
+    Console(ConsoleArgs),
+    /// Show what every server is doing, each second
+    #[command(after_help = "Example: sdfs top")]
+    Top(TopArgs),
+    /// Look for what is wrong with the cluster, and say what to do
+    #[command(after_help = "Example: sdfs doctor --bundle sdfs-support.json")]
+    Doctor(DoctorArgs),
+    /// Print what completes this program's commands in a shell
+    #[command(after_help = "Example: sdfs completions bash > /etc/bash_completion.d/sdfs")]
+    Completions(CompletionsArgs),
+    /// Print this program's manual page
+    #[command(after_help = "Example: sdfs man > /usr/local/share/man/man1/sdfs.1")]
+    Man,
     /// Break a cluster on this machine under load, and check all that it said
     #[command(after_help = "Examples:\n  sdfs torture --minutes 10\n  \
                             sdfs torture --faults power --rounds 20\n  \

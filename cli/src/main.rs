@@ -6,7 +6,9 @@
 mod args;
 mod bench;
 mod commands;
+mod console;
 mod demo;
+mod doctor;
 mod exit;
 mod failure;
 mod local_read;
@@ -19,6 +21,7 @@ mod session;
 mod supervise;
 mod table;
 mod tally;
+mod top;
 mod torture;
 mod units;
 mod verify;
@@ -30,6 +33,7 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 use mimalloc::MiMalloc;
+use sdfs_server::LogDial;
 
 use crate::args::{Cli, Command};
 use crate::commands::serve::Stops;
@@ -50,11 +54,11 @@ fn main() -> ExitCode {
         Command::Serve(_) => logs::OF_A_SERVER,
         _ => logs::OF_A_COMMAND,
     };
-    logs::start(usual, cli.global.log_json);
+    let log = logs::start(usual, cli.global.log_json);
     // Servers, benchmarks and tortures hold many connections.
     let descriptors = sdfs_server::raise_descriptor_limit();
     tracing::debug!(descriptors, "files and connections this process may open");
-    match run(cli, out) {
+    match run(cli, out, log) {
         Ok(()) => Code::Done.into(),
         Err(failure) => {
             out.fail(&failure);
@@ -73,20 +77,20 @@ fn command_line() -> Cli {
 }
 
 /// One runtime on this thread: whatever is done at the same time is done by futures.
-fn run(cli: Cli, out: Output) -> Outcome {
+fn run(cli: Cli, out: Output, log: Option<LogDial>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::system("start the runtime", &error))?;
-    runtime.block_on(command(cli, out))
+    runtime.block_on(command(cli, out, log))
 }
 
-async fn command(cli: Cli, out: Output) -> Outcome {
+async fn command(cli: Cli, out: Output, log: Option<LogDial>) -> Outcome {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(args) => demo::run(args, out).await,
         Command::Up(args) => commands::up::run(global, args, out).await,
-        Command::Serve(args) => commands::serve::run(global, args).await,
+        Command::Serve(args) => commands::serve::run(global, args, log).await,
         Command::CheckConfig => commands::check_config::run(global, out),
         Command::Put(args) => or_interrupt(commands::put::run(global, args, out)).await,
         Command::Get(args) => or_interrupt(commands::get::run(global, args, out)).await,
@@ -107,6 +111,11 @@ async fn command(cli: Cli, out: Output) -> Outcome {
         Command::Rebalance(args) => commands::maintenance::rebalance(global, args, out).await,
         Command::Verify(args) => or_interrupt(verify::run(global, args, out)).await,
         Command::Scrub(args) => commands::scrub::run(global, args, out).await,
+        Command::Console(args) => console::run(global, args, out),
+        Command::Top(args) => top::run(global, args, out).await,
+        Command::Doctor(args) => doctor::run(global, args, out).await,
+        Command::Completions(args) => commands::shell::completions(args.shell),
+        Command::Man => commands::shell::man(),
         Command::User(command) => commands::user::run(global, command, out).await,
         Command::Quota(args) => commands::quota::run(global, args, out).await,
     }

@@ -138,9 +138,11 @@ fn a_short_secret_is_refused() {
 
 #[test]
 fn shipped_configuration_is_good() {
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config.conf");
-    let ran = sdfs(&["--json", "check-config", "--config", shipped]);
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    let value: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
-    assert_eq!(value["servers"].as_array().map(Vec::len), Some(6));
+    for file in ["config.conf", "deploy/compose.conf"] {
+        let shipped = format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"));
+        let ran = sdfs(&["--json", "check-config", "--config", &shipped]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let value: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!(value["servers"].as_array().map(Vec::len), Some(6));
+    }
 }

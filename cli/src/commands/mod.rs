@@ -12,6 +12,7 @@ pub(crate) mod quota;
 pub(crate) mod scrub;
 pub(crate) mod serve;
 pub(crate) mod servers;
+pub(crate) mod shell;
 pub(crate) mod stat;
 pub(crate) mod status;
 pub(crate) mod trash;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use sdfs_server::{Server, ServerError, joining_config};
+use sdfs_server::{LogDial, Server, ServerError, joining_config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, ServeArgs};
@@ -18,7 +18,7 @@ use crate::supervise::{MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the server; returns when it has stopped.
-pub(crate) async fn run(global: &Global, args: &ServeArgs) -> Outcome {
+pub(crate) async fn run(global: &Global, args: &ServeArgs, log: Option<LogDial>) -> Outcome {
     if let Some(parent) = args.parent {
         follow(parent)?;
     }
@@ -32,14 +32,14 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs) -> Outcome {
             () = stops.next() => return Ok(()),
         };
     }
-    let mut server = Server::start(config, &args.name).await?;
+    let mut server = Server::start_with(config, &args.name, log).await?;
     tracing::info!(server = %args.name, "started");
     tokio::select! {
         () = stops.next() => {}
         ended = server.ended() => {
             ended?;
-            let what = format!("{} ended without being told to", args.name);
-            return Err(Failure::new(Code::ServerDied, what));
+            tracing::info!(server = %args.name, "stopped at its console");
+            return Ok(());
         }
     }
     tracing::info!(server = %args.name, "stopping");

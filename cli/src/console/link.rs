@@ -1,0 +1,213 @@
+//! A connection with a console: greeting, login, lines and their answers. Blocking: whoever types
+//! waits for the answer.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use sdfs_server::{greeting_of, signed_text};
+use sdfs_server_group::UserKey;
+
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+
+/// How long a connection may take to stand.
+const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// Longest answer: a thousand names of the longest kind.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// Whose console it is to be, and who comes.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) cluster: String,
+    pub(crate) server: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) user: String,
+    pub(crate) key: UserKey,
+    /// How long an answer may take.
+    pub(crate) wait: Duration,
+}
+
+/// An open session.
+pub(crate) struct Link {
+    stream: BufReader<TcpStream>,
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was done.
+    Done,
+    /// Refused, with a word for programs and a sentence.
+    Refused { code: String, what: String },
+    /// The name is to be typed.
+    Confirm(String),
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The lines before the last.
+    pub(crate) body: String,
+    /// The last.
+    pub(crate) end: End,
+}
+
+impl Link {
+    /// Connects and logs in. A server that is another than the configuration says at this address
+    /// gets no proof.
+    pub(crate) fn open(login: &Login) -> Outcome<Link> {
+        let fault = |error: io::Error| Link::unreachable(login, &error);
+        let stream = TcpStream::connect_timeout(&login.address, CONNECT_WAIT).map_err(fault)?;
+        stream.set_nodelay(true).map_err(fault)?;
+        stream.set_read_timeout(Some(login.wait)).map_err(fault)?;
+        stream.set_write_timeout(Some(login.wait)).map_err(fault)?;
+        let mut link = Link {
+            stream: BufReader::new(stream),
+        };
+        let greeting = link.line().map_err(fault)?;
+        let challenge = greeting.rsplit(' ').next().unwrap_or("");
+        if greeting != greeting_of(&login.cluster, &login.server, challenge) {
+            let what = format!(
+                "{} does not greet as the console of {} of {}: {}",
+                login.address,
+                login.server,
+                login.cluster,
+                greeting.escape_default()
+            );
+            return Err(Failure::new(Code::Config, what));
+        }
+        let proof = login.key.sign(&signed_text(&greeting, &login.user));
+        let proof: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
+        let answer = link
+            .ask(&format!("login {} {proof}", login.user))
+            .map_err(fault)?;
+        match answer.end {
+            End::Done => Ok(link),
+            End::Refused { code, what } => Err(refusal(&code, &what)),
+            End::Confirm(_) => Err(Failure::new(Code::Fault, "the console asks back at login")),
+        }
+    }
+
+    fn unreachable(login: &Login, error: &io::Error) -> Failure {
+        let plain = crate::failure::plain(error);
+        let (server, address) = (&login.server, login.address);
+        let what = format!("no answer from the console of {server} at {address}: {plain}");
+        Failure::new(Code::Unreachable, what)
+            .advise("Is the server up, and has config.conf an `operator: (..)` part?")
+    }
+
+    /// Types a line and reads the answer.
+    pub(crate) fn ask(&mut self, line: &str) -> io::Result<Answer> {
+        self.stream
+            .get_mut()
+            .write_all(format!("{line}\n").as_bytes())?;
+        let mut body = String::new();
+        loop {
+            let line = self.line()?;
+            if let Some(end) = end_of(&line) {
+                if line.starts_with('{') {
+                    body = line;
+                }
+                return Ok(Answer { body, end });
+            }
+            if body.len() + line.len() > ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            body.push_str(&line);
+            body.push('\n');
+        }
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        let limit = ANSWER_BYTES_MAX as u64;
+        let read = io::Read::take(&mut self.stream, limit).read_line(&mut line)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        line.truncate(line.trim_end_matches('\n').len());
+        Ok(line)
+    }
+}
+
+/// The failure of a refused command.
+pub(crate) fn refusal(code: &str, what: &str) -> Failure {
+    let exit = match code {
+        "not_found" | "no_such_server" => Code::NotFound,
+        "usage" | "unknown_command" | "out_of_range" => Code::Usage,
+        "unknown" => Code::Unknown,
+        "no_quorum" | "busy" | "no_mserver" | "not_reached" | "cannot_tell" => Code::NotNow,
+        _ => Code::Refused,
+    };
+    Failure::new(exit, what)
+}
+
+/// What a line ends, if it ends an answer.
+fn end_of(line: &str) -> Option<End> {
+    if line == "ok" {
+        return Some(End::Done);
+    }
+    if let Some(rest) = line.strip_prefix("error ") {
+        let (code, what) = rest.split_once(' ').unwrap_or((rest, rest));
+        return Some(End::Refused {
+            code: code.to_owned(),
+            what: what.to_owned(),
+        });
+    }
+    if let Some(name) = line.strip_prefix("confirm by typing ") {
+        return Some(End::Confirm(name.to_owned()));
+    }
+    if !line.starts_with('{') {
+        return None;
+    }
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    if value["ok"] == true {
+        return Some(End::Done);
+    }
+    if let Some(name) = text(&value["confirm"]) {
+        return Some(End::Confirm(name));
+    }
+    Some(End::Refused {
+        code: text(&value["error"]["code"])?,
+        what: text(&value["error"]["what"])?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_end_in_one_way() {
+        let refused = |code: &str, what: &str| End::Refused {
+            code: code.to_owned(),
+            what: what.to_owned(),
+        };
+        let table = [
+            ("ok", Some(End::Done)),
+            ("  ok", None),
+            (
+                "error usage usage: stat PATH",
+                Some(refused("usage", "usage: stat PATH")),
+            ),
+            (
+                "confirm by typing d-1",
+                Some(End::Confirm("d-1".to_owned())),
+            ),
+            ("{\"ok\":true,\"rows\":[]}", Some(End::Done)),
+            (
+                "{\"ok\":false,\"confirm\":\"d-1\"}",
+                Some(End::Confirm("d-1".to_owned())),
+            ),
+            (
+                "{\"ok\":false,\"error\":{\"code\":\"busy\",\"what\":\"x\"}}",
+                Some(refused("busy", "x")),
+            ),
+        ];
+        for (line, expected) in table {
+            assert_eq!(end_of(line), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `doctor`: looks at every server, says what is likely wrong and what to do, and can write all that
+//! it saw to a file for whoever helps. No secret is read for it but the one that logs in.
+
+mod causes;
+
+use futures::future::join_all;
+use sdfs_client::{CallOptions, Client};
+use sdfs_server_group::Config;
+use sdfs_types::ServerList;
+use serde_json::{Value, json};
+
+use crate::args::{DoctorArgs, Global};
+use crate::commands::maintenance;
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Ink, Output};
+use crate::session;
+use crate::view::{ANSWER_WITHIN, told_by_all};
+use causes::{Cause, Looked, causes};
+
+/// Looks at the cluster. Exit code 9 when something keeps it from working.
+pub(crate) async fn run(global: &Global, args: &DoctorArgs, out: Output) -> Outcome {
+    let configured = session::config(global)?;
+    let client = session::connect(global).await?;
+    let list = session::list(&client, global).await;
+    let config = session::as_listed(configured, &list);
+    let within = global.timeout.min(ANSWER_WITHIN);
+    let (told, orders) = tokio::join!(
+        told_by_all(&client, &config, within),
+        maintenance::orders(&client, global.timeout),
+    );
+    let activities = activities(&client, &config, within).await;
+    let looked: Vec<_> = told
+        .into_iter()
+        .zip(activities)
+        .map(|((server, status), activity)| Looked {
+            name: server.name.to_string(),
+            role: server.role,
+            status: status.map_err(|error| error.to_string()),
+            activity,
+        })
+        .collect();
+    let is_paused = orders.iter().any(|orders| orders.healing_paused.is_some());
+    let causes = causes(&looked, is_paused);
+    if let Some(file) = &args.bundle {
+        let bundle = bundle(&config, &list, &looked, &json!(orders));
+        let text = format!("{bundle:#}\n");
+        std::fs::write(file, text).map_err(|error| Failure::local("write", file, &error))?;
+    }
+    for cause in &causes {
+        let ink = if cause.is_grave { Ink::Bad } else { Ink::Warn };
+        out.say(&out.ink(ink, &cause.what));
+        out.say(&format!("    {}", cause.advice));
+    }
+    if causes.is_empty() {
+        out.say(&out.ink(Ink::Good, "nothing is wrong that can be seen from here"));
+    }
+    if let Some(file) = &args.bundle {
+        out.say(&format!("all of it is in {}", file.display()));
+    }
+    out.json(&json!({ "causes": causes.iter().map(json_of).collect::<Vec<_>>() }));
+    let grave = causes.iter().filter(|cause| cause.is_grave).count();
+    if grave > 0 {
+        let what = format!("{grave} things keep the cluster from working as it should");
+        return Err(Failure::new(Code::NotNow, what));
+    }
+    Ok(())
+}
+
+async fn activities(
+    client: &Client,
+    config: &Config,
+    within: std::time::Duration,
+) -> Vec<Option<sdfs_types::calls::activity::Activity>> {
+    let options = CallOptions {
+        timeout: Some(within),
+        ..CallOptions::default()
+    };
+    let client = client.with(options);
+    let asks = config.servers.iter().map(|server| {
+        let client = client.clone();
+        // A server that does not answer is told by its status.
+        async move { client.activity(server.name.as_str()).await.ok() }
+    });
+    join_all(asks).await
+}
+
+fn json_of(cause: &Cause) -> Value {
+    json!({ "grave": cause.is_grave, "what": cause.what, "advice": cause.advice })
+}
+
+/// Everything that was seen. Of the configuration the paths of secrets, never what is in them.
+fn bundle(config: &Config, list: &ServerList, looked: &[Looked], orders: &Value) -> Value {
+    let (timers, storage) = (&config.timers, &config.storage);
+    let servers = looked.iter().map(|one| {
+        json!({
+            "name": one.name,
+            "status": one.status.as_ref().ok(),
+            "error": one.status.as_ref().err(),
+            "activity": one.activity,
+        })
+    });
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    json!({
+        "program": env!("CARGO_PKG_VERSION"),
+        "system": read("/proc/version"),
+        "memory": read("/proc/meminfo"),
+        "load": read("/proc/loadavg"),
+        "config": {
+            "cluster": config.cluster,
+            "secret_file": config.secret_file,
+            "admin": config.admin.name,
+            "servers": config.servers,
+            "timers": format!("{timers:?}"),
+            "storage": format!("{storage:?}"),
+            "tls": config.tls.is_some(),
+            "fastdfs": config.fastdfs.is_some(),
+            "operator": format!("{:?}", config.operator),
+        },
+        "list": list.servers.values().map(|record| format!("{record:?}")).collect::<Vec<_>>(),
+        "orders": orders,
+        "servers": servers.collect::<Vec<_>>(),
+    })
+}
