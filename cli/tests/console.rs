@@ -1,4 +1,4 @@
-//! `console`, `doctor`, `completions` and `man`: what people and scripts type against real processes.
+//! `console`, `top`, `doctor`, `completions` and `man`: what people and scripts type.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! `doctor`: looks at every server, says what is likely wrong and what to do, and can write all that
-//! it saw to a file for whoever helps. No secret is read for it but the one that logs in.
+//! `doctor`: looks at every server, says what is likely wrong and what to do, and can write all
+//! that it saw to a file for whoever helps. No secret is read for it but the one that logs in.
 
 mod causes;
 

@@ -1,5 +1,5 @@
-//! The console over raw sockets: a whole session word for word, wrong logins, rights, and what is no
-//! line, too long, or never read.
+//! The console over raw sockets: a whole session word for word, wrong logins, rights, and what is
+//! no line, too long, or never read.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -105,7 +105,8 @@ impl Session {
         match judged {
             Ok(LoginChecked::Right { is_admin }) => self.welcome(asked.user, is_admin).await,
             Ok(LoginChecked::Wrong) => {
-                tracing::warn!(user = %asked.user, from = %self.from, "a wrong login at the console");
+                let from = self.from;
+                tracing::warn!(user = %asked.user, %from, "a wrong login at the console");
                 // Guessing takes time.
                 sleep(WRONG_LOGIN_PAUSE).await;
                 let text = "the user or the proof is wrong";

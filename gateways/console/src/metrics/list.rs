@@ -114,5 +114,6 @@ metrics! {
         "Connections to the HTTP door ended early, by reason.";
     CONSOLE_SESSIONS: Gauge "sdfs_console_sessions", "Open sessions at the console.";
     CONSOLE_COMMANDS: Counter "sdfs_console_commands_total", "Commands at the console, by outcome.";
-    CONSOLE_ENDED: Counter "sdfs_console_ended_total", "Sessions of the console, by how they ended.";
+    CONSOLE_ENDED: Counter "sdfs_console_ended_total",
+        "Sessions of the console, by how they ended.";
 }
