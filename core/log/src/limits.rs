@@ -1,5 +1,7 @@
 //! Every bound of the log, with its unit and the reason for the number.
 
+use std::time::Duration;
+
 /// Records begin at multiples of this, so a damaged stretch can be searched for the next one.
 pub const RECORD_ALIGN_BYTES: u32 = 64;
 
@@ -60,3 +62,7 @@ pub const READER_THREADS: usize = 2;
 /// Free space is asked from the file system again after this much was appended, or after a quarter
 /// of the reserve if that is less.
 pub const SPACE_CHECK_BYTES: i64 = 8 << 20;
+
+/// A write that found no room is tried again after so long: often enough that nobody waits much
+/// longer than whoever took the room.
+pub const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);

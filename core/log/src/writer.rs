@@ -1,7 +1,7 @@
 //! The disk thread: takes what is queued, writes it in runs, syncs once, tells everybody.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -11,7 +11,8 @@ use crate::files::random_life;
 use crate::format::{RecordHeader, RecordKind, SegmentHeader, padded};
 use crate::layout::Layout;
 use crate::limits::{
-    BATCH_BYTES_MAX, SEGMENT_HEADER_BYTES, SPACE_CHECK_BYTES, ZERO_WORTH_BATCH_BYTES,
+    BATCH_BYTES_MAX, ROOM_SOUGHT_EVERY, SEGMENT_HEADER_BYTES, SPACE_CHECK_BYTES,
+    ZERO_WORTH_BATCH_BYTES,
 };
 use crate::position::SegmentId;
 use crate::queue::{Body, Made, Next, Queued, Shared};
@@ -39,6 +40,23 @@ pub(crate) struct Writer {
     until_space_check: i64,
     /// Room for the copies of small pieces, kept from run to run.
     buffer: Vec<u8>,
+    /// What the disk had no room for; it is tried again.
+    stuck: Option<Vec<Queued>>,
+}
+
+/// Why a batch is not written.
+enum Trouble {
+    /// There is no room for it, as somebody else has taken even the reserve. Nothing is lost by
+    /// that: what was written of it lies behind the end, and the same is written there again.
+    NoRoom(LogFailure),
+    /// The log can no longer be trusted.
+    Failed(LogFailure),
+}
+
+impl From<LogFailure> for Trouble {
+    fn from(failure: LogFailure) -> Self {
+        Trouble::Failed(failure)
+    }
 }
 
 impl Writer {
@@ -49,12 +67,14 @@ impl Writer {
             active,
             until_space_check,
             buffer: Vec::new(),
+            stuck: None,
         }
     }
 
     /// Writes one batch, until the log is closed and written out, or has failed.
     pub(crate) fn step(&mut self) -> Step {
-        let Some(batch) = self.next_batch() else {
+        let was_stuck = self.stuck.is_some();
+        let Some(batch) = self.stuck.take().or_else(|| self.next_batch()) else {
             // Idle: what a burst needed is given back.
             self.buffer = Vec::new();
             return Step::Wait;
@@ -68,7 +88,15 @@ impl Writer {
         }
         match self.write(&batch) {
             Ok(()) => self.finish(batch),
-            Err(failure) => {
+            Err(Trouble::NoRoom(failure)) if !self.shared.lock().is_closing => {
+                if !was_stuck {
+                    tracing::error!(log = self.shared.options.name, %failure, "no room, waiting");
+                }
+                self.look_at_space();
+                self.stuck = Some(batch);
+                return Step::WaitFor(ROOM_SOUGHT_EVERY);
+            }
+            Err(Trouble::NoRoom(failure) | Trouble::Failed(failure)) => {
                 self.fail(batch, &failure);
                 return self.end();
             }
@@ -97,11 +125,11 @@ impl Writer {
         Step::End
     }
 
-    fn write(&mut self, batch: &[Queued]) -> Result<(), LogFailure> {
+    fn write(&mut self, batch: &[Queued]) -> Result<(), Trouble> {
         for run in batch.chunk_by(|a, b| a.position.segment == b.position.segment) {
             // One who only waits is given the place of the next append, perhaps in a segment that
             // is not begun.
-            if run.iter().all(|queued| queued.body.is_none()) {
+            if run.iter().all(|queued| queued.body.is_none()) || self.has_written(run) {
                 continue;
             }
             let segment = SegmentId(run[0].position.segment);
@@ -111,10 +139,17 @@ impl Writer {
             }
             self.write_run(run)?;
         }
-        self.sync()
+        Ok(self.sync()?)
     }
 
-    fn write_run(&mut self, run: &[Queued]) -> Result<(), LogFailure> {
+    /// Whether a run was written before a later one of its batch found no room.
+    fn has_written(&self, run: &[Queued]) -> bool {
+        let (segment, first) = (run[0].position.segment, run[0].position.offset);
+        let active = self.active.home.segment;
+        SegmentId(segment) < active || (SegmentId(segment) == active && first < self.active.offset)
+    }
+
+    fn write_run(&mut self, run: &[Queued]) -> Result<(), Trouble> {
         let mut layout = Layout::new(std::mem::take(&mut self.buffer));
         let mut end = self.active.offset;
         for (queued, body) in run
@@ -134,7 +169,12 @@ impl Writer {
         let start = u64::from(self.active.offset);
         let result = self.active.file.write_at(start, &mut layout.pieces());
         self.buffer = layout.into_buffer();
-        result.map_err(|source| self.write_failed(source))?;
+        result.map_err(|source| match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Trouble::NoRoom(self.write_failed(source))
+            }
+            _ => Trouble::Failed(self.write_failed(source)),
+        })?;
         self.active.offset = end;
         Ok(())
     }

@@ -195,6 +195,41 @@ fn failed_write_closes_the_log_for_good() {
 }
 
 #[test]
+fn a_write_without_room_is_made_later() {
+    let disk = MemoryDisk::new(1 << 30);
+    let (log, _) = open(&as_disk(&disk));
+    append(&log, record(0, 100)).unwrap();
+    let first = disk.changes();
+    for change in first..first + 3 {
+        disk.fail_change(change, Fault::NoSpace);
+    }
+    append(&log, record(1, 100)).unwrap();
+    assert!(disk.changes() > first + 3, "it was tried again");
+    append(&log, record(2, 100)).unwrap();
+    assert!(log.failure().is_none());
+    log.close();
+    let (_, seen) = open(&as_disk(&disk.crash(CrashLoss::Everything)));
+    assert_eq!(seen.len(), 3);
+}
+
+#[test]
+fn a_log_without_room_can_be_closed() {
+    let disk = MemoryDisk::new(1 << 30);
+    let (log, _) = open(&as_disk(&disk));
+    append(&log, record(0, 100)).unwrap();
+    let first = disk.changes();
+    for change in first..first + 10_000 {
+        disk.fail_change(change, Fault::NoSpace);
+    }
+    let waiting = queue(&log, record(1, 100));
+    wait_until("it is tried again", || disk.changes() > first + 1);
+    log.close();
+    assert!(waiting.recv_timeout(PATIENCE).unwrap().is_err());
+    let (_, seen) = open(&as_disk(&disk.crash(CrashLoss::Everything)));
+    assert_eq!(seen.len(), 1);
+}
+
+#[test]
 fn unreadable_disk_does_not_open() {
     let disk = MemoryDisk::new(1 << 30);
     open(&as_disk(&disk)).0.close();
