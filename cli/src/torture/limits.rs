@@ -34,9 +34,9 @@ pub(super) const PAUSE_MS_MAX: u64 = 40;
 pub(super) const REPEATS_MAX: u64 = 2;
 /// Size of the disk that can be filled, bytes; its file has holes and takes what is used.
 pub(super) const SMALL_DISK_BYTES: u64 = 4 << 30;
-/// What is left free on it when it is full, bytes: half of the reserve. A log that is written while
-/// somebody else takes all of the reserve too closes for good, until its server is started again.
-pub(super) const FULL_DISK_FREE_BYTES: u64 = 128 << 20;
+/// What is left free on it when it is full, bytes: far less than the reserve, and less than may be
+/// written before anybody looks.
+pub(super) const FULL_DISK_FREE_BYTES: u64 = 4 << 20;
 /// Violations shown one by one.
 pub(super) const VIOLATIONS_SHOWN_MAX: usize = 20;
 /// Sentences of failed operations shown, each once.
