@@ -142,10 +142,10 @@ pub(crate) enum Command {
     /// Show how every server is
     #[command(after_help = "Example: sdfs status --json | jq '.servers[].name'")]
     Status(StatusArgs),
-    /// Have a new server expected; it then starts with `sdfs serve --join`
-    #[command(
-        after_help = "Example: sdfs join --name dserver-4 --role dserver --address 10.0.0.7:7201"
-    )]
+    /// Have a new server expected, or a mserver that lost its disk; it is started after that
+    #[command(after_help = "Examples:\n  \
+                            sdfs join --name dserver-4 --role dserver --address 10.0.0.7:7201\n  \
+                            sdfs join --replace mserver-2 --wait")]
     Join(JoinArgs),
     /// Make every copy of a dserver elsewhere, then take it out of the cluster for good
     #[command(after_help = "Example: sdfs leave dserver-1 --wait")]

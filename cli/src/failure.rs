@@ -244,9 +244,13 @@ impl From<ServerError> for Failure {
                     "Check `admin.secret_file` in config.conf; `sdfs up` makes it when absent",
                 )
             }
-            ServerError::Mserver(_) | ServerError::Store(_) | ServerError::Raft(_) => {
-                Failure::new(Code::Damaged, what)
-            }
+            ServerError::Mserver(sdfs_server::MserverStartError::Raft(_))
+            | ServerError::Store(_)
+            | ServerError::Raft(_) => Failure::new(Code::Damaged, what).advise(
+                "A mserver whose disk is lost comes back by `sdfs join --replace SERVER`, given \
+                 while the others run, and an empty space",
+            ),
+            ServerError::Mserver(_) => Failure::new(Code::Damaged, what),
             ServerError::Outsider(_) => Failure::new(Code::Outside, what),
             ServerError::Secret(_) => {
                 Failure::new(Code::Config, what).advise("Check `secret_file` in config.conf")

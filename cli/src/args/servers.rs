@@ -8,14 +8,20 @@ use sdfs_server_group::Role;
 #[derive(Debug, Args)]
 pub(crate) struct JoinArgs {
     /// The new server's name
-    #[arg(long, value_name = "SERVER")]
-    pub(crate) name: String,
+    #[arg(long, value_name = "SERVER", required_unless_present = "replace")]
+    pub(crate) name: Option<String>,
     /// What it is for
-    #[arg(long, value_enum)]
-    pub(crate) role: RoleArg,
+    #[arg(long, value_enum, required_unless_present = "replace")]
+    pub(crate) role: Option<RoleArg>,
     /// Where it will listen
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) address: SocketAddr,
+    #[arg(long, value_name = "IP:PORT", required_unless_present = "replace")]
+    pub(crate) address: Option<SocketAddr>,
+    /// A mserver that has lost its disk: the others forget it, so that it can come back empty
+    #[arg(long, value_name = "SERVER", conflicts_with_all = ["name", "role", "address", "zone"])]
+    pub(crate) replace: Option<String>,
+    /// Wait until a replaced mserver may be started
+    #[arg(long, requires = "replace")]
+    pub(crate) wait: bool,
     /// What fails together with it: copies go to different zones
     #[arg(long, value_name = "ZONE", default_value = "default")]
     pub(crate) zone: String,

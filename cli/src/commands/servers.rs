@@ -17,10 +17,17 @@ use crate::view::LOOK_EVERY;
 /// Runs `join`.
 pub(crate) async fn join(global: &Global, args: &JoinArgs, out: Output) -> Outcome {
     let client = session::connect(global).await?;
+    if let Some(name) = &args.replace {
+        return replace(&client, name, args.wait, out).await;
+    }
+    let (Some(name), Some(role), Some(address)) = (&args.name, args.role, args.address) else {
+        let what = "--name, --role and --address, or --replace, must be given";
+        return Err(Failure::new(Code::Usage, what));
+    };
     let order = ServerOrder::Join {
-        name: ServerName::from(args.name.as_str()),
-        role: args.role.into(),
-        address: args.address,
+        name: ServerName::from(name.as_str()),
+        role: role.into(),
+        address,
         zone: args.zone.clone(),
     };
     let record = client.change_servers(order).await?;
@@ -33,6 +40,27 @@ pub(crate) async fn join(global: &Global, args: &JoinArgs, out: Output) -> Outco
             record.id
         ),
         state => format!("{name} is server {} already, a {state}", record.id),
+    });
+    Ok(())
+}
+
+async fn replace(client: &Client, name: &str, wait: bool, out: Output) -> Outcome {
+    let name = ServerName::from(name);
+    let order = ServerOrder::Replace { name };
+    let mut record = client.change_servers(order).await?;
+    while wait && record.state == ServerState::Lost {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let list = client.servers().await?;
+        record = list.servers.get(&record.id).cloned().unwrap_or(record);
+    }
+    out.json(&json!({ "server": json_of(&record) }));
+    let name = &record.name;
+    out.say(&match record.state {
+        ServerState::Lost => format!(
+            "{name} is being forgotten; when `sdfs status` says that it is joining, start it with \
+             an empty space: `sdfs serve --name {name}`"
+        ),
+        _ => format!("{name} may be started with an empty space: `sdfs serve --name {name}`"),
     });
     Ok(())
 }

@@ -197,3 +197,63 @@ fn a_stranger_is_told_how_to_join() {
         );
     });
 }
+
+/// The voters of each group, as the mservers that answer say.
+fn voters(told: &Value) -> Vec<Vec<u64>> {
+    let servers = told["servers"].as_array().expect("servers");
+    let groups = servers
+        .iter()
+        .filter_map(|one| one["status"]["groups"].as_array());
+    let voters = groups.flatten().filter_map(|one| one["voters"].as_array());
+    voters
+        .map(|voters| voters.iter().filter_map(Value::as_u64).collect())
+        .collect()
+}
+
+#[test]
+fn a_mserver_with_a_lost_disk_is_replaced() {
+    run(async {
+        let mut servers = Servers::start(3, 3).await;
+        put_all(&servers).await;
+        let (code, said) = servers.sdfs(&["join", "--replace", "mserver-2"]);
+        assert!(code == 5 && said.contains("it runs"), "{code}: {said}");
+        let (code, said) = servers.sdfs(&["join", "--replace", "dserver-2"]);
+        assert!(
+            code == 5 && said.contains("only mservers"),
+            "{code}: {said}"
+        );
+        servers.kill("mserver-2");
+        let space = servers.config().servers[1].space[0].clone();
+        std::fs::remove_dir_all(&space).expect("the disk is lost");
+        servers.spawn("mserver-2");
+        let (code, log) = servers.ended("mserver-2").await;
+        assert_eq!(code, 7, "{log}");
+        assert!(log.contains("sdfs join --replace"), "{log}");
+        std::fs::remove_dir_all(&space).expect("emptied");
+        let told = json(&servers, &["join", "--replace", "mserver-2", "--wait"]);
+        assert_eq!(told["server"]["state"], "joining", "{told}");
+        servers.spawn("mserver-2");
+        until_state(&servers, "mserver-2", "member").await;
+        let told = json(&servers, &["status"]);
+        let all = voters(&told);
+        assert!(
+            all.len() == 12 && all.iter().all(|one| one == &[1, 2, 3]),
+            "{told}"
+        );
+        // Its vote counts: with another one gone, names can still be written.
+        servers.kill("mserver-1");
+        servers.usable().await;
+        check_all(&servers).await;
+        servers.spawn("mserver-1");
+        servers.kill_all();
+        servers.spawn_all();
+        servers.usable().await;
+        check_all(&servers).await;
+        // Its second life is as well known as the first.
+        servers.kill("mserver-2");
+        std::fs::remove_dir_all(&space).expect("the disk is lost once more");
+        servers.spawn("mserver-2");
+        let (code, log) = servers.ended("mserver-2").await;
+        assert_eq!(code, 7, "{log}");
+    });
+}

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 use actix::Addr;
 use dashmap::DashMap;
+use tokio::sync::watch;
 
 use sdfs_raft::{GroupId, ProposeError, RaftGroups, ReadError};
 use sdfs_server_group::{CallError, Deadline, Mesh, Payload, ServerId};
@@ -24,6 +25,7 @@ use crate::meta::{MetaAnswer, MetaAnswers, MetaCommand, MetaView};
 use crate::root::{RootAnswer, RootAnswers, RootCommand, RootView};
 use crate::volumes::{Acceptor, Supervisor};
 use crate::voter::Voter;
+use crate::voters::Loss;
 
 pub(crate) type RootBatcher =
     Batcher<(RootCommand, Deadline), Result<RootAnswer, Refusal>, ProposeError>;
@@ -80,6 +82,8 @@ pub(crate) struct Core {
     pub(crate) loads: DashMap<ServerId, u32, FixedHasher>,
     /// Counts the creates this mserver has led.
     pub(crate) sequence: AtomicU64,
+    /// Lost mservers whose former life is forgotten here; a status on another task reads it.
+    pub(crate) forgotten: watch::Sender<Vec<Loss>>,
     /// Calls being served.
     pub(crate) calls: AtomicUsize,
 }

@@ -71,6 +71,30 @@ impl Layout {
             .map_or_else(Vec::new, |(_, all)| all)
     }
 
+    /// The members a raft group is to have, and whether each votes.
+    pub(crate) fn members_of(&self, group: GroupId) -> Vec<(ServerId, bool)> {
+        if group != GroupId::ROOT {
+            let members = self.members(MetaGroup(group.0));
+            return members.into_iter().map(|member| (member, true)).collect();
+        }
+        let voters = self.root_voters().iter().map(|voter| (*voter, true));
+        let learners = self.root_learners().iter().map(|learner| (*learner, false));
+        voters.chain(learners).collect()
+    }
+
+    /// The raft groups in which a server is to vote.
+    pub(crate) fn groups_of_voter(&self, server: ServerId) -> impl Iterator<Item = GroupId> {
+        let root = self
+            .root_voters()
+            .contains(&server)
+            .then_some(GroupId::ROOT);
+        let metas = self
+            .groups()
+            .filter(move |(_, members)| members.contains(&server));
+        root.into_iter()
+            .chain(metas.map(|(group, _)| raft_group(group)))
+    }
+
     /// Where file-meta-data goes whose main is to be `main`.
     #[must_use]
     pub fn locate(&self, main: ServerId) -> Option<Locate> {

@@ -41,6 +41,7 @@ mod timeline;
 mod trash;
 pub mod volumes;
 mod voter;
+mod voters;
 
 pub use layout::{Layout, raft_group};
 pub use life::FileLife;

@@ -9,6 +9,10 @@ pub(crate) const FOUND_EVERY: Duration = Duration::from_millis(100);
 /// How often the root leader looks after the list of servers: a newcomer waits for it once.
 pub(crate) const MEMBERSHIP_EVERY: Duration = Duration::from_millis(500);
 
+/// How long one change of a group's members may take before it is looked at anew: a learner that
+/// catches up goes on meanwhile.
+pub(crate) const MEMBERS_CHANGE_MAX: Duration = Duration::from_secs(10);
+
 /// How long a mserver may take to say whom it hears: it answers from memory.
 pub(crate) const HEAR_MAX: Duration = Duration::from_secs(2);
 

@@ -9,6 +9,7 @@ use sdfs_types::{Access, FilePath, Refusal, ServerName, ServerRecord, ServerStat
 
 use crate::core::Core;
 use crate::maintenance;
+use crate::membership;
 use crate::names::other_answer;
 use crate::root::{NewServer, RootAnswer, RootCommand, ServersCommand};
 
@@ -39,7 +40,10 @@ pub(crate) async fn answer(
             drain(&core, &name, &user, deadline).await?;
             ServersCommand::Leave { name }
         }
-        ServerOrder::Replace { .. } => return Err(Refusal::NotServed),
+        ServerOrder::Replace { name } => {
+            check_lost(&core, &name).await?;
+            ServersCommand::Replace { name }
+        }
     };
     let command = RootCommand::Servers(command);
     match core.propose_root(command, deadline).await? {
@@ -70,4 +74,37 @@ async fn drain(
     let call = Maintain { order };
     maintenance::answer(Arc::clone(core), call, Arc::clone(user), deadline).await?;
     Ok(())
+}
+
+/// Refuses to replace a mserver that runs, and while another one is away: it could not forget it,
+/// and the groups could not let it go.
+async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
+    let list = Arc::clone(&core.root.servers.borrow());
+    let is_due =
+        |record: &&ServerRecord| record.role == Role::Mserver && record.state != ServerState::Lost;
+    let Some(record) = list.named(name.as_str()).filter(is_due) else {
+        return Ok(());
+    };
+    let others = membership::other_mservers(&list, record.id);
+    let told = membership::hear(core, &others).await;
+    let refused = |why| {
+        let record = Box::new(record.clone());
+        Err(Refusal::ServerState { record, why })
+    };
+    if told.values().any(|told| told.up.contains(&record.id)) {
+        let why = "it runs; only one that has stopped can be replaced";
+        return refused(why.to_owned());
+    }
+    match others.iter().find(|other| !told.contains_key(other)) {
+        Some(other) => {
+            let other = list
+                .servers
+                .get(other)
+                .map_or("another", |one| one.name.as_str());
+            refused(format!(
+                "{other} does not answer; every other mserver must be up to replace one"
+            ))
+        }
+        None => Ok(()),
+    }
 }

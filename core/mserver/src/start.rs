@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use actix::Actor;
 use async_trait::async_trait;
 use dashmap::DashMap;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use sdfs_log::Disk;
@@ -19,8 +20,9 @@ use sdfs_server_group::{
     Deadline, IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys,
 };
 use sdfs_store::Store;
+use sdfs_types::calls::servers::{GroupLed, ServersTold};
 use sdfs_types::calls::status::GroupStatus;
-use sdfs_types::{GrantKey, MetaGroup, UserName, VolumeMap};
+use sdfs_types::{GrantKey, MetaGroup, ServerList, UserName, VolumeMap};
 
 use crate::asker::Asker;
 use crate::batch::Batcher;
@@ -39,6 +41,7 @@ use crate::volumes::{
     Acceptor, Listed, RaftRoot, RootGroup, Servers, Supervisor, VolumeRules, sweep,
 };
 use crate::voter::Voter;
+use crate::voters;
 
 /// What a mserver starts from.
 pub struct MserverOptions {
@@ -136,7 +139,8 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
         groups,
     };
     let groups = RaftGroups::start(raft).await?;
-    check_voters(&groups, &voters)?;
+    check_list(&root.servers(), &layout)?;
+    check_voters(&groups, me, &voters, root.servers().version > 0)?;
     let core = Arc::new(core(
         mesh,
         groups,
@@ -149,11 +153,28 @@ pub async fn start(options: MserverOptions) -> Result<Mserver, StartError> {
     Ok(Mserver { core, duties })
 }
 
+/// The list says which mservers there are; a configuration with others would place the groups
+/// differently.
+fn check_list(list: &ServerList, layout: &Layout) -> Result<(), StartError> {
+    let listed = list.present().filter(|one| one.role == Role::Mserver);
+    let listed: Vec<ServerId> = listed.map(|one| one.id).collect();
+    if list.version == 0 || listed == layout.mservers() {
+        return Ok(());
+    }
+    Err(StartError::OtherMservers {
+        group: GroupId::ROOT.0,
+        stored: names_of(&listed),
+        configured: names_of(layout.mservers()),
+    })
+}
+
 /// Groups that are placed differently by the configuration than they are would lose members, and
 /// with them what they keep.
 fn check_voters(
     groups: &RaftGroups,
+    me: ServerId,
     configured: &BTreeMap<GroupId, Vec<ServerId>>,
+    is_listed: bool,
 ) -> Result<(), StartError> {
     for status in groups.status().groups {
         let voters = status.members.iter().filter(|member| member.is_voter);
@@ -161,8 +182,11 @@ fn check_voters(
         let mut wanted = configured.get(&status.group).cloned().unwrap_or_default();
         stored.sort_unstable();
         wanted.sort_unstable();
+        // A lost server is no voter until it is back, nor is this one when it is on its way.
+        let may_lack = is_listed || !stored.contains(&me);
+        let fits = stored == wanted || (may_lack && stored.iter().all(|one| wanted.contains(one)));
         // Before a group is begun nobody is a member.
-        if !stored.is_empty() && stored != wanted {
+        if !stored.is_empty() && !fits {
             return Err(StartError::OtherMservers {
                 group: status.group.0,
                 stored: names_of(&stored),
@@ -245,6 +269,7 @@ fn core(
         loads: DashMap::with_hasher(FixedHasher::default()),
         sequence: AtomicU64::new(0),
         calls: AtomicUsize::new(0),
+        forgotten: watch::Sender::default(),
         root_batches,
         meta_batches,
         creating,
@@ -318,6 +343,7 @@ fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHan
         let removing = duties::remove_files(Arc::clone(core), *group);
         duties.push(tokio::spawn(removing).abort_handle());
     }
+    duties.push(tokio::spawn(voters::tend(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(membership::tend(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(duties::sweep_directories(Arc::clone(core))).abort_handle());
     duties.push(tokio::spawn(duties::expire_trash(Arc::clone(core))).abort_handle());
@@ -385,6 +411,19 @@ impl Mserver {
     #[must_use]
     pub fn servers(&self) -> ServerWatch {
         self.core.root.servers.clone()
+    }
+
+    /// Adds to what this server tells of all servers what only a mserver knows.
+    pub fn tell(&self, told: &mut ServersTold) {
+        told.forgotten.clone_from(&self.core.forgotten.borrow());
+        let groups = self.groups().into_iter();
+        let led = groups.filter(|group| self.core.groups.is_leader(GroupId(group.group)));
+        told.led = led
+            .map(|group| GroupLed {
+                group: group.group,
+                voters: group.voters,
+            })
+            .collect();
     }
 
     /// Whether this mserver hears a majority of all.

@@ -8,7 +8,7 @@ use crate::groups::Shared;
 use crate::ids::GroupId;
 use crate::lives;
 use crate::messages::{
-    Append, AskPreVote, AskVote, Call, Forget, NotServed, PieceReply, Propose, ReadIndex, Register,
+    Append, AskPreVote, AskVote, Call, NotServed, PieceReply, Propose, ReadIndex, Register,
     Registered, SnapshotPiece, Transfer, decode, decode_append, encode,
 };
 use crate::snapshot::{GatherError, SnapshotBody, gather};
@@ -34,8 +34,7 @@ pub(crate) async fn answer(shared: &Shared, kind: u16, head: Bytes, payload: Pay
         Propose::KIND => propose(shared, &head, run).await,
         ReadIndex::KIND => reply::<ReadIndex>(read_index(shared, &head).await),
         Register::KIND => reply::<Register>(register(shared, &head).await),
-        Forget::KIND => reply::<Forget>(forget(shared, &head).await),
-        _ => reply::<Forget>(Err(NotServed::Malformed)),
+        _ => reply::<Register>(Err(NotServed::Malformed)),
     }
 }
 
@@ -150,16 +149,6 @@ async fn register(shared: &Shared, head: &[u8]) -> Result<Registered, NotServed>
             Err(NotServed::StoreFailed)
         }
     }
-}
-
-async fn forget(shared: &Shared, head: &[u8]) -> Result<(), NotServed> {
-    let Forget { server } = decode(head)?;
-    lives::forget(&shared.stores, server)
-        .await
-        .map_err(|error| {
-            tracing::error!(%server, %error, "the life of a server could not be forgotten");
-            NotServed::StoreFailed
-        })
 }
 
 async fn piece(shared: &Shared, head: &[u8], run: Bytes) -> Result<PieceReply, NotServed> {

@@ -83,8 +83,8 @@ pub enum StartError {
     #[error(
         "the raft log in {dir} is missing or empty, but this server has been a member of the \
          cluster: starting without it could undo what the cluster agreed on. Put the directory \
-         back; if it is lost, remove this server from the cluster, empty its space and let it \
-         join again"
+         back; if it is lost, have this server replaced, empty its space and start it \
+         again"
     )]
     LogLost {
         /// Where the log should be.

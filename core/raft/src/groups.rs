@@ -8,6 +8,7 @@ use crate::group::{Group, Member};
 use crate::group_store::GroupStores;
 use crate::ids::GroupId;
 use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST};
+use crate::lives;
 use crate::members;
 use crate::messages::Outcome;
 use crate::options::RaftOptions;
@@ -20,6 +21,7 @@ use crate::status::{LeaderView, RaftStatus};
 use crate::tend::transfer;
 use crate::wire::Wire;
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
 use sdfs_log::Disk;
 use sdfs_server_group::{Deadline, IncomingCall, ServerId};
 use sdfs_store::Keyspace;
@@ -287,19 +289,28 @@ impl RaftGroups {
             .unwrap_or(Err(MemberError::Deadline))
     }
 
-    /// Lets the number of a server that lost its log be used again: every server that is up
-    /// forgets its former life. Only after it was removed from every group, and while it does not
-    /// run; it then joins with an empty space and is added like a new server. Gives the servers
-    /// that have forgotten it: enough once no majority is without them.
+    /// Whether `server` is a member of any group this one is a member of, by what is committed
+    /// here or on its way.
+    #[must_use]
+    pub fn is_member(&self, server: ServerId) -> bool {
+        let members = self.0.groups.values().filter_map(|one| one.member.as_ref());
+        let mut all = members.map(|member| member.raft.metrics().borrow_watched().clone());
+        all.any(|metrics| members::names(&metrics, server))
+    }
+
+    /// Forgets here the former life of a server that lost its log, so that its number can be used
+    /// again: it then begins with an empty space, and is added like a new server. Only after it was
+    /// removed from every group, and while nobody takes its calls. A second life is let in when no
+    /// server it asks knows the first, so this is to be done at every one.
     ///
     /// # Errors
-    /// [`MemberError::Stopped`] when this server's own store failed.
-    pub async fn forget_server(
-        &self,
-        server: ServerId,
-        deadline: Deadline,
-    ) -> Result<Vec<ServerId>, MemberError> {
-        members::forget(&self.0, server, deadline).await
+    /// [`MemberError::Stopped`] when this server's store failed.
+    pub async fn forget_life(&self, server: ServerId) -> Result<(), MemberError> {
+        let forgotten = lives::forget(&self.0.stores, server).await;
+        forgotten.map_err(|error| {
+            tracing::error!(%server, %error, "the life of a server could not be forgotten");
+            MemberError::Stopped
+        })
     }
 
     /// Answers one call of [`crate::CALL_KINDS`]. Never blocks: it runs in a task of its own.

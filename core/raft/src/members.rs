@@ -1,17 +1,12 @@
 //! Changes of a group's members, at its leader.
 
 use crate::errors::MemberError;
-use crate::groups::Shared;
 use crate::limits::PROMOTE_LAG_MAX;
-use crate::lives;
-use crate::messages::Forget;
-use crate::network::ask;
 use crate::types::{Raft, Types, node_of, server_of};
-use futures::future::join_all;
-use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use sdfs_server_group::{Deadline, Payload, ServerId};
+use openraft::{ChangeMembers, RaftMetrics};
+use sdfs_server_group::ServerId;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -38,6 +33,17 @@ pub(crate) async fn add(raft: &Raft, server: ServerId, is_voter: bool) -> Result
         .await
         .map(|_| ())
         .map_err(cause_of)
+}
+
+/// Whether `server` is among the members that are committed, or those that are to be.
+pub(crate) fn names(metrics: &RaftMetrics<Types>, server: ServerId) -> bool {
+    let node = node_of(server);
+    let all = [
+        &metrics.membership_config,
+        &metrics.committed_membership_config,
+    ];
+    all.iter()
+        .any(|members| members.membership().get_node(&node).is_some())
 }
 
 fn has_caught_up(raft: &Raft, node: u64) -> Result<bool, MemberError> {
@@ -71,36 +77,6 @@ pub(crate) async fn remove(raft: &Raft, server: ServerId) -> Result<(), MemberEr
         .await
         .map(|_| ())
         .map_err(cause_of)
-}
-
-/// Forgets the life of a removed server here and at every server that is up.
-pub(crate) async fn forget(
-    shared: &Shared,
-    server: ServerId,
-    deadline: Deadline,
-) -> Result<Vec<ServerId>, MemberError> {
-    if let Err(error) = lives::forget(&shared.stores, server).await {
-        tracing::error!(%server, %error, "the life of a server could not be forgotten");
-        return Err(MemberError::Stopped);
-    }
-    let me = shared.me();
-    let named: BTreeSet<ServerId> = shared
-        .groups
-        .values()
-        .flat_map(|group| group.named())
-        .collect();
-    let others = named
-        .into_iter()
-        .filter(|other| *other != me && *other != server);
-    let asked = others.map(|other| async move {
-        let call = Forget { server };
-        let asked = ask(shared.wire.as_ref(), other, &call, Payload::new(), deadline).await;
-        asked.is_ok().then_some(other)
-    });
-    let forgot = join_all(asked).await;
-    Ok(std::iter::once(me)
-        .chain(forgot.into_iter().flatten())
-        .collect())
 }
 
 fn cause_of(error: RaftError<Types, ClientWriteError<Types>>) -> MemberError {

@@ -167,17 +167,6 @@ impl Call for Register {
     type Reply = Registered;
 }
 
-/// A server was removed for good: its number may come back with a new life.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Forget {
-    pub(crate) server: ServerId,
-}
-
-impl Call for Forget {
-    const KIND: u16 = 0x0108;
-    type Reply = ();
-}
-
 /// What became of one forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {

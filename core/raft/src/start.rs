@@ -20,7 +20,7 @@ use crate::owner::{Owner, Said};
 use crate::raft_log::RaftLog;
 use crate::snapshot::persist;
 use crate::status::LeaderView;
-use crate::tend::{join, tend, tend_log, watch_leader};
+use crate::tend::{announce, join, tend, tend_log, watch_leader};
 use crate::types::{Raft, node_of};
 use crate::wire::Wire;
 use openraft::{Config, SnapshotPolicy};
@@ -110,6 +110,7 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
         run(&shared, group, queues);
     }
     shared.spawn(join(Arc::clone(&shared)));
+    shared.spawn(announce(Arc::clone(&shared)));
     shared.spawn(tend_log(Arc::clone(&shared)));
     Ok(shared)
 }

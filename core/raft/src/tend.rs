@@ -6,7 +6,7 @@ use crate::groups::Shared;
 use crate::ids::GroupId;
 use crate::limits::{REGISTER_EVERY, REGISTER_WAIT, RETURN_AFTER, RETURN_LAG_MAX, TEND_EVERY};
 use crate::messages::{Register, Registered};
-use crate::network::ask;
+use crate::network;
 use crate::status::LeaderView;
 use crate::types::{Raft, Types, node_of, server_of};
 use futures::future::join_all;
@@ -43,7 +43,7 @@ pub(crate) async fn join(shared: Arc<Shared>) {
         if shared.is_registered() && begun {
             return;
         }
-        let Some(answers) = ask_all(&shared).await else {
+        let Some(answers) = ask(&shared, &others(&shared)).await else {
             return;
         };
         let is_known = shared
@@ -80,23 +80,44 @@ fn needs_beginning(shared: &Shared, group: &Group) -> bool {
         && shared.log.with(group.id, |log| log.is_blank())
 }
 
-/// Asks every server named for any group. `None` when this server's log is known to be lost.
-async fn ask_all(shared: &Shared) -> Option<Answers> {
+/// Tells this server's life to the others whenever they come up: one that was replaced has
+/// forgotten it, and would let a second life of this server vote.
+pub(crate) async fn announce(shared: Arc<Shared>) {
+    let mut due = interval(TEND_EVERY);
+    let mut told = BTreeSet::new();
+    loop {
+        due.tick().await;
+        told.retain(|server| shared.wire.is_up(*server));
+        let is_untold = |server: &ServerId| !told.contains(server) && shared.wire.is_up(*server);
+        let untold: BTreeSet<_> = others(&shared).into_iter().filter(is_untold).collect();
+        if untold.is_empty() || !shared.is_registered() {
+            continue;
+        }
+        let Some(answers) = ask(&shared, &untold).await else {
+            return;
+        };
+        told.extend(answers.known_by);
+    }
+}
+
+/// Every other server named for any group.
+fn others(shared: &Shared) -> BTreeSet<ServerId> {
+    let named = shared.groups.values().flat_map(|group| group.named());
+    named.filter(|server| *server != shared.me()).collect()
+}
+
+/// Tells servers this one's life. `None` when this server's log is known to be lost.
+async fn ask(shared: &Shared, servers: &BTreeSet<ServerId>) -> Option<Answers> {
     let me = shared.me();
-    let named: BTreeSet<ServerId> = shared
-        .groups
-        .values()
-        .flat_map(|group| group.named())
-        .collect();
     let call = Register {
         server: me,
         life: shared.life(),
     };
     let deadline = Deadline::after(REGISTER_WAIT);
-    let asked = named.iter().filter(|server| **server != me).map(|server| {
+    let asked = servers.iter().map(|server| {
         let call = &call;
         async move {
-            let asked = ask(
+            let asked = network::ask(
                 shared.wire.as_ref(),
                 *server,
                 call,

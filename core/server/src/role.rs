@@ -176,7 +176,13 @@ impl Answers for Answering {
         }
         if call.kind == CallKind::GetServers.to_wire() {
             let asked = wire::decode::<GetServers>(&call.head);
-            let told = asked.map(|asked| self.known.servers(&asked));
+            let told = asked.map(|asked| {
+                let mut told = self.known.servers(&asked);
+                if let RoleAtWork::Mserver(mserver) = &self.role {
+                    mserver.tell(&mut told);
+                }
+                told
+            });
             let told = told.map_err(|fault| Refusal::Malformed {
                 why: fault.to_string(),
             });

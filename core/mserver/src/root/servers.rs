@@ -55,6 +55,18 @@ pub enum ServersCommand {
         /// Its name.
         name: ServerName,
     },
+    /// A mserver's disk is lost: its groups let it go.
+    Replace {
+        /// Its name.
+        name: ServerName,
+    },
+    /// All other mservers have forgotten the life of a lost one: it may begin another.
+    Forgotten {
+        /// Which one.
+        server: ServerId,
+        /// The change its record was seen at.
+        change: u64,
+    },
     /// A leaving dserver keeps nothing any more.
     Left {
         /// Which one.
@@ -219,6 +231,14 @@ fn changed(
             })
         }
         ServersCommand::Leave { name } => left(list, name, upkeep),
+        ServersCommand::Replace { name } => replaced(list, name),
+        ServersCommand::Forgotten { server, change: at } => {
+            let record = seen_at(list, *server, *at)?;
+            Ok(match record.state {
+                ServerState::Lost => with_state(record, ServerState::Joining, change),
+                _ => record.clone(),
+            })
+        }
         ServersCommand::Left { server, change: at } => {
             let record = seen_at(list, *server, *at)?;
             let may_go = record.state == ServerState::Leaving
@@ -270,6 +290,23 @@ fn left(list: &ServerList, name: &ServerName, upkeep: Upkeep<'_>) -> Result<Serv
             Err(in_the_way(record, "it is not being drained"))
         }
         ServerState::Leaving | ServerState::Gone | ServerState::Lost => Ok(record.clone()),
+    }
+}
+
+/// The record of a mserver that lost its disk. One that is joining may lose it once more.
+fn replaced(list: &ServerList, name: &ServerName) -> Result<ServerRecord, Refusal> {
+    let name_of = || Refusal::NoSuchServer { name: name.clone() };
+    let record = list.named(name.as_str()).ok_or_else(name_of)?;
+    if record.role != Role::Mserver {
+        let why = "only mservers are replaced; a dserver with an empty disk is filled by itself";
+        return Err(in_the_way(record, why));
+    }
+    match record.state {
+        ServerState::Member | ServerState::Joining => {
+            Ok(with_state(record, ServerState::Lost, list.version + 1))
+        }
+        ServerState::Lost => Ok(record.clone()),
+        ServerState::Leaving | ServerState::Gone => Err(in_the_way(record, "it does not stay")),
     }
 }
 

@@ -307,3 +307,34 @@ fn the_list_is_read_back() {
     assert_eq!(names.view.servers(), list);
     assert_eq!(record(change(&mut names, join("d-6", 8_001))).change, 3);
 }
+
+#[test]
+fn a_lost_mserver_joins_when_it_is_forgotten() {
+    let mut names = founded();
+    let replace = |name: &str| ServersCommand::Replace { name: name.into() };
+    let lost = record(change(&mut names, replace("m-2")));
+    assert_eq!(lost.state, ServerState::Lost);
+    assert_eq!(record(change(&mut names, replace("m-2"))), lost);
+    let (server, at) = (lost.id, lost.change);
+    let early = ServersCommand::Arrived { server, change: at };
+    assert_eq!(record(change(&mut names, early)), lost);
+    let stale = ServersCommand::Forgotten {
+        server,
+        change: at - 1,
+    };
+    assert!(matches!(
+        change(&mut names, stale),
+        Err(Refusal::Busy { .. })
+    ));
+    let joining = record(change(
+        &mut names,
+        ServersCommand::Forgotten { server, change: at },
+    ));
+    assert_eq!((joining.id, joining.state), (server, ServerState::Joining));
+    // Lost once more before it was there, it is forgotten once more.
+    let lost = record(change(&mut names, replace("m-2")));
+    assert_eq!((lost.state, lost.change), (ServerState::Lost, at + 2));
+    for name in ["d-1", "m-9"] {
+        assert!(change(&mut names, replace(name)).is_err(), "{name}");
+    }
+}

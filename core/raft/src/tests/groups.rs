@@ -1,5 +1,6 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
+use crate::lives;
 use crate::tests::cluster::{Cluster, GROUP, OlderRegister, read, server, set, soon};
 use crate::{GroupState, ProposeError, RaftGroups, ReadError, StartError, StopReason};
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use sdfs_server_group::Deadline;
 use sdfs_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 #[tokio::test]
 async fn every_member_proposes_and_reads() {
@@ -333,12 +335,38 @@ async fn emptied_server_never_votes() {
         cluster.at_leader(async |groups| groups.remove_member(GROUP, server(3), soon()).await);
     removed.await;
     let one = cluster.get(server(1));
-    assert_eq!(one.forget_server(server(3), soon()).await.unwrap().len(), 2);
+    for other in [&one, &cluster.get(server(2))] {
+        let begun = Instant::now();
+        while other.is_member(server(3)) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "it stays a member"
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
+        other.forget_life(server(3)).await.unwrap();
+    }
     let anew = cluster.start(server(3)).await.unwrap();
     let added =
         cluster.at_leader(async |groups| groups.add_member(GROUP, server(3), true, soon()).await);
     added.await;
     assert_eq!(read(&anew, "a").await.unwrap(), "1");
+    // It soon knows the others again: an emptied one of them does not come past it.
+    let begun = Instant::now();
+    while lives::known(&anew.shared().stores, server(2))
+        .unwrap()
+        .is_none()
+    {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody told it");
+        sleep(Duration::from_millis(10)).await;
+    }
+    drop(one);
+    cluster.stop(server(1)).await;
+    cluster.stop(server(2)).await;
+    std::fs::remove_dir_all(cluster.dir_of(server(2))).unwrap();
+    let emptied = cluster.start(server(2)).await.unwrap();
+    let reason = emptied.stopped().await;
+    assert!(matches!(reason, StopReason::LogLost { known_by, .. } if known_by == server(3)));
 }
 
 #[tokio::test]
