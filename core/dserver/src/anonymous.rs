@@ -12,7 +12,7 @@ use sdfs_server_group::{Deadline, Payload, ServerId};
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps};
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteCopy};
 use sdfs_types::calls::negotiation::Trouble;
-use sdfs_types::{MemberState, Refusal, Stamp, Volume, VolumeId, clock};
+use sdfs_types::{BlockDescriptor, MemberState, Refusal, Stamp, Volume, VolumeId, clock};
 use tokio::time::Instant;
 
 use crate::limits::{ANONYMOUS_PAUSE, FORGOTTEN_WITHIN, REPORT_WAIT, STAMPS_PAUSE, STAMPS_WAIT};
@@ -182,7 +182,11 @@ impl AnonymousFiles {
             }
         }
         let found = self
-            .load_elsewhere(file, (offset, length), deadline)
+            .load_elsewhere(
+                (file.volume, file.stamp.block()),
+                (offset, length),
+                deadline,
+            )
             .await?;
         Ok(found.map(|(bytes, _)| bytes))
     }
@@ -196,37 +200,87 @@ impl AnonymousFiles {
         file: AnonymousFile,
         deadline: Deadline,
     ) -> Result<Option<u32>, Refusal> {
-        if let Ok(here) = self.shared.volume(file.volume)
+        self.length_of((file.volume, file.stamp.block()), deadline)
+            .await
+    }
+
+    /// Marks a file that is there: more is kept for it elsewhere, to be taken away with it.
+    ///
+    /// # Errors
+    /// When not every member could note it in time.
+    pub async fn mark(&self, file: AnonymousFile, deadline: Deadline) -> Result<(), Refusal> {
+        loop {
+            let here = self.shared.volume(file.volume)?;
+            let copy = WriteCopy {
+                volume: file.volume,
+                epoch: here.volume.epoch,
+                block: file.stamp.mark(),
+                crc32c: crc32c(b""),
+                durability: Durability::Synced,
+            };
+            let marked = self.shared.write_all(&here, copy, Payload::new(), deadline);
+            match marked.await {
+                Ok(_) => return Ok(()),
+                Err(refusal) if deadline.remaining() <= ANONYMOUS_PAUSE => return Err(refusal),
+                Err(refusal) => tracing::debug!(?file, %refusal, "a mark is tried again"),
+            }
+            tokio::time::sleep(ANONYMOUS_PAUSE).await;
+        }
+    }
+
+    /// Whether a file was marked.
+    ///
+    /// # Errors
+    /// When no member that would know can be asked.
+    pub async fn is_marked(
+        &self,
+        file: AnonymousFile,
+        deadline: Deadline,
+    ) -> Result<bool, Refusal> {
+        let length = self
+            .length_of((file.volume, file.stamp.mark()), deadline)
+            .await?;
+        Ok(length.is_some())
+    }
+
+    async fn length_of(
+        &self,
+        (volume, block): (VolumeId, BlockDescriptor),
+        deadline: Deadline,
+    ) -> Result<Option<u32>, Refusal> {
+        if let Ok(here) = self.shared.volume(volume)
             && here.my_state(self.shared.me) == Some(MemberState::InSync)
             && let Some(space) = here.space.as_ref().filter(|space| space.is_open())
         {
-            let stored = space.look_up(file.volume, &file.stamp.block());
+            let stored = space.look_up(volume, &block);
             let is_damaged = locked(&space.table)
-                .identity_of_damaged(file.volume, file.stamp.block())
+                .identity_of_damaged(volume, block)
                 .map(|identity| identity.length_bytes);
             return Ok(stored.map(|stored| stored.length_bytes).or(is_damaged));
         }
-        let found = self.load_elsewhere(file, (0, 1), deadline).await?;
+        let found = self
+            .load_elsewhere((volume, block), (0, 1), deadline)
+            .await?;
         Ok(found.map(|(_, length)| length))
     }
 
     /// Asks the members in sync, or, when the volume is not kept here, every dserver.
     async fn load_elsewhere(
         &self,
-        file: AnonymousFile,
+        (volume, block): (VolumeId, BlockDescriptor),
         (offset, length): (u32, u32),
         deadline: Deadline,
     ) -> Result<Option<(Bytes, u32)>, Refusal> {
         let me = self.shared.me;
-        let known = self.shared.volume(file.volume).ok();
+        let known = self.shared.volume(volume).ok();
         let members = known.filter(|here| here.my_state(me).is_some());
         let others: Vec<ServerId> = match &members {
             Some(here) => here.volume.readable().collect(),
             None => self.shared.peers.dservers(),
         };
         let call = ReadBlock {
-            volume: file.volume,
-            block: file.stamp.block(),
+            volume,
+            block,
             offset_bytes: offset,
             length_bytes: length,
             grant: None,
@@ -248,7 +302,7 @@ impl AnonymousFiles {
                 Err(AskFault::Refused(Refusal::NoSuchBlock | Refusal::NoSuchVolume { .. })) => {
                     absent = true;
                 }
-                Err(fault) => tracing::debug!(%other, ?fault, ?file, "not read there"),
+                Err(fault) => tracing::debug!(%other, ?fault, %block, "not read there"),
             }
         }
         if absent {
@@ -301,7 +355,7 @@ impl AnonymousFiles {
         let call = FreeAnonymous {
             volume: file.volume,
             epoch: volume.epoch,
-            blocks: vec![file.stamp.block()],
+            blocks: vec![file.stamp.block(), file.stamp.mark()],
         };
         let mut was_there = false;
         for members in phases {

@@ -227,3 +227,26 @@ async fn a_file_freed_during_a_sync_does_not_come_back() {
         .await;
     assert_eq!(again, Ok(()));
 }
+
+#[actix::test]
+async fn a_mark_goes_with_its_file() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let file = files(&cluster, 1)
+        .put(bytes_for(1, 9), soon())
+        .await
+        .unwrap();
+    assert_eq!(files(&cluster, 2).is_marked(file, soon()).await, Ok(false));
+    assert_eq!(files(&cluster, 3).mark(file, soon()).await, Ok(()));
+    assert_eq!(
+        files(&cluster, 3).mark(file, soon()).await,
+        Ok(()),
+        "marked once"
+    );
+    assert_eq!(files(&cluster, 2).is_marked(file, soon()).await, Ok(true));
+    assert_eq!(files(&cluster, 1).free(file, soon()).await, Ok(true));
+    for to in 1..=3 {
+        assert_eq!(files(&cluster, to).is_marked(file, soon()).await, Ok(false));
+        assert_eq!(cluster.server(to).spaces()[0].blocks, 0);
+    }
+}

@@ -17,6 +17,9 @@ const ANONYMOUS: u32 = 1 << 31;
 /// The version of the block that holds the content.
 const CONTENT: BlockVersion = BlockVersion(1);
 
+/// The version of an empty block that says that more is kept for the file elsewhere.
+const MARK: BlockVersion = BlockVersion(2);
+
 /// Bits of [`Stamp::number`].
 pub const STAMP_NUMBER_BITS: u32 = 17;
 
@@ -35,13 +38,23 @@ impl Stamp {
     /// The descriptor of the block that holds the file.
     #[must_use]
     pub fn block(self) -> BlockDescriptor {
+        self.version(CONTENT)
+    }
+
+    /// The descriptor of the block that marks the file.
+    #[must_use]
+    pub fn mark(self) -> BlockDescriptor {
+        self.version(MARK)
+    }
+
+    fn version(self, version: BlockVersion) -> BlockDescriptor {
         BlockDescriptor {
             file: FileDescriptor {
                 id: FileId(self.second),
                 version: FileVersion(ANONYMOUS | self.number),
             },
             block: BlockIndex(self.server.0),
-            version: CONTENT,
+            version,
         }
     }
 }

@@ -93,6 +93,17 @@ impl Connection {
         Ok(self.inbox.split_to(count).freeze())
     }
 
+    /// The next bytes of a body, as many as there are and at most so many.
+    pub(crate) async fn some(&mut self, most: usize) -> Result<Bytes, End> {
+        if self.inbox.is_empty() {
+            self.send().await?;
+            self.inbox.reserve(most.min(READ_BYTES_MAX));
+            self.read().await?;
+        }
+        let count = most.min(self.inbox.len());
+        Ok(self.inbox.split_to(count).freeze())
+    }
+
     async fn read(&mut self) -> Result<(), End> {
         let reading = self.stream.read_buf(&mut self.inbox);
         match timeout(self.patience, reading).await {

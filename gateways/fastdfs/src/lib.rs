@@ -1,9 +1,11 @@
 //! FastDFS's two protocols: the tracker's on every mserver, the storage's on every dserver.
 //!
 //! Translates and keeps no state of files: small files are anonymous files of the data-server,
-//! named by what the FastDFS file id says. Holds no rules about who keeps copies.
+//! named by what the FastDFS file id says; the others are ordinary files of the cluster. Holds no
+//! rules about who keeps copies.
 
 mod base64;
+mod change_request;
 mod connection;
 mod counters;
 mod door;
@@ -12,9 +14,13 @@ mod fields;
 mod group_name;
 mod header;
 pub mod limits;
+mod metadata;
 mod name;
 mod ports;
+mod recorded;
 mod storage;
+mod storage_changes;
+mod storage_download;
 mod storage_request;
 mod tracker;
 mod tracker_records;

@@ -31,6 +31,13 @@ pub const SMALL_UPLOAD_BYTES: usize = 64 << 10;
 /// A file is sent in pieces of this size, so that a slow reader holds no more.
 pub const DOWNLOAD_PIECE_BYTES: u32 = 256 << 10;
 
+/// What one append or modify may write, bytes: it is seen at once or not at all, and waits in
+/// memory until it is.
+pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
+
+/// Pause before a change that met another one is tried again.
+pub const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
+
 /// How long one command may take in the cluster.
 pub const COMMAND_WAIT: Duration = Duration::from_secs(20);
 

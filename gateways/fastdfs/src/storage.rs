@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, checksum};
 use sdfs_dserver::{AnonymousFile, AnonymousFiles};
 use sdfs_server_group::{AddressWidth, Deadline, FastDfs, Mesh};
@@ -18,28 +18,35 @@ use crate::errno::Errno;
 use crate::fields::{Fields, put_text};
 use crate::group_name::GroupName;
 use crate::header::Header;
-use crate::limits::{COMMAND_WAIT, DOWNLOAD_PIECE_BYTES, SMALL_UPLOAD_BYTES};
+use crate::limits::{COMMAND_WAIT, PARAMETERS_BYTES_MAX, SMALL_UPLOAD_BYTES};
 use crate::name::{FileKind, FileName, Names, NewName};
-use crate::storage_request::{NAMED_BYTES_MAX, Range, UPLOAD_BYTES, Upload, named};
+use crate::recorded::Recorded;
+use crate::storage_request::{NAMED_BYTES_MAX, UPLOAD_BYTES, Upload, named};
 use crate::view::ip_text;
-use crate::wire::{GROUP_BYTES, IPV4_BYTES, IPV6_BYTES, common, storage};
+use crate::wire::{GROUP_BYTES, IPV4_BYTES, IPV6_BYTES, NAME_BYTES_END, common, storage};
+
+/// The flag of an info that wants no checksum computed.
+const NO_CHECKSUM: u8 = 1;
 
 /// A storage's door.
 pub(crate) struct Storage {
     mesh: Mesh,
-    group: GroupName,
     address_bytes: usize,
-    files: AnonymousFiles,
-    names: Names,
     /// Room for larger uploads, bytes.
     uploads: Semaphore,
-    block_bytes: u64,
+    pub(crate) group: GroupName,
+    pub(crate) files: AnonymousFiles,
+    pub(crate) recorded: Recorded,
+    pub(crate) names: Names,
+    pub(crate) block_bytes: u64,
 }
 
 /// Why a command ends without an answer of its own.
-enum Fault {
+pub(crate) enum Fault {
     /// It is refused; the connection goes on unless the request was wrong.
     Refused(Errno),
+    /// It is refused with a part of it unread: the connection is closed.
+    Broken(Errno),
     /// The connection is over.
     Over(End),
 }
@@ -63,8 +70,24 @@ impl From<End> for Fault {
     }
 }
 
-/// A name taken apart, and the file it stands for.
-type Found<'a> = (FileName<'a>, AnonymousFile, u64);
+/// What keeps the file of a name.
+pub(crate) enum Found {
+    /// A block of a volume, of this size.
+    Anonymous(AnonymousFile, u64),
+    /// An ordinary file, if anything.
+    Recorded,
+}
+
+/// Content in memory, and its share of what larger uploads may take of it.
+pub(crate) struct Content<'a> {
+    pub(crate) bytes: Bytes,
+    _share: Option<SemaphorePermit<'a>>,
+}
+
+/// When a command that begins now ends.
+pub(crate) fn soon() -> Deadline {
+    Deadline::after(COMMAND_WAIT)
+}
 
 impl Storage {
     pub(crate) fn new(
@@ -75,15 +98,16 @@ impl Storage {
     ) -> Self {
         let block_bytes = mesh.config().storage.block_bytes;
         Self {
+            recorded: Recorded::new(Arc::clone(mesh.config()), &settings.group),
             mesh,
-            group: GroupName::of(&settings.group),
             address_bytes: match settings.addresses {
                 AddressWidth::IPv4 => IPV4_BYTES,
                 AddressWidth::IPv6 => IPV6_BYTES,
             },
+            uploads,
+            group: GroupName::of(&settings.group),
             files,
             names,
-            uploads,
             block_bytes,
         }
     }
@@ -91,20 +115,23 @@ impl Storage {
     /// Serves a connection until its end.
     pub(crate) async fn serve(&self, mut connection: Connection, counters: Arc<Counters>) -> End {
         loop {
-            match self.serve_one(&mut connection).await {
-                Ok(()) => counters.count(Counted::Served),
-                Err(Fault::Over(end)) => return end,
-                Err(Fault::Refused(errno)) => {
-                    counters.count(Counted::Refused);
-                    connection.refuse(errno);
-                    // What follows a wrong request need not be the next one.
-                    if errno == Errno::Invalid {
-                        return match connection.send().await {
-                            Ok(()) => End::Counted(Counted::Invalid),
-                            Err(end) => end,
-                        };
-                    }
+            let (errno, is_over) = match self.serve_one(&mut connection).await {
+                Ok(()) => {
+                    counters.count(Counted::Served);
+                    continue;
                 }
+                Err(Fault::Over(end)) => return end,
+                // What follows a wrong request need not be the next one.
+                Err(Fault::Refused(errno)) => (errno, errno == Errno::Invalid),
+                Err(Fault::Broken(errno)) => (errno, true),
+            };
+            counters.count(Counted::Refused);
+            connection.refuse(errno);
+            if is_over {
+                return match connection.send().await {
+                    Ok(()) => End::Counted(Counted::Invalid),
+                    Err(end) => end,
+                };
             }
         }
     }
@@ -113,7 +140,10 @@ impl Storage {
         let header = connection.header().await?;
         match header.command {
             common::QUIT => Err(End::Clean.into()),
-            storage::UPLOAD => self.upload(connection, header).await,
+            storage::UPLOAD | storage::UPLOAD_APPENDER => self.upload(connection, header).await,
+            storage::UPLOAD_SLAVE => self.upload_slave(connection, header).await,
+            storage::APPEND => self.append(connection, header).await,
+            storage::MODIFY => self.modify(connection, header).await,
             _ => {
                 let body_bytes = parameters_bytes(header)?;
                 let body = connection.body(body_bytes).await?;
@@ -131,9 +161,13 @@ impl Storage {
         match header.command {
             common::ACTIVE_TEST => {}
             storage::DOWNLOAD => return self.download(connection, body).await,
-            storage::INFO => return self.info(connection, body).await,
+            storage::INFO => return self.info(connection, header.status, body).await,
+            storage::GET_METADATA => return self.get_metadata(connection, body).await,
+            storage::REGENERATE => return self.regenerate(connection, body).await,
+            storage::SET_METADATA => self.set_metadata(body).await?,
             storage::DELETE => self.delete(body).await?,
-            _ => return Err(Errno::Unsupported.into()),
+            storage::TRUNCATE => self.truncate(body).await?,
+            _ => return Err(Errno::Invalid.into()),
         }
         Ok(connection.answer(&[]).await?)
     }
@@ -141,130 +175,140 @@ impl Storage {
     async fn upload(&self, connection: &mut Connection, header: Header) -> Result<(), Fault> {
         let content_bytes = header.body_bytes.checked_sub(UPLOAD_BYTES);
         let content_bytes = content_bytes.ok_or(Errno::Invalid)?;
-        let parameters = connection.body(UPLOAD_BYTES as usize).await?;
-        let upload = Upload::read(&parameters, content_bytes)?;
-        let content_bytes = usize::try_from(content_bytes).map_err(|_| Errno::Invalid)?;
-        if content_bytes as u64 > self.block_bytes {
+        if content_bytes > sdfs_types::limits::FILE_BYTES_MAX {
             return Err(Errno::Invalid.into());
         }
-        let _room = self.room_for(content_bytes).await?;
-        let content = connection.body(content_bytes).await?;
-        let crc32 = checksum_of(&content);
-        let put = self.files.put(content, Deadline::after(COMMAND_WAIT));
-        let file = put.await?;
+        let parameters = connection.body(UPLOAD_BYTES as usize).await?;
+        let upload = Upload::read(&parameters, content_bytes)?;
+        let kind = match header.command {
+            storage::UPLOAD_APPENDER => FileKind::Appender,
+            _ => FileKind::Normal(content_bytes),
+        };
+        let name = if kind == FileKind::Appender || content_bytes > self.block_bytes {
+            let new = (kind, content_bytes, &*upload.extension);
+            self.upload_recorded(connection, new).await?
+        } else {
+            let content = self.content(connection, content_bytes).await?;
+            self.upload_anonymous(content.bytes.clone(), &upload.extension)
+                .await?
+        };
+        self.answer_name(connection, &name).await
+    }
+
+    async fn upload_anonymous(&self, content: Bytes, extension: &str) -> Result<String, Fault> {
+        let (crc32, size) = (checksum_of(&content), content.len() as u64);
+        let file = self.files.put(content, soon()).await?;
         let new = NewName {
             volume: Some(file.volume),
             stamp: file.stamp,
-            kind: FileKind::Normal(content_bytes as u64),
+            kind: FileKind::Normal(size),
             crc32,
-            extension: &upload.extension,
+            extension,
         };
-        let Ok(name) = self.names.make(&new) else {
-            tracing::error!(?file, "the volume's number is too high for a FastDFS name");
-            self.files.free(file, Deadline::after(COMMAND_WAIT)).await?;
-            return Err(Errno::NoSpace.into());
-        };
+        if let Ok(name) = self.names.make(&new) {
+            return Ok(name);
+        }
+        tracing::error!(?file, "the volume's number is too high for a FastDFS name");
+        self.files.free(file, soon()).await?;
+        Err(Errno::NoSpace.into())
+    }
+
+    pub(crate) async fn answer_name(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+    ) -> Result<(), Fault> {
         let mut answer = BytesMut::with_capacity(GROUP_BYTES + name.len());
         answer.put_slice(self.group.field());
         answer.put_slice(name.as_bytes());
         Ok(connection.answer(&answer).await?)
     }
 
-    /// Waits for a share of the memory that larger uploads have.
-    async fn room_for(&self, bytes: usize) -> Result<Option<SemaphorePermit<'_>>, Errno> {
-        if bytes <= SMALL_UPLOAD_BYTES {
-            return Ok(None);
+    /// Content that is kept in memory until it is stored; a larger one waits for its share.
+    pub(crate) async fn content(
+        &self,
+        connection: &mut Connection,
+        bytes: u64,
+    ) -> Result<Content<'_>, Fault> {
+        let count = usize::try_from(bytes).map_err(|_| Errno::Invalid)?;
+        let mut share = None;
+        if count > SMALL_UPLOAD_BYTES {
+            let wanted = u32::try_from(count).map_err(|_| Errno::Invalid)?;
+            let given = self.uploads.acquire_many(wanted).await;
+            share = Some(given.map_err(|_| Fault::Broken(Errno::Again))?);
         }
-        let bytes = u32::try_from(bytes).map_err(|_| Errno::Invalid)?;
-        self.uploads
-            .acquire_many(bytes)
-            .await
-            .map(Some)
-            .map_err(|_| Errno::Again)
+        Ok(Content {
+            bytes: connection.body(count).await?,
+            _share: share,
+        })
     }
 
-    /// The file of a name in our group.
-    fn find<'a>(&self, fields: &mut Fields<'a>) -> Result<Found<'a>, Errno> {
-        let name = named(&self.group, fields)?;
-        let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-        let file = self.names.anonymous(&name).ok_or(Errno::NotFound)?;
-        match name.kind {
-            FileKind::Normal(size) => Ok((name, file, size)),
-            FileKind::Appender | FileKind::Trunk(_) => Err(Errno::NotFound),
+    /// What keeps the file of a name.
+    pub(crate) fn locate(&self, name: &FileName<'_>) -> Found {
+        match (self.names.anonymous(name), name.kind) {
+            (Some(file), FileKind::Normal(size)) => Found::Anonymous(file, size),
+            _ => Found::Recorded,
         }
     }
 
-    async fn download(&self, connection: &mut Connection, body: &[u8]) -> Result<(), Fault> {
-        let mut fields = Fields::of(body);
-        let range = Range::read(&mut fields)?;
-        let (_, file, size) = self.find(&mut fields)?;
-        let (offset, length) = range.within(size)?;
-        let within = |number: u64| u32::try_from(number).map_err(|_| Errno::Invalid);
-        let (offset, length) = (within(offset)?, within(length)?);
-        if let Some(whole) = self.files.load_now(file) {
-            let part = whole.get(offset as usize..offset as usize + length as usize);
-            return Ok(connection.answer(part.ok_or(Errno::Io)?).await?);
-        }
-        let mut done = 0;
-        loop {
-            let count = DOWNLOAD_PIECE_BYTES.min(length - done);
-            let deadline = Deadline::after(COMMAND_WAIT);
-            let load = self
-                .files
-                .load(file, (offset + done, count), deadline)
-                .await;
-            let piece = match load {
-                Ok(Some(piece)) if piece.len() == count as usize => piece,
-                // Before the first piece there is an answer that says so.
-                Ok(None) if done == 0 => return Err(Errno::NotFound.into()),
-                Err(refusal) if done == 0 => return Err(refusal.into()),
-                Ok(_) if done == 0 => return Err(Errno::Io.into()),
-                _ => return Err(End::Counted(Counted::Gone).into()),
-            };
-            if done == 0 {
-                connection.begin(u64::from(length));
+    fn name_in<'a>(&self, body: &'a [u8]) -> Result<FileName<'a>, Errno> {
+        let name = named(&self.group, &mut Fields::of(body))?;
+        FileName::parse(name).map_err(|_| Errno::Invalid)
+    }
+
+    async fn info(&self, connection: &mut Connection, flags: u8, body: &[u8]) -> Result<(), Fault> {
+        let name = self.name_in(body)?;
+        let (size, second, crc32) = match self.locate(&name) {
+            Found::Anonymous(file, size) => {
+                let length = self.files.length(file, soon()).await?;
+                length.ok_or(Errno::NotFound)?;
+                (size, u64::from(name.second), name.crc32)
             }
-            connection.piece(&piece).await?;
-            done += count;
-            if done == length {
-                return Ok(());
+            Found::Recorded => {
+                let facts = self.recorded.facts(name.text).await?;
+                // With a volume it is a slave of an anonymous file, however short its prefix.
+                let is_told = matches!(name.kind, FileKind::Normal(_))
+                    && !name.is_slave()
+                    && name.volume().is_none();
+                let crc32 = match (is_told, flags & NO_CHECKSUM) {
+                    (true, _) => name.crc32,
+                    (false, 0) => self.recorded.checksum(name.text).await?.0,
+                    (false, _) => 0,
+                };
+                (facts.size, facts.modified_s, crc32)
             }
-        }
-    }
-
-    async fn info(&self, connection: &mut Connection, body: &[u8]) -> Result<(), Fault> {
-        let (name, file, size) = self.find(&mut Fields::of(body))?;
-        let length = self
-            .files
-            .length(file, Deadline::after(COMMAND_WAIT))
-            .await?;
-        length.ok_or(Errno::NotFound)?;
+        };
         let mut answer = BytesMut::with_capacity(24 + self.address_bytes);
         answer.put_u64(size);
-        answer.put_u64(u64::from(name.second));
+        answer.put_u64(second);
         // The original keeps it in a signed number of 32 bits.
-        answer.put_i64(i64::from(name.crc32.cast_signed()));
+        answer.put_i64(i64::from(crc32.cast_signed()));
         put_text(
             &mut answer,
-            &self.address_text(file.stamp.server),
+            &self.address_text(name.server()),
             self.address_bytes,
         );
         Ok(connection.answer(&answer).await?)
     }
 
-    fn address_text(&self, server: ServerId) -> String {
-        let server = self.mesh.server(server);
+    fn address_text(&self, server: Option<ServerId>) -> String {
+        let server = server.and_then(|server| self.mesh.server(server));
         server.map_or_else(String::new, |server| ip_text(server.address.ip()))
     }
 
     async fn delete(&self, body: &[u8]) -> Result<(), Fault> {
-        let (_, file, _) = self.find(&mut Fields::of(body))?;
-        let freed = self.files.free(file, Deadline::after(COMMAND_WAIT)).await?;
-        if freed {
-            Ok(())
-        } else {
-            Err(Errno::NotFound.into())
+        let name = self.name_in(body)?;
+        let Found::Anonymous(file, _) = self.locate(&name) else {
+            return Ok(self.recorded.delete(name.text).await?);
+        };
+        let is_marked = self.files.is_marked(file, soon()).await?;
+        if !self.files.free(file, soon()).await? {
+            return Err(Errno::NotFound.into());
         }
+        if is_marked {
+            self.recorded.delete_metadata(name.text).await?;
+        }
+        Ok(())
     }
 }
 
@@ -272,7 +316,13 @@ impl Storage {
 fn parameters_bytes(header: Header) -> Result<usize, Errno> {
     let most = match header.command {
         common::ACTIVE_TEST => 0,
-        storage::DOWNLOAD | storage::DELETE | storage::INFO => NAMED_BYTES_MAX,
+        storage::DOWNLOAD
+        | storage::DELETE
+        | storage::INFO
+        | storage::GET_METADATA
+        | storage::TRUNCATE => NAMED_BYTES_MAX,
+        storage::REGENERATE => NAME_BYTES_END as u64,
+        storage::SET_METADATA => NAMED_BYTES_MAX + PARAMETERS_BYTES_MAX,
         _ => return Err(Errno::Invalid),
     };
     if header.body_bytes > most {
@@ -282,7 +332,7 @@ fn parameters_bytes(header: Header) -> Result<usize, Errno> {
 }
 
 /// The checksum of FastDFS's names: zlib's.
-fn checksum_of(content: &[u8]) -> u32 {
+pub(crate) fn checksum_of(content: &[u8]) -> u32 {
     u32::try_from(checksum(CrcAlgorithm::Crc32IsoHdlc, content)).unwrap_or(0)
 }
 
