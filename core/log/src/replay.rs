@@ -270,6 +270,7 @@ impl Replay<'_> {
                 offset,
                 synced_to: offset,
                 commits: 1,
+                is_ended: false,
             });
         };
         let end = RecordHeader::end(last.home, torn.offset).encode(&[]);
@@ -314,6 +315,7 @@ fn fresh(home: SegmentHeader, file: Arc<dyn DiskFile>) -> Active {
         offset: start,
         synced_to: start,
         commits: 0,
+        is_ended: false,
     }
 }
 

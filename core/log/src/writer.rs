@@ -30,6 +30,8 @@ pub(crate) struct Active {
     pub(crate) synced_to: u32,
     /// Group commits in this segment, to know how large they are on average.
     pub(crate) commits: u64,
+    /// Whether its end is written: what comes next belongs to the next segment.
+    pub(crate) is_ended: bool,
 }
 
 /// The disk thread's own state.
@@ -169,12 +171,7 @@ impl Writer {
         let start = u64::from(self.active.offset);
         let result = self.active.file.write_at(start, &mut layout.pieces());
         self.buffer = layout.into_buffer();
-        result.map_err(|source| match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                Trouble::NoRoom(self.write_failed(source))
-            }
-            _ => Trouble::Failed(self.write_failed(source)),
-        })?;
+        result.map_err(|source| trouble(source, |source| self.write_failed(source)))?;
         self.active.offset = end;
         Ok(())
     }
@@ -219,32 +216,40 @@ impl Writer {
 
     /// Closes the active segment: durable before anything is written to the next, so that a later
     /// record never survives a crash that took an earlier segment's.
-    fn end_segment(&mut self) -> Result<(), LogFailure> {
+    fn end_segment(&mut self) -> Result<(), Trouble> {
+        if self.active.is_ended {
+            // The next one found no room.
+            return Ok(());
+        }
         let end = RecordHeader::end(self.active.home, self.active.synced_to).encode(&[]);
         let at = u64::from(self.active.offset);
         let result = self.active.file.write_at(at, &mut [IoSlice::new(&end)]);
-        result.map_err(|source| self.write_failed(source))?;
+        result.map_err(|source| trouble(source, |source| self.write_failed(source)))?;
         self.active.offset += padded(end.len() as u32);
-        self.sync()
+        self.sync()?;
+        self.active.is_ended = true;
+        Ok(())
     }
 
-    fn begin_segment(&mut self, segment: SegmentId) -> Result<(), LogFailure> {
+    fn begin_segment(&mut self, segment: SegmentId) -> Result<(), Trouble> {
         let made = take_next(&self.shared, segment);
         // Making it may have failed in a way that speaks against the disk.
         if let Some(failure) = self.shared.failure.get() {
-            return Err(failure.clone());
+            return Err(Trouble::Failed(failure.clone()));
         }
         let made = made.map_or_else(|| make_now(&self.shared, segment), Ok);
-        let made = made.map_err(|source| LogFailure::Begin {
+        let failed = |source| LogFailure::Begin {
             segment,
             source: Arc::new(source),
-        })?;
+        };
+        let made = made.map_err(|source| trouble(source, failed))?;
         self.active = Active {
             home: made.home,
             file: made.file,
             offset: SEGMENT_HEADER_BYTES,
             synced_to: SEGMENT_HEADER_BYTES,
             commits: 0,
+            is_ended: false,
         };
         self.shared.lock().written_segment = segment;
         self.shared
@@ -325,6 +330,14 @@ impl Writer {
         {
             done(Err(failure.clone()));
         }
+    }
+}
+
+/// What a failed write means.
+fn trouble(source: io::Error, failure: impl FnOnce(io::Error) -> LogFailure) -> Trouble {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::NoRoom(failure(source)),
+        _ => Trouble::Failed(failure(source)),
     }
 }
 

@@ -213,6 +213,30 @@ fn a_write_without_room_is_made_later() {
 }
 
 #[test]
+fn only_a_sync_without_room_closes_the_log() {
+    let disk = MemoryDisk::new(1 << 30);
+    let (log, _) = open(&as_disk(&disk));
+    run(&log, &mut Known::default(), 40);
+    log.close();
+    // Ends and beginnings of segments are among the changes, made ahead and at the last moment.
+    for number in 0..disk.changes() {
+        let disk = MemoryDisk::new(1 << 30);
+        let (log, _) = open(&as_disk(&disk));
+        disk.fail_change(disk.changes() + number, Fault::NoSpace);
+        let mut known = Known::default();
+        run(&log, &mut known, 40);
+        match log.failure() {
+            None => assert_eq!(known.acknowledged.len() as u64, known.appended, "{number}"),
+            Some(LogFailure::Sync { .. }) => {}
+            failure => panic!("change {number}: {failure:?}"),
+        }
+        log.close();
+        let (_, seen) = open(&as_disk(&disk.crash(CrashLoss::Everything)));
+        check(&known, &seen);
+    }
+}
+
+#[test]
 fn a_log_without_room_can_be_closed() {
     let disk = MemoryDisk::new(1 << 30);
     let (log, _) = open(&as_disk(&disk));
