@@ -52,7 +52,7 @@ impl From<Malformed> for NotServed {
 fn member(shared: &Shared, group: GroupId) -> Result<(&Group, &Member), NotServed> {
     let group = shared.groups.get(&group).ok_or(NotServed::UnknownGroup)?;
     let member = group.member.as_ref().ok_or(NotServed::UnknownGroup)?;
-    if shared.is_registered() {
+    if shared.is_registered() && shared.standing.may_take_part() {
         Ok((group, member))
     } else {
         Err(NotServed::NotReady)

@@ -67,9 +67,4 @@ impl Group {
             is_news
         });
     }
-
-    /// All servers named for this group.
-    pub(crate) fn named(&self) -> impl Iterator<Item = ServerId> {
-        self.voters.iter().chain(&self.learners).copied()
-    }
 }

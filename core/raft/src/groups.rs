@@ -16,6 +16,7 @@ use crate::owner::Owner;
 use crate::raft_log::RaftLog;
 use crate::record::Life;
 use crate::snapshot::persist;
+use crate::standing::Standing;
 use crate::start::{Parts, start};
 use crate::status::{LeaderView, RaftStatus};
 use crate::tend::transfer;
@@ -41,6 +42,7 @@ pub struct RaftGroups(Arc<Shared>);
 /// What the tasks of all groups share.
 pub(crate) struct Shared {
     pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) standing: Arc<Standing>,
     pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
     pub(crate) log: RaftLog,
     pub(crate) stores: GroupStores,

@@ -30,6 +30,7 @@ mod record;
 mod recovery;
 mod segments;
 mod snapshot;
+mod standing;
 mod start;
 mod status;
 mod tend;

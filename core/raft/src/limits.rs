@@ -114,5 +114,9 @@ pub(crate) const PROMOTE_LAG_MAX: u64 = 512;
 /// How often a server that just came to be asks the others whether they know it.
 pub(crate) const REGISTER_EVERY: Duration = Duration::from_millis(200);
 
+/// How often it is looked whether a link came up over which this server has not told who it is:
+/// it takes no part before one is confirmed, so this is short beside an election.
+pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(20);
+
 /// How long one such question may take.
 pub(crate) const REGISTER_WAIT: Duration = Duration::from_secs(2);

@@ -7,6 +7,7 @@ use crate::messages::{
     encode_append,
 };
 use crate::snapshot::{Pieces, SnapshotBody};
+use crate::standing::Standing;
 use crate::types::{RaftSnapshot, RpcError, Types, Vote, node_of, server_of};
 use crate::wire::{Request, Wire};
 use futures::future::{Either, select};
@@ -30,6 +31,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 pub(crate) struct Network {
     pub(crate) group: GroupId,
     pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) standing: Arc<Standing>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -39,6 +41,7 @@ impl RaftNetworkFactory<Types> for Network {
         Way {
             group: self.group,
             wire: Arc::clone(&self.wire),
+            standing: Arc::clone(&self.standing),
             to: server_of(target),
         }
     }
@@ -48,6 +51,7 @@ impl RaftNetworkFactory<Types> for Network {
 pub(crate) struct Way {
     group: GroupId,
     wire: Arc<dyn Wire>,
+    standing: Arc<Standing>,
     to: ServerId,
 }
 
@@ -91,6 +95,10 @@ impl Way {
         payload: Payload,
         wait: Duration,
     ) -> Result<C::Reply, RpcError> {
+        if !self.standing.may_take_part() {
+            let why = "nobody has confirmed yet that this server has no other life";
+            return Err(RpcError::Unreachable(Unreachable::from_string(why)));
+        }
         let asked = ask(
             self.wire.as_ref(),
             self.to,

@@ -19,6 +19,7 @@ use crate::options::{GroupSpec, LogKept, RaftTimers};
 use crate::owner::{Owner, Said};
 use crate::raft_log::RaftLog;
 use crate::snapshot::persist;
+use crate::standing::Standing;
 use crate::status::LeaderView;
 use crate::tend::{announce, join, tend, tend_log, watch_leader};
 use crate::types::{Raft, node_of};
@@ -74,12 +75,18 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
     let owner = settle(wire.me(), (disk.as_ref(), &dir), &log, &stores, said).await?;
 
     let ending = Ending::not_yet();
+    let named = specs
+        .iter()
+        .flat_map(|spec| spec.voters.iter().chain(&spec.learners))
+        .copied();
+    let standing = Arc::new(Standing::new(Arc::clone(&wire), named));
     let mut groups = BTreeMap::new();
     let mut all_queues = Vec::new();
     for spec in specs {
         let id = spec.id;
         let opener = Opener {
             wire: &wire,
+            standing: &standing,
             dir: &dir,
             log: &log,
             stores: &stores,
@@ -96,6 +103,7 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
     let tasks = Mutex::new(Vec::new());
     let shared = Arc::new(Shared {
         wire,
+        standing,
         groups,
         log,
         stores,
@@ -147,6 +155,7 @@ async fn settle(
 /// What all groups are opened with.
 struct Opener<'a> {
     wire: &'a Arc<dyn Wire>,
+    standing: &'a Arc<Standing>,
     dir: &'a Path,
     log: &'a RaftLog,
     stores: &'a GroupStores,
@@ -218,6 +227,7 @@ impl Opener<'_> {
         let network = Network {
             group,
             wire: Arc::clone(self.wire),
+            standing: Arc::clone(self.standing),
         };
         let storage = GroupStorage::new(self.log.clone(), group);
         let me = node_of(self.wire.me());

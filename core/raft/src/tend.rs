@@ -4,9 +4,12 @@ use crate::errors::StopReason;
 use crate::group::{Group, Member};
 use crate::groups::Shared;
 use crate::ids::GroupId;
-use crate::limits::{REGISTER_EVERY, REGISTER_WAIT, RETURN_AFTER, RETURN_LAG_MAX, TEND_EVERY};
+use crate::limits::{
+    ANNOUNCE_EVERY, REGISTER_EVERY, REGISTER_WAIT, RETURN_AFTER, RETURN_LAG_MAX, TEND_EVERY,
+};
+use crate::lives;
 use crate::messages::{Register, Registered};
-use crate::network;
+use crate::network::{self, AskError};
 use crate::status::LeaderView;
 use crate::types::{Raft, Types, node_of, server_of};
 use futures::future::join_all;
@@ -25,6 +28,22 @@ struct Answers {
 }
 
 impl Answers {
+    /// Whether a new life of this server is known well enough in a group. A majority, this server
+    /// included, is enough to begin the group. Where it exists already a former life may have
+    /// voted, and two majorities may share no server but this very one: there every other server
+    /// must know the new life, and this server theirs.
+    fn is_enough(&self, shared: &Shared, group: &Group) -> bool {
+        let votes = group.member.is_some() && group.voters.contains(&group.me());
+        if !votes || !self.existing.contains(&group.id) {
+            return self.has_majority(group);
+        }
+        let knows_and_is_known = |other: &ServerId| {
+            let life = lives::known(&shared.stores, *other);
+            self.known_by.contains(other) && life.is_ok_and(|life| life.is_some())
+        };
+        shared.standing.others().iter().all(knows_and_is_known)
+    }
+
     /// Whether a majority of the group's voters, this server included, has answered.
     fn has_majority(&self, group: &Group) -> bool {
         let knows = |server: &&ServerId| self.known_by.contains(*server);
@@ -43,13 +62,11 @@ pub(crate) async fn join(shared: Arc<Shared>) {
         if shared.is_registered() && begun {
             return;
         }
-        let Some(answers) = ask(&shared, &others(&shared)).await else {
+        let Some(answers) = ask(&shared, shared.standing.others()).await else {
             return;
         };
-        let is_known = shared
-            .groups
-            .values()
-            .all(|group| answers.has_majority(group));
+        let mut groups = shared.groups.values();
+        let is_known = groups.all(|group| answers.is_enough(&shared, group));
         if is_known && !shared.is_registered() && !note_registered(&shared) {
             return;
         }
@@ -80,63 +97,38 @@ fn needs_beginning(shared: &Shared, group: &Group) -> bool {
         && shared.log.with(group.id, |log| log.is_blank())
 }
 
-/// Tells this server's life to the others whenever they come up: one that was replaced has
-/// forgotten it, and would let a second life of this server vote.
+/// Tells this server's life to the others whenever a link with them comes up: until one of them
+/// has confirmed it this server takes no part, and one that was replaced has forgotten it.
 pub(crate) async fn announce(shared: Arc<Shared>) {
-    let mut due = interval(TEND_EVERY);
-    let mut told = BTreeSet::new();
+    let mut due = interval(ANNOUNCE_EVERY);
     loop {
         due.tick().await;
-        told.retain(|server| shared.wire.is_up(*server));
-        let is_untold = |server: &ServerId| !told.contains(server) && shared.wire.is_up(*server);
-        let untold: BTreeSet<_> = others(&shared).into_iter().filter(is_untold).collect();
+        let untold = shared.standing.untold();
+        // Before it is registered, `join` asks.
         if untold.is_empty() || !shared.is_registered() {
             continue;
         }
-        let Some(answers) = ask(&shared, &untold).await else {
+        if ask(&shared, &untold).await.is_none() {
             return;
-        };
-        told.extend(answers.known_by);
+        }
     }
-}
-
-/// Every other server named for any group.
-fn others(shared: &Shared) -> BTreeSet<ServerId> {
-    let named = shared.groups.values().flat_map(|group| group.named());
-    named.filter(|server| *server != shared.me()).collect()
 }
 
 /// Tells servers this one's life. `None` when this server's log is known to be lost.
 async fn ask(shared: &Shared, servers: &BTreeSet<ServerId>) -> Option<Answers> {
     let me = shared.me();
-    let call = Register {
-        server: me,
-        life: shared.life(),
-    };
-    let deadline = Deadline::after(REGISTER_WAIT);
-    let asked = servers.iter().map(|server| {
-        let call = &call;
-        async move {
-            let asked = network::ask(
-                shared.wire.as_ref(),
-                *server,
-                call,
-                Payload::new(),
-                deadline,
-            )
-            .await;
-            (*server, asked)
-        }
-    });
+    let asked = servers
+        .iter()
+        .map(|server| async move { (*server, tell(shared, *server).await) });
     let mut answers = Answers::default();
     answers.known_by.insert(me);
-    for (server, asked) in join_all(asked).await {
-        match asked {
-            Ok((Registered::Known { existing }, _)) => {
+    for (server, told) in join_all(asked).await {
+        match told {
+            Ok(Registered::Known { existing }) => {
                 answers.known_by.insert(server);
                 answers.existing.extend(existing);
             }
-            Ok((Registered::OtherLife, _)) => {
+            Ok(Registered::OtherLife) => {
                 shared.ending.with(StopReason::LogLost {
                     me,
                     known_by: server,
@@ -147,6 +139,23 @@ async fn ask(shared: &Shared, servers: &BTreeSet<ServerId>) -> Option<Answers> {
         }
     }
     Some(answers)
+}
+
+/// Tells one server this one's life; what it confirms counts at once.
+async fn tell(shared: &Shared, server: ServerId) -> Result<Registered, AskError> {
+    let link = shared.wire.link(server);
+    let call = Register {
+        server: shared.me(),
+        life: shared.life(),
+    };
+    let deadline = Deadline::after(REGISTER_WAIT);
+    let wire = shared.wire.as_ref();
+    let (told, _) = network::ask(wire, server, &call, Payload::new(), deadline).await?;
+    // An answer over another link than the one it is noted for leaves that one unconfirmed.
+    if let (Registered::Known { .. }, Some(link)) = (&told, link) {
+        shared.standing.confirm(server, link);
+    }
+    Ok(told)
 }
 
 /// Begins a group once a majority of its voters said that nobody has. The preferred leader goes

@@ -1,15 +1,13 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
-use crate::lives;
 use crate::tests::cluster::{Cluster, GROUP, OlderRegister, read, server, set, soon};
-use crate::{GroupState, ProposeError, RaftGroups, ReadError, StartError, StopReason};
+use crate::{ProposeError, RaftGroups, ReadError, StartError, StopReason};
 use bytes::Bytes;
 use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::Deadline;
 use sdfs_store::Store;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 #[tokio::test]
 async fn every_member_proposes_and_reads() {
@@ -303,70 +301,6 @@ async fn learner_reads_and_is_promoted() {
     let members = cluster.get(leader).status().groups[0].members.clone();
     assert_eq!(members.iter().filter(|member| member.is_voter).count(), 3);
     assert!(members.iter().all(|member| member.server != gone));
-}
-
-#[tokio::test]
-async fn lost_log_refuses_to_start() {
-    let cluster = Cluster::of_three().await;
-    set(&cluster.get(server(1)), "a", "1").await;
-    cluster.stop(server(3)).await;
-    std::fs::remove_dir_all(cluster.dir_of(server(3)).join("raft")).unwrap();
-    let started = cluster.start(server(3)).await;
-    assert!(matches!(started.err(), Some(StartError::LogLost { .. })));
-}
-
-#[tokio::test]
-async fn emptied_server_never_votes() {
-    let cluster = Cluster::of_three().await;
-    set(&cluster.get(server(1)), "a", "1").await;
-    cluster.stop(server(3)).await;
-    std::fs::remove_dir_all(cluster.dir_of(server(3))).unwrap();
-    let emptied = cluster.start(server(3)).await.unwrap();
-    assert!(matches!(
-        emptied.stopped().await,
-        StopReason::LogLost { .. }
-    ));
-    assert_eq!(emptied.status().groups[0].state, GroupState::Joining);
-    // Once removed and forgotten, the number may be used again.
-    drop(emptied);
-    cluster.stop(server(3)).await;
-    std::fs::remove_dir_all(cluster.dir_of(server(3))).unwrap();
-    let removed =
-        cluster.at_leader(async |groups| groups.remove_member(GROUP, server(3), soon()).await);
-    removed.await;
-    let one = cluster.get(server(1));
-    for other in [&one, &cluster.get(server(2))] {
-        let begun = Instant::now();
-        while other.is_member(server(3)) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "it stays a member"
-            );
-            sleep(Duration::from_millis(10)).await;
-        }
-        other.forget_life(server(3)).await.unwrap();
-    }
-    let anew = cluster.start(server(3)).await.unwrap();
-    let added =
-        cluster.at_leader(async |groups| groups.add_member(GROUP, server(3), true, soon()).await);
-    added.await;
-    assert_eq!(read(&anew, "a").await.unwrap(), "1");
-    // It soon knows the others again: an emptied one of them does not come past it.
-    let begun = Instant::now();
-    while lives::known(&anew.shared().stores, server(2))
-        .unwrap()
-        .is_none()
-    {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nobody told it");
-        sleep(Duration::from_millis(10)).await;
-    }
-    drop(one);
-    cluster.stop(server(1)).await;
-    cluster.stop(server(2)).await;
-    std::fs::remove_dir_all(cluster.dir_of(server(2))).unwrap();
-    let emptied = cluster.start(server(2)).await.unwrap();
-    let reason = emptied.stopped().await;
-    assert!(matches!(reason, StopReason::LogLost { known_by, .. } if known_by == server(3)));
 }
 
 #[tokio::test]

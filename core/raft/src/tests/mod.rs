@@ -5,5 +5,6 @@ mod cluster;
 mod faults;
 mod groups;
 mod install;
+mod lives;
 mod log_model;
 mod suite;
