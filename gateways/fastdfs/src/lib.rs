@@ -30,5 +30,5 @@ pub mod wire;
 pub use counters::{Counted, Counters};
 pub use door::{Doors, StorageOptions, TrackerOptions, Volumes, start_storage, start_tracker};
 pub use errno::Errno;
-pub use name::{FileKind, FileName, NameFault, Names};
+pub use name::{FileKind, FileName, Given, NameFault, Names, NewName};
 pub use ports::{storage_address, tracker_address};

@@ -1,9 +1,11 @@
 //! File names: `M00/00/01/` and 27 letters of base64, then seven of digits and extension.
 //!
-//! The name of an anonymous file says where it is: `M` and both folders are the 24 bits of its
-//! volume, source, time and 17 of the 23 free bits its stamp. The 6 free bits left and the digits
-//! are a keyed sum over all the rest, so that a name nobody was given finds nothing, whichever
-//! letter of it is another. Volume 0 stands for a file with a record: its whole name is looked up.
+//! The name of an anonymous file says where it is, in the form FastDFS has for files merged into a
+//! trunk file: `M` and both folders are the 24 bits of its volume; source, time and 17 of the 23
+//! free bits its stamp. The 16 letters that tell the place in a trunk file are a keyed sum, as are
+//! the 6 free bits left and the digits: who was not given a name cannot make it up. The name of a
+//! file with a record has the plain form, its sum is where the volume would be; the whole of it is
+//! looked up.
 
 use sdfs_dserver::AnonymousFile;
 use sdfs_types::anonymous::STAMP_NUMBER_BITS;
@@ -22,6 +24,10 @@ const TRAILER_BYTES: usize = 7;
 const PLAIN_NAME_BYTES: usize = PATH_BYTES + CODED_BYTES + TRAILER_BYTES;
 /// Bytes of the place of a file in its trunk file, in letters.
 const TRUNK_BYTES: usize = 16;
+/// Bytes of the sum over all but the extension that become letters of the trunk place.
+const STEM_SUM_BYTES: usize = 9;
+/// Bytes of the sum over everything that become the rest of them.
+const WHOLE_SUM_BYTES: usize = 3;
 
 /// The size is no plain number, or a kind is told.
 const MARKED: u64 = 1 << 63;
@@ -32,8 +38,6 @@ const TRUNK: u64 = 1 << 59;
 /// Where the free bits are.
 const FREE_SHIFT: u32 = 32;
 const FREE_MASK: u64 = (1 << 23) - 1;
-/// What no kind uses: bits 55 to 62.
-const UNUSED: u64 = 0xff << 55;
 /// Bits of the sum among the free ones.
 const SUM_BITS: u32 = 23 - STAMP_NUMBER_BITS;
 /// The highest volume a name can tell.
@@ -46,7 +50,7 @@ pub enum FileKind {
     Normal(u64),
     /// A file that grows; its size is asked of the storage.
     Appender,
-    /// A file of this size merged into a trunk file. Never made here.
+    /// A file of this size merged into a trunk file: here, an anonymous file.
     Trunk(u64),
 }
 
@@ -65,10 +69,8 @@ pub struct FileName<'a> {
     pub kind: FileKind,
     /// CRC-32 of the content; of an appender file, of the first content.
     pub crc32: u32,
-    /// The 23 free bits.
+    /// The 23 free bits; zero where the size takes their place.
     free: u32,
-    /// Bits between kind and free ones that mean nothing: zero in every name made here.
-    unused: u64,
     /// What follows: digits and extension, or more for a slave.
     rest: &'a str,
 }
@@ -104,20 +106,29 @@ impl<'a> FileName<'a> {
         let number =
             |at: usize| u32::from_be_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
         let size = u64::from(number(8)) << 32 | u64::from(number(12));
+        let kind = kind_of(size);
+        if matches!(kind, FileKind::Trunk(_)) && rest.len() < TRUNK_BYTES {
+            return Err(NameFault);
+        }
+        let free = if size & MARKED == 0 {
+            0
+        } else {
+            size >> FREE_SHIFT & FREE_MASK
+        };
         Ok(FileName {
             text,
             place,
             source: [raw[0], raw[1], raw[2], raw[3]],
             second: number(4),
-            kind: kind_of(size),
+            kind,
             crc32: number(16),
-            free: u32::try_from(size >> FREE_SHIFT & FREE_MASK).map_err(|_| NameFault)?,
-            unused: size & UNUSED,
+            free: u32::try_from(free).map_err(|_| NameFault)?,
             rest,
         })
     }
 
-    /// Whether it names a file made beside another one.
+    /// Whether it names a file made beside another one, as clients tell it. One with a short
+    /// prefix and no extension does not look like it.
     #[must_use]
     pub fn is_slave(&self) -> bool {
         let trunk = if matches!(self.kind, FileKind::Trunk(_)) {
@@ -139,7 +150,16 @@ impl<'a> FileName<'a> {
     /// The volume of an anonymous file.
     #[must_use]
     pub fn volume(&self) -> Option<VolumeId> {
-        (self.place > 0).then_some(VolumeId(self.place))
+        let is_anonymous = matches!(self.kind, FileKind::Trunk(_)) && self.place > 0;
+        is_anonymous.then_some(VolumeId(self.place))
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        Some(Stamp {
+            second: self.second,
+            number: self.free >> SUM_BITS,
+            server: self.server()?,
+        })
     }
 
     /// The extension and the name before it.
@@ -180,12 +200,23 @@ pub struct NewName<'a> {
     pub volume: Option<VolumeId>,
     /// What nobody else has.
     pub stamp: Stamp,
-    /// Normal or appender.
+    /// Merged into a trunk file for an anonymous file, another one for the others.
     pub kind: FileKind,
     /// CRC-32 of the content.
     pub crc32: u32,
     /// Without its dot.
     pub extension: &'a str,
+}
+
+/// Whose name it is. Nobody can make up one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// An anonymous file's, of this size.
+    Anonymous(AnonymousFile, u64),
+    /// One of a file with a record.
+    Recorded,
+    /// It begins like the name of one of them: a slave's, if anybody's.
+    Beside,
 }
 
 /// Makes and checks names. The key is the cluster's, so every server makes and takes the same.
@@ -209,106 +240,131 @@ impl Names {
     /// Makes a name.
     ///
     /// # Errors
-    /// [`NameFault`] when the extension is none, or the volume's number too high.
+    /// [`NameFault`] when the extension is none, the volume's number too high, or the kind not one
+    /// of such a file.
     pub fn make(&self, new: &NewName<'_>) -> Result<String, NameFault> {
-        let place = new.volume.map_or(0, |volume| volume.0);
-        if new.extension.len() > EXTENSION_BYTES || !is_plain(new.extension) || place > VOLUME_MAX {
+        let is_anonymous = matches!(new.kind, FileKind::Trunk(_));
+        if new.extension.len() > EXTENSION_BYTES
+            || !is_plain(new.extension)
+            || is_anonymous != new.volume.is_some_and(is_nameable)
+        {
             return Err(NameFault);
         }
-        let sum = self.sum(place, &new.stamp, (new.kind, new.crc32), new.extension);
-        let free = new.stamp.number << SUM_BITS | sum.bits;
-        let marked = MARKED | u64::from(free) << FREE_SHIFT;
+        let mut name = self.stem(new)?;
+        let sum = self.sum(new, Some(new.extension));
+        if is_anonymous {
+            name.push_str(&base64::encode(&sum[..WHOLE_SUM_BYTES]));
+        }
+        let [.., a, b, c, d] = sum;
+        name.push_str(&trailer(u32::from_le_bytes([a, b, c, d]), new.extension));
+        Ok(name)
+    }
+
+    /// The beginning of a name and of those of its slaves.
+    fn stem(&self, new: &NewName<'_>) -> Result<String, NameFault> {
+        let sum = self.sum(new, None);
+        let [a, b, c, d, e, f, g, h, ..] = sum;
+        let bits = u32::from(sum[STEM_SUM_BYTES]) & ((1 << SUM_BITS) - 1);
+        let marked = MARKED | u64::from(new.stamp.number << SUM_BITS | bits) << FREE_SHIFT;
         let size = match new.kind {
             FileKind::Normal(size) if size <= u64::from(u32::MAX) => marked | size,
-            FileKind::Normal(size) => size & !MARKED,
-            FileKind::Appender => marked | APPENDER,
-            FileKind::Trunk(_) => return Err(NameFault),
+            FileKind::Normal(size) if size < MARKED => size,
+            // The size is asked of the storage.
+            FileKind::Appender => marked | APPENDER | u64::from(u32::from_le_bytes([e, f, g, h])),
+            FileKind::Trunk(size) if size <= u64::from(u32::MAX) => marked | TRUNK | size,
+            FileKind::Normal(_) | FileKind::Trunk(_) => return Err(NameFault),
         };
+        let place = new
+            .volume
+            .map_or(u32::from_le_bytes([a, b, c, d]) & VOLUME_MAX, |volume| {
+                volume.0
+            });
         let mut raw = [0; base64::RAW_BYTES];
         raw[..4].copy_from_slice(&source_of(new.stamp.server));
         raw[4..8].copy_from_slice(&new.stamp.second.to_be_bytes());
         raw[8..16].copy_from_slice(&size.to_be_bytes());
         raw[16..].copy_from_slice(&new.crc32.to_be_bytes());
-        let coded = base64::encode(raw);
-        let coded = std::str::from_utf8(&coded).map_err(|_| NameFault)?;
         let [_, path, upper, lower] = place.to_be_bytes();
-        let trailer = sum.trailer(new.extension);
-        Ok(format!(
-            "M{path:02X}/{upper:02X}/{lower:02X}/{coded}{trailer}"
-        ))
+        let coded = base64::encode(&raw);
+        let mut stem = format!("M{path:02X}/{upper:02X}/{lower:02X}/{coded}");
+        if new.volume.is_some() {
+            stem.push_str(&base64::encode(&sum[..STEM_SUM_BYTES]));
+        }
+        Ok(stem)
+    }
+
+    /// Whose name it is; nothing when nobody was given that name.
+    #[must_use]
+    pub fn given(&self, name: &FileName<'_>) -> Option<Given> {
+        let new = NewName {
+            volume: name.volume(),
+            stamp: name.stamp()?,
+            kind: name.kind,
+            crc32: name.crc32,
+            extension: name.extension().1,
+        };
+        // Made anew and compared: so there is one name for each file, to the letter.
+        if self.make(&new).is_ok_and(|made| made == name.text) {
+            return Some(match (new.volume, new.kind) {
+                (Some(volume), FileKind::Trunk(size)) => {
+                    let stamp = new.stamp;
+                    Given::Anonymous(AnonymousFile { volume, stamp }, size)
+                }
+                _ => Given::Recorded,
+            });
+        }
+        let stem = self.stem(&new).ok()?;
+        name.text.starts_with(&stem).then_some(Given::Beside)
     }
 
     /// The anonymous file of a name; nothing when nobody was given that name.
     #[must_use]
     pub fn anonymous(&self, name: &FileName<'_>) -> Option<AnonymousFile> {
-        let volume = name.volume()?;
-        let stamp = Stamp {
-            second: name.second,
-            number: name.free >> SUM_BITS,
-            server: name.server()?,
-        };
-        let (_, extension) = name.extension();
-        let kind = Some(name.kind).filter(|kind| matches!(kind, FileKind::Normal(_)))?;
-        let sum = self.sum(volume.0, &stamp, (kind, name.crc32), extension);
-        let is_given = name.unused == 0
-            && name.free & ((1 << SUM_BITS) - 1) == sum.bits
-            && extension.len() <= EXTENSION_BYTES
-            && name.rest == sum.trailer(extension);
-        is_given.then_some(AnonymousFile { volume, stamp })
+        match self.given(name)? {
+            Given::Anonymous(file, _) => Some(file),
+            Given::Recorded | Given::Beside => None,
+        }
     }
 
-    fn sum(
-        &self,
-        place: u32,
-        stamp: &Stamp,
-        (kind, crc32): (FileKind, u32),
-        extension: &str,
-    ) -> Sum {
-        let (kind, size) = match kind {
-            FileKind::Normal(size) => (0, size),
-            FileKind::Appender => (1, 0),
-            FileKind::Trunk(size) => (2, size),
+    /// The keyed sum of what a name says: without its extension, or with it.
+    fn sum(&self, new: &NewName<'_>, extension: Option<&str>) -> [u8; 32] {
+        let (kind, size, number) = match new.kind {
+            // A large size leaves no room for the number.
+            FileKind::Normal(size) if size > u64::from(u32::MAX) => (0, size, 0),
+            FileKind::Normal(size) => (0, size, new.stamp.number),
+            FileKind::Appender => (1, 0, new.stamp.number),
+            FileKind::Trunk(size) => (2, size, new.stamp.number),
         };
-        let mut told = [0; 40];
-        told[..4].copy_from_slice(&place.to_le_bytes());
-        told[4..8].copy_from_slice(&stamp.second.to_le_bytes());
-        told[8..12].copy_from_slice(&stamp.number.to_le_bytes());
-        told[12..14].copy_from_slice(&stamp.server.0.to_le_bytes());
-        told[14] = kind;
-        told[15..23].copy_from_slice(&size.to_le_bytes());
-        told[23..27].copy_from_slice(&crc32.to_le_bytes());
-        let length = extension.len().min(EXTENSION_BYTES);
-        told[27..27 + length].copy_from_slice(&extension.as_bytes()[..length]);
-        let hash = blake3::keyed_hash(&self.key, &told);
-        let [a, b, c, d, e, ..] = *hash.as_bytes();
-        Sum {
-            bits: u32::from(e) & ((1 << SUM_BITS) - 1),
-            number: u32::from_le_bytes([a, b, c, d]),
+        let volume = new.volume.map_or(0, |volume| volume.0);
+        let mut told = Vec::with_capacity(40);
+        told.extend_from_slice(&volume.to_le_bytes());
+        told.extend_from_slice(&new.stamp.second.to_le_bytes());
+        told.extend_from_slice(&number.to_le_bytes());
+        told.extend_from_slice(&new.stamp.server.0.to_le_bytes());
+        told.push(kind);
+        told.extend_from_slice(&size.to_le_bytes());
+        told.extend_from_slice(&new.crc32.to_le_bytes());
+        if let Some(extension) = extension {
+            told.push(b'.');
+            told.extend_from_slice(extension.as_bytes());
         }
+        *blake3::keyed_hash(&self.key, &told).as_bytes()
     }
 }
 
-/// The keyed sum of a name.
-struct Sum {
-    bits: u32,
-    number: u32,
-}
-
-impl Sum {
-    /// Seven bytes: as many digits as the extension leaves room for.
-    fn trailer(&self, extension: &str) -> String {
-        let dotted = match extension.len() {
-            0 => 0,
-            length => length + 1,
-        };
-        let digits = TRAILER_BYTES.saturating_sub(dotted);
-        let modulus = 10_u32.pow(u32::try_from(digits).unwrap_or(0));
-        let number = self.number % modulus;
-        match (digits, dotted) {
-            (0, _) => format!(".{extension}"),
-            (_, 0) => format!("{number:0digits$}"),
-            _ => format!("{number:0digits$}.{extension}"),
-        }
+/// Seven bytes: as many digits as the extension leaves room for.
+fn trailer(number: u32, extension: &str) -> String {
+    let dotted = match extension.len() {
+        0 => 0,
+        length => length + 1,
+    };
+    let digits = TRAILER_BYTES.saturating_sub(dotted);
+    let modulus = 10_u32.pow(u32::try_from(digits).unwrap_or(0));
+    let number = number % modulus;
+    match (digits, dotted) {
+        (0, _) => format!(".{extension}"),
+        (_, 0) => format!("{number:0digits$}"),
+        _ => format!("{number:0digits$}.{extension}"),
     }
 }
 

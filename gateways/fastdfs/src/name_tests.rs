@@ -20,7 +20,7 @@ fn new(extension: &str) -> NewName<'_> {
     NewName {
         volume: Some(VolumeId(0x12)),
         stamp: stamp(),
-        kind: FileKind::Normal(5_000),
+        kind: FileKind::Trunk(5_000),
         crc32: 0xdcf2_4e04,
         extension,
     }
@@ -64,14 +64,15 @@ fn size_fields_tell_their_kind() {
 fn extensions_fill_seven_letters() {
     for (extension, digits) in [("", 7), ("a", 5), ("bin", 3), ("abcdef", 0), ("tar.gz", 0)] {
         let name = names().make(&new(extension)).expect("a name");
-        assert_eq!(name.len(), PLAIN_NAME_BYTES, "{name}");
-        let trailer = &name[PATH_BYTES + CODED_BYTES..];
+        assert_eq!(name.len(), PLAIN_NAME_BYTES + TRUNK_BYTES, "{name}");
+        let trailer = &name[PATH_BYTES + CODED_BYTES + TRUNK_BYTES..];
         assert!(
             trailer[..digits].bytes().all(|b| b.is_ascii_digit()),
             "{name}"
         );
         let parsed = FileName::parse(name.as_bytes()).expect("a name");
         assert_eq!(parsed.extension().1, extension);
+        assert!(!parsed.is_slave());
     }
     for extension in ["abcdefg", "a/b", "a b", "ä"] {
         assert_eq!(names().make(&new(extension)), Err(NameFault));
@@ -87,7 +88,7 @@ fn a_name_says_where_the_file_is() {
         volume: VolumeId(0x12),
         stamp: stamp(),
     };
-    assert_eq!(names().anonymous(&parsed), Some(file));
+    assert_eq!(names().given(&parsed), Some(Given::Anonymous(file, 5_000)));
     assert_eq!(parsed.server(), Some(ServerId(5)));
     assert_eq!(
         Names::new([8; 32]).anonymous(&parsed),
@@ -97,29 +98,80 @@ fn a_name_says_where_the_file_is() {
 }
 
 #[test]
-fn other_kinds_are_no_anonymous_files() {
-    for (kind, volume) in [
-        (FileKind::Appender, Some(VolumeId(3))),
-        (FileKind::Normal(5), None),
+fn files_with_a_record_have_plain_names() {
+    for (kind, length) in [
+        (FileKind::Appender, 44),
+        (FileKind::Normal(5), 44),
+        (FileKind::Normal(5 << 32), 44),
+        (FileKind::Trunk(5), 60),
     ] {
+        let volume = matches!(kind, FileKind::Trunk(_)).then_some(VolumeId(0x12));
         let new = NewName {
             kind,
             volume,
             ..new("a")
         };
         let name = names().make(&new).expect("a name");
+        assert_eq!(name.len(), length);
         let parsed = FileName::parse(name.as_bytes()).expect("a name");
         assert_eq!(parsed.kind, kind);
-        assert_eq!(names().anonymous(&parsed), None);
+        let given = names().given(&parsed).expect("given");
+        assert_eq!(given == Given::Recorded, volume.is_none(), "{kind:?}");
+        assert_eq!(Names::new([8; 32]).given(&parsed), None, "another cluster");
+        // Slaves are told from what nobody was given, whatever their prefix.
+        for end in ["_150x150.jpg", "x", ""] {
+            let (stem, _) = parsed.extension();
+            let slave = format!("{stem}{end}");
+            let slave = FileName::parse(slave.as_bytes()).expect("a name");
+            assert_eq!(names().given(&slave), Some(Given::Beside), "{kind:?} {end}");
+            assert_eq!(Names::new([8; 32]).given(&slave), None);
+        }
+        let wrong = NewName {
+            volume: volume.xor(Some(VolumeId(3))),
+            ..new
+        };
+        assert_eq!(names().make(&wrong), Err(NameFault), "{kind:?}");
     }
-    let large = NewName {
-        kind: FileKind::Normal(5 << 32),
-        volume: None,
-        ..new("a")
-    };
-    let name = names().make(&large).expect("a name");
-    let parsed = FileName::parse(name.as_bytes()).expect("a name");
-    assert_eq!(parsed.kind, FileKind::Normal(5 << 32));
+}
+
+#[test]
+fn names_cannot_be_made_up() {
+    // Bits that differ under another key although all else of the file is known, but for digits.
+    for (kind, bits) in [
+        (FileKind::Trunk(5), 102),
+        (FileKind::Appender, 62),
+        (FileKind::Normal(5), 30),
+        (FileKind::Normal(5 << 32), 24),
+    ] {
+        let volume = matches!(kind, FileKind::Trunk(_)).then_some(VolumeId(0x12));
+        let new = NewName {
+            kind,
+            volume,
+            ..new("tar.gz")
+        };
+        let told = |key: u8| {
+            let name = Names::new([key; 32]).make(&new).expect("a name");
+            let place = FileName::parse(name.as_bytes()).expect("a name").place;
+            let mut told = place.to_be_bytes().to_vec();
+            let coded = &name.as_bytes()[PATH_BYTES..][..CODED_BYTES];
+            told.extend(base64::decode(coded).expect("20 bytes"));
+            // Letters that stand for 12 bytes, as the last 16 of 20 bytes' 27.
+            if let Some(trunk) = name.get(PATH_BYTES + CODED_BYTES..name.len() - TRAILER_BYTES) {
+                let filled = format!("{trunk:A<27}");
+                told.extend(base64::decode(filled.as_bytes()).expect("20 bytes"));
+            }
+            told
+        };
+        let first = told(0);
+        let mut differs = vec![0; first.len()];
+        for key in 1..=255 {
+            for (at, byte) in told(key).iter().enumerate() {
+                differs[at] |= byte ^ first[at];
+            }
+        }
+        let count: u32 = differs.iter().map(|byte: &u8| byte.count_ones()).sum();
+        assert_eq!(count, bits, "{kind:?}");
+    }
 }
 
 #[test]
@@ -151,7 +203,8 @@ fn a_name_with_another_letter_finds_nothing() {
             if changed != name
                 && let Ok(parsed) = FileName::parse(changed.as_bytes())
             {
-                assert_eq!(names().anonymous(&parsed), None, "{changed}");
+                let given = names().given(&parsed);
+                assert!(matches!(given, None | Some(Given::Beside)), "{changed}");
             }
         }
     }
@@ -165,7 +218,7 @@ proptest! {
     ) {
         let stamp = Stamp { second, number, server: ServerId(server) };
         let volume = VolumeId(place);
-        let kind = FileKind::Normal(u64::from(size));
+        let kind = FileKind::Trunk(u64::from(size));
         let new = NewName { volume: Some(volume), stamp, kind, crc32, extension: &extension };
         let name = names().make(&new).expect("a name");
         let parsed = FileName::parse(name.as_bytes()).expect("a name");
@@ -176,7 +229,7 @@ proptest! {
     #[test]
     fn no_text_breaks_it(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
         if let Ok(name) = FileName::parse(&bytes) {
-            prop_assert_eq!(names().anonymous(&name), None);
+            prop_assert_eq!(names().given(&name), None);
         }
     }
 }

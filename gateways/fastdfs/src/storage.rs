@@ -11,6 +11,7 @@ use sdfs_dserver::{AnonymousFile, AnonymousFiles};
 use sdfs_server_group::{AddressWidth, Deadline, FastDfs, Mesh};
 use sdfs_types::{Refusal, ServerId};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::connection::{Connection, End};
 use crate::counters::{Counted, Counters};
@@ -18,8 +19,8 @@ use crate::errno::Errno;
 use crate::fields::{Fields, put_text};
 use crate::group_name::GroupName;
 use crate::header::Header;
-use crate::limits::{COMMAND_WAIT, PARAMETERS_BYTES_MAX, SMALL_UPLOAD_BYTES};
-use crate::name::{FileKind, FileName, Names, NewName};
+use crate::limits::{COMMAND_WAIT, PARAMETERS_BYTES_MAX, PATIENCE, SMALL_UPLOAD_BYTES};
+use crate::name::{FileKind, FileName, Given, Names, NewName};
 use crate::recorded::Recorded;
 use crate::storage_request::{NAMED_BYTES_MAX, UPLOAD_BYTES, Upload, named};
 use crate::view::ip_text;
@@ -68,14 +69,6 @@ impl From<End> for Fault {
     fn from(end: End) -> Self {
         Fault::Over(end)
     }
-}
-
-/// What keeps the file of a name.
-pub(crate) enum Found {
-    /// A block of a volume, of this size.
-    Anonymous(AnonymousFile, u64),
-    /// An ordinary file, if anything.
-    Recorded,
 }
 
 /// Content in memory, and its share of what larger uploads may take of it.
@@ -201,7 +194,7 @@ impl Storage {
         let new = NewName {
             volume: Some(file.volume),
             stamp: file.stamp,
-            kind: FileKind::Normal(size),
+            kind: FileKind::Trunk(size),
             crc32,
             extension,
         };
@@ -234,7 +227,9 @@ impl Storage {
         let mut share = None;
         if count > SMALL_UPLOAD_BYTES {
             let wanted = u32::try_from(count).map_err(|_| Errno::Invalid)?;
-            let given = self.uploads.acquire_many(wanted).await;
+            // Whoever has room is cut off when the content does not come.
+            let given = timeout(PATIENCE, self.uploads.acquire_many(wanted)).await;
+            let given = given.map_err(|_| Fault::Broken(Errno::Again))?;
             share = Some(given.map_err(|_| Fault::Broken(Errno::Again))?);
         }
         Ok(Content {
@@ -243,11 +238,18 @@ impl Storage {
         })
     }
 
-    /// What keeps the file of a name.
-    pub(crate) fn locate(&self, name: &FileName<'_>) -> Found {
-        match (self.names.anonymous(name), name.kind) {
-            (Some(file), FileKind::Normal(size)) => Found::Anonymous(file, size),
-            _ => Found::Recorded,
+    /// What keeps the file of a name. Nothing is looked up for a name that nobody was given.
+    pub(crate) fn locate(&self, name: &FileName<'_>) -> Result<Given, Errno> {
+        self.names.given(name).ok_or(Errno::NotFound)
+    }
+
+    /// That an anonymous file is there, as its name says.
+    pub(crate) async fn expect_block(&self, file: AnonymousFile, size: u64) -> Result<(), Errno> {
+        match self.files.length(file, soon()).await {
+            Ok(Some(length)) if u64::from(length) == size => Ok(()),
+            Ok(Some(_)) => Err(Errno::Io),
+            Ok(None) => Err(Errno::NotFound),
+            Err(refusal) => Err(Errno::of(&refusal)),
         }
     }
 
@@ -258,25 +260,19 @@ impl Storage {
 
     async fn info(&self, connection: &mut Connection, flags: u8, body: &[u8]) -> Result<(), Fault> {
         let name = self.name_in(body)?;
-        let (size, second, crc32) = match self.locate(&name) {
-            Found::Anonymous(file, size) => {
-                let length = self.files.length(file, soon()).await?;
-                length.ok_or(Errno::NotFound)?;
-                (size, u64::from(name.second), name.crc32)
-            }
-            Found::Recorded => {
-                let facts = self.recorded.facts(name.text).await?;
-                // With a volume it is a slave of an anonymous file, however short its prefix.
-                let is_told = matches!(name.kind, FileKind::Normal(_))
-                    && !name.is_slave()
-                    && name.volume().is_none();
-                let crc32 = match (is_told, flags & NO_CHECKSUM) {
-                    (true, _) => name.crc32,
-                    (false, 0) => self.recorded.checksum(name.text).await?.0,
-                    (false, _) => 0,
-                };
-                (facts.size, facts.modified_s, crc32)
-            }
+        let given = self.locate(&name)?;
+        let (size, second, crc32) = if let Given::Anonymous(file, size) = given {
+            self.expect_block(file, size).await?;
+            (size, u64::from(name.second), name.crc32)
+        } else {
+            let facts = self.recorded.facts(name.text).await?;
+            let is_told = given == Given::Recorded && name.kind != FileKind::Appender;
+            let crc32 = match (is_told, flags & NO_CHECKSUM) {
+                (true, _) => name.crc32,
+                (false, 0) => self.recorded.checksum(name.text).await?.0,
+                (false, _) => 0,
+            };
+            (facts.size, facts.modified_s, crc32)
         };
         let mut answer = BytesMut::with_capacity(24 + self.address_bytes);
         answer.put_u64(size);
@@ -298,7 +294,7 @@ impl Storage {
 
     async fn delete(&self, body: &[u8]) -> Result<(), Fault> {
         let name = self.name_in(body)?;
-        let Found::Anonymous(file, _) = self.locate(&name) else {
+        let Given::Anonymous(file, _) = self.locate(&name)? else {
             return Ok(self.recorded.delete(name.text).await?);
         };
         let is_marked = self.files.is_marked(file, soon()).await?;

@@ -1,5 +1,6 @@
 //! Commands of a storage that concern files with a record.
 
+use bytes::Bytes;
 use sdfs_types::{Stamp, VolumeId};
 
 use crate::change_request::{
@@ -11,9 +12,9 @@ use crate::errno::Errno;
 use crate::fields::Fields;
 use crate::header::Header;
 use crate::limits::CHANGE_BYTES_MAX;
-use crate::name::{FileKind, FileName, NewName};
+use crate::name::{FileKind, FileName, Given, NewName};
 use crate::recorded::StoreFault;
-use crate::storage::{Content, Fault, Found, Storage, checksum_of, soon};
+use crate::storage::{Content, Fault, Storage, checksum_of, soon};
 use crate::storage_request::named;
 use crate::wire::GROUP_BYTES;
 
@@ -26,20 +27,24 @@ impl From<StoreFault> for Fault {
     }
 }
 
+/// A request that changes a file, up to its content.
+struct Begun<T> {
+    told: T,
+    name: Bytes,
+    content_bytes: u64,
+}
+
 impl Storage {
-    /// Stores content that gets a record, and gives its name. What was read in vain ends
-    /// the connection only when more of it is on its way.
+    /// Stores content that gets a record, and gives its name.
     pub(crate) async fn upload_recorded(
         &self,
         connection: &mut Connection,
         (kind, content_bytes, extension): (FileKind, u64, &str),
     ) -> Result<String, Fault> {
-        let stamp = self
-            .files
-            .stamp(soon())
-            .await
-            .map_err(|r| Fault::Broken(Errno::of(&r)))?;
-        let name = |crc32| {
+        let stamp = self.files.stamp(soon()).await;
+        let stamp = stamp.map_err(|refusal| Fault::Broken(Errno::of(&refusal)))?;
+        let content = self.small(connection, content_bytes).await?;
+        let name_of = |crc32| {
             let new = NewName {
                 volume: None,
                 stamp,
@@ -49,20 +54,60 @@ impl Storage {
             };
             self.names.make(&new).map_err(|_| Errno::Invalid)
         };
-        if content_bytes <= self.block_bytes {
-            let content = self.content(connection, content_bytes).await?;
-            let name = name(checksum_of(&content.bytes))?;
+        self.store(connection, (content, content_bytes), stamp, name_of)
+            .await
+    }
+
+    /// Content that fits into a block is read before anything is refused, so that the connection
+    /// goes on whatever becomes of it.
+    async fn small(
+        &self,
+        connection: &mut Connection,
+        bytes: u64,
+    ) -> Result<Option<Content<'_>>, Fault> {
+        if bytes > self.block_bytes {
+            return Ok(None);
+        }
+        self.content(connection, bytes).await.map(Some)
+    }
+
+    /// Stores content that was read, or is as it arrives, under the name its checksum gives it.
+    async fn store(
+        &self,
+        connection: &mut Connection,
+        (content, bytes): (Option<Content<'_>>, u64),
+        stamp: Stamp,
+        name_of: impl FnOnce(u32) -> Result<String, Errno>,
+    ) -> Result<String, Fault> {
+        if let Some(content) = content {
+            let name = name_of(checksum_of(&content.bytes))?;
             self.recorded.put(&name, content.bytes.clone()).await?;
             return Ok(name);
         }
-        let draft = draft_of(stamp);
-        let crc32 = self
-            .recorded
-            .receive(connection, (&draft, content_bytes))
-            .await?;
-        let name = name(crc32)?;
+        // What a file is called until all of it has arrived.
+        let draft = format!("{}-{}-{}", stamp.server, stamp.second, stamp.number);
+        let received = self.recorded.receive(connection, (&draft, bytes)).await?;
+        let name = name_of(received)?;
         self.recorded.publish(&draft, &name).await?;
         Ok(name)
+    }
+
+    /// Reads a request up to its content.
+    async fn begin<T>(
+        &self,
+        connection: &mut Connection,
+        (header, fixed_bytes): (Header, u64),
+        read: impl FnOnce(&[u8], u64) -> Result<(T, Following), Errno>,
+    ) -> Result<Begun<T>, Fault> {
+        let left = header.body_bytes.checked_sub(fixed_bytes);
+        let left = left.ok_or(Errno::Invalid)?;
+        let fixed = connection.body(fixed_bytes as usize).await?;
+        let (told, following) = read(&fixed, left)?;
+        Ok(Begun {
+            told,
+            name: connection.body(following.name_bytes).await?,
+            content_bytes: following.content_bytes,
+        })
     }
 
     pub(crate) async fn upload_slave(
@@ -70,45 +115,21 @@ impl Storage {
         connection: &mut Connection,
         header: Header,
     ) -> Result<(), Fault> {
-        let left = header
-            .body_bytes
-            .checked_sub(SLAVE_BYTES)
-            .ok_or(Errno::Invalid)?;
-        let fixed = connection.body(SLAVE_BYTES as usize).await?;
-        let (
-            slave,
-            Following {
-                name_bytes,
-                content_bytes,
-            },
-        ) = Slave::read(&fixed, left)?;
-        let master_name = connection.body(name_bytes).await?;
-        let master = FileName::parse(&master_name).map_err(|_| Errno::Invalid)?;
-        let name = slave.name(master.extension().0)?;
-        let is_small = content_bytes <= self.block_bytes;
-        // Read before anything is refused, so that the connection goes on.
-        let content = match is_small {
-            true => Some(self.content(connection, content_bytes).await?),
-            false => None,
+        let begun = self
+            .begin(connection, (header, SLAVE_BYTES), Slave::read)
+            .await?;
+        let master = FileName::parse(&begun.name).map_err(|_| Errno::Invalid)?;
+        let name = begun.told.name(master.extension().0)?;
+        let content = self.small(connection, begun.content_bytes).await?;
+        let refused = match content {
+            Some(_) => Fault::Refused,
+            None => Fault::Broken,
         };
-        let broken = |errno| {
-            if is_small {
-                Fault::Refused(errno)
-            } else {
-                Fault::Broken(errno)
-            }
-        };
-        self.expect(&master).await.map_err(broken)?;
-        match content {
-            Some(content) => self.recorded.put(&name, content.bytes.clone()).await?,
-            None => {
-                let draft = draft_of(self.files.stamp(soon()).await?);
-                self.recorded
-                    .receive(connection, (&draft, content_bytes))
-                    .await?;
-                self.recorded.publish(&draft, &name).await?;
-            }
-        }
+        self.expect(&master).await.map_err(refused)?;
+        let stamp = self.files.stamp(soon()).await;
+        let stamp = stamp.map_err(|refusal| refused(Errno::of(&refusal)))?;
+        let content = (content, begun.content_bytes);
+        let name = self.store(connection, content, stamp, |_| Ok(name)).await?;
         self.answer_name(connection, &name).await
     }
 
@@ -117,18 +138,10 @@ impl Storage {
         connection: &mut Connection,
         header: Header,
     ) -> Result<(), Fault> {
-        let left = header
-            .body_bytes
-            .checked_sub(APPEND_BYTES)
-            .ok_or(Errno::Invalid)?;
-        let fixed = connection.body(APPEND_BYTES as usize).await?;
-        let Following {
-            name_bytes,
-            content_bytes,
-        } = append(&fixed, left)?;
-        let name = connection.body(name_bytes).await?;
-        let data = self.change_content(connection, content_bytes).await?;
-        let name = appender(&name)?;
+        let read = |fixed: &[u8], left| Ok(((), append(fixed, left)?));
+        let begun = self.begin(connection, (header, APPEND_BYTES), read).await?;
+        let data = self.change_content(connection, begun.content_bytes).await?;
+        let name = self.appender(&begun.name)?;
         match data.bytes.is_empty() {
             true => self.recorded.facts(name.text).await.map(drop)?,
             false => self.recorded.append(name.text, data.bytes.clone()).await?,
@@ -141,24 +154,13 @@ impl Storage {
         connection: &mut Connection,
         header: Header,
     ) -> Result<(), Fault> {
-        let left = header
-            .body_bytes
-            .checked_sub(MODIFY_BYTES)
-            .ok_or(Errno::Invalid)?;
-        let fixed = connection.body(MODIFY_BYTES as usize).await?;
-        let (
-            offset,
-            Following {
-                name_bytes,
-                content_bytes,
-            },
-        ) = modify(&fixed, left)?;
-        let name = connection.body(name_bytes).await?;
-        let data = self.change_content(connection, content_bytes).await?;
-        let name = appender(&name)?;
-        self.recorded
-            .modify(name.text, offset, data.bytes.clone())
+        let begun = self
+            .begin(connection, (header, MODIFY_BYTES), modify)
             .await?;
+        let data = self.change_content(connection, begun.content_bytes).await?;
+        let (name, offset) = (self.appender(&begun.name)?, begun.told);
+        let modified = self.recorded.modify(name.text, offset, data.bytes.clone());
+        modified.await?;
         Ok(connection.answer(&[]).await?)
     }
 
@@ -176,7 +178,10 @@ impl Storage {
 
     pub(crate) async fn truncate(&self, body: &[u8]) -> Result<(), Fault> {
         let (size, name) = truncate(body)?;
-        Ok(self.recorded.resize(appender(name)?.text, size).await?)
+        Ok(self
+            .recorded
+            .resize(self.appender(name)?.text, size)
+            .await?)
     }
 
     /// Makes a normal file of an appender file, with its size and checksum in its name.
@@ -185,7 +190,7 @@ impl Storage {
         connection: &mut Connection,
         body: &[u8],
     ) -> Result<(), Fault> {
-        let old = appender(body)?;
+        let old = self.appender(body)?;
         let (crc32, size) = self.recorded.checksum(old.text).await?;
         let new = NewName {
             volume: None::<VolumeId>,
@@ -211,8 +216,7 @@ impl Storage {
         }
         let name = named(&self.group, &mut Fields::of(name))?;
         let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-        self.expect(&name).await?;
-        if let Some(file) = self.names.anonymous(&name) {
+        if let Given::Anonymous(file, _) = self.expect(&name).await? {
             // Before there is any: a file that is deleted looks for metadata only when marked.
             self.files.mark(file, soon()).await?;
         }
@@ -226,8 +230,7 @@ impl Storage {
     ) -> Result<(), Fault> {
         let name = named(&self.group, &mut Fields::of(body))?;
         let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-        self.expect(&name).await?;
-        if let Some(file) = self.names.anonymous(&name)
+        if let Given::Anonymous(file, _) = self.expect(&name).await?
             && !self.files.is_marked(file, soon()).await?
         {
             return Err(Errno::NotFound.into());
@@ -236,30 +239,23 @@ impl Storage {
         Ok(connection.answer(&text).await?)
     }
 
-    /// That there is such a file.
-    async fn expect(&self, name: &FileName<'_>) -> Result<(), Errno> {
-        match self.locate(name) {
-            Found::Anonymous(file, _) => match self.files.length(file, soon()).await {
-                Ok(Some(_)) => Ok(()),
-                Ok(None) => Err(Errno::NotFound),
-                Err(refusal) => Err(Errno::of(&refusal)),
-            },
-            Found::Recorded => self.recorded.facts(name.text).await.map(drop),
+    /// That there is such a file, and what keeps it.
+    async fn expect(&self, name: &FileName<'_>) -> Result<Given, Errno> {
+        let given = self.locate(name)?;
+        match given {
+            Given::Anonymous(file, size) => self.expect_block(file, size).await?,
+            Given::Recorded | Given::Beside => drop(self.recorded.facts(name.text).await?),
         }
+        Ok(given)
     }
-}
 
-/// The name of an appender file.
-fn appender(name: &[u8]) -> Result<FileName<'_>, Errno> {
-    let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-    if name.kind == FileKind::Appender && !name.is_slave() {
+    /// The name of an appender file.
+    fn appender<'a>(&self, name: &'a [u8]) -> Result<FileName<'a>, Errno> {
+        let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
+        if name.kind != FileKind::Appender || name.is_slave() {
+            return Err(Errno::Invalid);
+        }
+        self.locate(&name)?;
         Ok(name)
-    } else {
-        Err(Errno::Invalid)
     }
-}
-
-/// What a file is called until all of it has arrived.
-fn draft_of(stamp: Stamp) -> String {
-    format!("{}-{}-{}", stamp.server, stamp.second, stamp.number)
 }

@@ -8,8 +8,8 @@ use crate::counters::Counted;
 use crate::errno::Errno;
 use crate::fields::Fields;
 use crate::limits::DOWNLOAD_PIECE_BYTES;
-use crate::name::FileName;
-use crate::storage::{Fault, Found, Storage, soon};
+use crate::name::{FileName, Given};
+use crate::storage::{Fault, Storage, soon};
 use crate::storage_request::{Range, named};
 
 /// An answer that was begun cannot be ended otherwise.
@@ -25,25 +25,28 @@ impl Storage {
         let range = Range::read(&mut fields)?;
         let name = named(&self.group, &mut fields)?;
         let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-        match self.locate(&name) {
-            Found::Anonymous(file, size) => {
-                self.download_block(connection, file, range.within(size)?)
-                    .await
+        match self.locate(&name)? {
+            Given::Anonymous(file, size) => {
+                let part = range.within(size)?;
+                self.download_block(connection, (file, size), part).await
             }
-            Found::Recorded => self.download_recorded(connection, name.text, range).await,
+            Given::Recorded | Given::Beside => {
+                self.download_recorded(connection, name.text, range).await
+            }
         }
     }
 
     async fn download_block(
         &self,
         connection: &mut Connection,
-        file: AnonymousFile,
+        (file, size): (AnonymousFile, u64),
         (offset, length): (u64, u64),
     ) -> Result<(), Fault> {
         let within = |number: u64| u32::try_from(number).map_err(|_| Errno::Invalid);
         let (offset, length) = (within(offset)?, within(length)?);
         if let Some(whole) = self.files.load_now(file) {
             let part = whole.get(offset as usize..offset as usize + length as usize);
+            let part = part.filter(|_| whole.len() as u64 == size);
             return Ok(connection.answer(part.ok_or(Errno::Io)?).await?);
         }
         let mut done = 0;

@@ -60,7 +60,7 @@ fn name_of(volume: u32, server: u16) -> Vec<u8> {
             number: 3,
             server: ServerId(server),
         },
-        kind: FileKind::Normal(10),
+        kind: FileKind::Trunk(10),
         crc32: 77,
         extension: "jpg",
     };

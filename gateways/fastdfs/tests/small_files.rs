@@ -86,9 +86,9 @@ async fn every_command_and_error_has_its_answer() {
     let mut talk = Talk::to(storage).await;
     let content = content(1, 5_000);
     let name = talk.upload(&content, "bin").await;
-    assert_eq!(name.len(), 44);
+    assert_eq!(name.len(), 60);
     let parsed = FileName::parse(name.as_bytes()).unwrap();
-    assert_eq!(parsed.kind, FileKind::Normal(5_000));
+    assert_eq!(parsed.kind, FileKind::Trunk(5_000));
     let crc32 = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &content);
     assert_eq!(u64::from(parsed.crc32), crc32);
 
