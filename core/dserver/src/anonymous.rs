@@ -10,16 +10,17 @@ use bytes::Bytes;
 use sdfs_log::crc32c;
 use sdfs_server_group::{Deadline, Payload, ServerId};
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps};
-use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteCopy};
+use sdfs_types::calls::blocks::{Durability, WriteCopy};
 use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{BlockDescriptor, MemberState, Refusal, Stamp, Volume, VolumeId, clock};
 use tokio::time::Instant;
 
-use crate::limits::{ANONYMOUS_PAUSE, FORGOTTEN_WITHIN, REPORT_WAIT, STAMPS_PAUSE, STAMPS_WAIT};
+use crate::limits::{
+    ANONYMOUS_PAUSE, COPY_WAIT_MAX, FORGOTTEN_WITHIN, REPORT_WAIT, STAMPS_PAUSE, STAMPS_WAIT,
+};
 use crate::locked::locked;
 use crate::peers::{AskFault, ask};
 use crate::shared::{Shared, VolumeHere};
-use crate::space_read::LoadFault;
 use crate::write_state::check_member;
 
 /// Where an anonymous file is, for ever.
@@ -34,7 +35,7 @@ pub struct AnonymousFile {
 /// Anonymous files at this server. Clones are handles to the same ones.
 #[derive(Clone)]
 pub struct AnonymousFiles {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Volumes that are written to now: one a second, so that a second's files lie together and
@@ -144,66 +145,6 @@ impl AnonymousFiles {
         });
     }
 
-    /// A whole small file that is here in memory; nothing when anything must be waited for.
-    #[must_use]
-    pub fn load_now(&self, file: AnonymousFile) -> Option<Bytes> {
-        let here = self.shared.volume(file.volume).ok()?;
-        if here.my_state(self.shared.me) != Some(MemberState::InSync) {
-            return None;
-        }
-        let space = here.space.as_ref()?;
-        let loaded = space.load_now(file.volume, &file.stamp.block(), (0, u32::MAX))?;
-        Some(loaded.bytes)
-    }
-
-    /// A range of a file, cut at its end; nothing when there is no such file.
-    ///
-    /// # Errors
-    /// When no member that has it can be read.
-    pub async fn load(
-        &self,
-        file: AnonymousFile,
-        (offset, length): (u32, u32),
-        deadline: Deadline,
-    ) -> Result<Option<Bytes>, Refusal> {
-        if let Ok(here) = self.shared.volume(file.volume)
-            && here.my_state(self.shared.me) == Some(MemberState::InSync)
-            && let Some(space) = &here.space
-        {
-            let block = file.stamp.block();
-            match space.load(file.volume, block, (offset, length)).await {
-                Ok(loaded) => {
-                    let skipped = offset.saturating_sub(loaded.offset_bytes) as usize;
-                    return Ok(Some(part_of(loaded.bytes, skipped, length)));
-                }
-                Err(LoadFault::Absent) => return Ok(None),
-                // Another member has it.
-                Err(LoadFault::Damaged | LoadFault::Failed | LoadFault::Busy) => {}
-            }
-        }
-        let found = self
-            .load_elsewhere(
-                (file.volume, file.stamp.block()),
-                (offset, length),
-                deadline,
-            )
-            .await?;
-        Ok(found.map(|(bytes, _)| bytes))
-    }
-
-    /// Length of a file; nothing when there is no such file.
-    ///
-    /// # Errors
-    /// When no member that has it can be asked.
-    pub async fn length(
-        &self,
-        file: AnonymousFile,
-        deadline: Deadline,
-    ) -> Result<Option<u32>, Refusal> {
-        self.length_of((file.volume, file.stamp.block()), deadline)
-            .await
-    }
-
     /// Marks a file that is there: more is kept for it elsewhere, to be taken away with it.
     ///
     /// # Errors
@@ -228,109 +169,32 @@ impl AnonymousFiles {
         }
     }
 
-    /// Whether a file was marked.
-    ///
-    /// # Errors
-    /// When no member that would know can be asked.
-    pub async fn is_marked(
-        &self,
-        file: AnonymousFile,
-        deadline: Deadline,
-    ) -> Result<bool, Refusal> {
-        let length = self
-            .length_of((file.volume, file.stamp.mark()), deadline)
-            .await?;
-        Ok(length.is_some())
-    }
-
-    async fn length_of(
-        &self,
-        (volume, block): (VolumeId, BlockDescriptor),
-        deadline: Deadline,
-    ) -> Result<Option<u32>, Refusal> {
-        if let Ok(here) = self.shared.volume(volume)
-            && here.my_state(self.shared.me) == Some(MemberState::InSync)
-            && let Some(space) = here.space.as_ref().filter(|space| space.is_open())
-        {
-            let stored = space.look_up(volume, &block);
-            let is_damaged = locked(&space.table)
-                .identity_of_damaged(volume, block)
-                .map(|identity| identity.length_bytes);
-            return Ok(stored.map(|stored| stored.length_bytes).or(is_damaged));
-        }
-        let found = self
-            .load_elsewhere((volume, block), (0, 1), deadline)
-            .await?;
-        Ok(found.map(|(_, length)| length))
-    }
-
-    /// Asks the members in sync, or, when the volume is not kept here, every dserver.
-    async fn load_elsewhere(
-        &self,
-        (volume, block): (VolumeId, BlockDescriptor),
-        (offset, length): (u32, u32),
-        deadline: Deadline,
-    ) -> Result<Option<(Bytes, u32)>, Refusal> {
-        let me = self.shared.me;
-        let known = self.shared.volume(volume).ok();
-        let members = known.filter(|here| here.my_state(me).is_some());
-        let others: Vec<ServerId> = match &members {
-            Some(here) => here.volume.readable().collect(),
-            None => self.shared.peers.dservers(),
-        };
-        let call = ReadBlock {
-            volume,
-            block,
-            offset_bytes: offset,
-            length_bytes: length,
-            grant: None,
-        };
-        let mut absent = false;
-        for other in others.into_iter().filter(|other| *other != me) {
-            let asked = (&call, Payload::default());
-            match ask(&*self.shared.peers, other, asked, deadline).await {
-                Ok((range, payload)) => {
-                    let bytes = payload.to_bytes();
-                    let is_whole = range.piece_crc32c.is_empty();
-                    if is_whole && crc32c(&bytes) != range.crc32c {
-                        continue;
-                    }
-                    let skipped = offset.saturating_sub(range.offset_bytes) as usize;
-                    let part = part_of(bytes, skipped, length);
-                    return Ok(Some((part, range.block_bytes)));
-                }
-                Err(AskFault::Refused(Refusal::NoSuchBlock | Refusal::NoSuchVolume { .. })) => {
-                    absent = true;
-                }
-                Err(fault) => tracing::debug!(%other, ?fault, %block, "not read there"),
-            }
-        }
-        if absent {
-            return Ok(None);
-        }
-        let why = "no member that has the file can be read".to_owned();
-        Err(Refusal::Busy { why })
-    }
-
-    /// Frees a file on every member, durably; whether there was one.
+    /// Frees a file on every member, durably; whether there was one. A server that is no member of
+    /// the volume has them do it.
     ///
     /// # Errors
     /// When it could not be done in time: the file may be there or not.
     pub async fn free(&self, file: AnonymousFile, deadline: Deadline) -> Result<bool, Refusal> {
         let mut was_there = false;
         loop {
-            let here = self.shared.volume(file.volume)?;
-            if here.my_state(self.shared.me).is_none() {
-                return Err(Refusal::NoSuchVolume {
-                    volume: file.volume,
-                });
+            let here = self.shared.volume(file.volume).ok();
+            let is_member = here.is_some_and(|here| here.my_state(self.shared.me).is_some());
+            if !is_member {
+                self.shared.may_read(deadline).await?;
             }
-            match self.free_once(&here.volume, file, deadline).await {
+            let volume = self.shared.newest(file.volume);
+            let volume = volume.ok_or(Refusal::NoSuchVolume {
+                volume: file.volume,
+            })?;
+            match self.free_once(&volume, file, deadline).await {
                 Ok(freed) => return Ok(was_there || freed),
                 Err((freed, refusal)) => {
                     was_there |= freed;
                     if deadline.remaining() <= ANONYMOUS_PAUSE {
                         return Err(refusal);
+                    }
+                    if matches!(refusal, Refusal::StaleEpoch { .. }) {
+                        self.shared.end_read_lease();
                     }
                 }
             }
@@ -386,7 +250,8 @@ impl AnonymousFiles {
             return self.shared.free_anonymous(call.clone()).await;
         }
         let asked = (call, Payload::default());
-        match ask(&*self.shared.peers, member, asked, deadline).await {
+        let soon = deadline.earlier(Deadline::after(COPY_WAIT_MAX));
+        match ask(&*self.shared.peers, member, asked, soon).await {
             Ok((count, _)) => Ok(count),
             Err(AskFault::Refused(refusal)) => Err(refusal),
             Err(fault) => {
@@ -419,11 +284,16 @@ impl Shared {
             if here.my_state(self.me) == Some(MemberState::Syncing) {
                 table.refuse_copies(call.volume, &call.blocks);
             }
-            let is_here = |block: &&_| table.is_known(call.volume, block);
+            let is_here = |block: &&BlockDescriptor| {
+                let damaged = table.identity_of_damaged(call.volume, **block);
+                table.is_known(call.volume, block) || damaged.is_some()
+            };
             call.blocks.iter().filter(is_here).count()
         };
         let freed = space.free(call.volume, &call.blocks).await;
         freed.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))?;
+        // Members that were taken out of the volume may show it for the rest of their lease.
+        tokio::time::sleep_until(here.settled).await;
         // A member that syncs from here in a later epoch may have listed the blocks before.
         check_member(&self.volume(call.volume)?.volume, call.epoch, self.me)?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
@@ -476,12 +346,6 @@ impl Shared {
         }
         self.is_leasing.store(false, Ordering::Release);
     }
-}
-
-fn part_of(bytes: Bytes, skipped: usize, length: u32) -> Bytes {
-    let from = skipped.min(bytes.len());
-    let to = from.saturating_add(length as usize).min(bytes.len());
-    bytes.slice(from..to)
 }
 
 fn now_s() -> u32 {

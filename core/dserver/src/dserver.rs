@@ -92,6 +92,8 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         pace: SyncPace::new(),
         stamps: Mutex::default(),
         is_leasing: AtomicBool::new(false),
+        reads: Mutex::default(),
+        is_asking_reads: AtomicBool::new(false),
         target: Mutex::default(),
         begun: tokio::time::Instant::now(),
         is_stopping: AtomicBool::new(false),

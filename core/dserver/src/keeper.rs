@@ -17,6 +17,7 @@ use crate::limits::{LEFT_BEHIND_EVERY, REPAIRS_PER_TICK, RESERVATION_KEPT, TICK}
 use crate::locked::locked;
 use crate::memory::resident_bytes;
 use crate::named::Named;
+use crate::read_lease::settled;
 use crate::repair;
 use crate::reservations::Reservations;
 use crate::shared::{Shared, SpaceSlot, VolumeHere};
@@ -198,6 +199,7 @@ impl Keeper {
         {
             return;
         }
+        let earlier = before.clone();
         let is_same = |before: &Arc<VolumeHere>| before.volume.epoch == volume.epoch;
         let epoch_from = match (before.filter(is_same), &space) {
             (Some(before), _) => before.epoch_from,
@@ -214,6 +216,7 @@ impl Keeper {
             locked(&space.table).take_all_copies(id);
         }
         let here = VolumeHere {
+            settled: settled(earlier.as_deref(), &volume),
             volume,
             copies_min: self.copies_min,
             space,

@@ -7,6 +7,7 @@
 mod adopt;
 mod ages;
 mod anonymous;
+mod anonymous_read;
 mod block_index;
 mod block_record;
 mod block_table;
@@ -23,6 +24,7 @@ mod memory;
 mod named;
 mod peers;
 mod read;
+mod read_lease;
 mod repair;
 mod reports;
 mod reservations;

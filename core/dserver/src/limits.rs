@@ -119,3 +119,14 @@ pub const STAMPS_WAIT: Duration = Duration::from_secs(1);
 /// How long a failed upload tries to take back what it has left on some members: longer than a
 /// dead member takes to be fenced off.
 pub const FORGOTTEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Pause before it is looked again whether reads were leased: a lease takes a few milliseconds.
+pub const LEASE_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a read waits for a lease: a change of the root group's leader fits in, and a client of
+/// a server that is cut off hears of it before it gives up.
+pub const READ_LEASE_WAIT: Duration = Duration::from_secs(3);
+
+/// How long another member may take to give an anonymous file before the next one is asked: a
+/// large one from a slow disk comes in time, and one that is silent does not use up the deadline.
+pub const ELSEWHERE_WAIT: Duration = Duration::from_secs(2);

@@ -24,9 +24,12 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
         return;
     };
     let Some(space) = &here.space else { return };
+    let Some(wanted) = locked(&space.table).identity_of_damaged(volume, block) else {
+        return;
+    };
     let mut is_freed = true;
     for source in here.volume.readable().filter(|source| *source != shared.me) {
-        match copy_block(&shared, space, (volume, block), (source, None)).await {
+        match copy_block(&shared, space, (volume, block), (source, Some(wanted))).await {
             Ok(Some(bytes)) => {
                 tracing::info!(%volume, %block, bytes, %source, "a damaged block is repaired");
                 return;
@@ -40,14 +43,11 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
     }
     let has_others = here.volume.readable().any(|source| source != shared.me);
     if has_others {
-        if is_freed {
-            locked(&space.table).free(volume, &block);
+        if is_freed && let Err(fault) = space.free(volume, &[block]).await {
+            tracing::warn!(%volume, %block, %fault, "a damaged block that was freed stays noted");
         }
         return;
     }
-    let Some(wanted) = locked(&space.table).identity_of_damaged(volume, block) else {
-        return;
-    };
     let others = here.volume.members.iter().map(|member| member.server);
     for source in others.filter(|source| *source != shared.me) {
         let copied = copy_block(&shared, space, (volume, block), (source, Some(wanted))).await;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::anonymous::Target;
 use crate::peers::Peers;
+use crate::read_lease::ReadLease;
 use crate::space::{Space, SpaceFault};
 use crate::stamps::Stamps;
 use crate::sync_pace::SyncPace;
@@ -62,6 +63,8 @@ pub(crate) struct VolumeHere {
     pub(crate) space: Option<Arc<Space>>,
     /// End of the space's log when this epoch was learnt: what lies behind was written in it.
     pub(crate) epoch_from: Position,
+    /// From when on no member that this epoch lacks may read anonymous files any more.
+    pub(crate) settled: Instant,
 }
 
 /// What everybody in the data-server holds.
@@ -82,6 +85,10 @@ pub(crate) struct Shared {
     pub(crate) stamps: Mutex<Stamps>,
     /// Whether stamps are being asked for.
     pub(crate) is_leasing: AtomicBool,
+    /// Until when anonymous files may be read: noted by whoever asked for it, read in a moment.
+    pub(crate) reads: Mutex<ReadLease>,
+    /// Whether it is being asked for.
+    pub(crate) is_asking_reads: AtomicBool,
     /// The volume anonymous files go to.
     pub(crate) target: Mutex<Target>,
     /// When this server was started.

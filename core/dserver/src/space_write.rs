@@ -189,7 +189,10 @@ impl Space {
         blocks: &[BlockDescriptor],
     ) -> Result<Storing, StoreFault> {
         let mut table = locked(&self.table);
-        let is_here = |block: &&BlockDescriptor| table.known(volume, block) != Known::Absent;
+        // One that was put aside as damaged lies in the log all the same, to be found at a restart.
+        let is_here = |block: &&BlockDescriptor| {
+            table.is_known(volume, block) || table.identity_of_damaged(volume, **block).is_some()
+        };
         let here: Vec<BlockDescriptor> = blocks.iter().filter(is_here).copied().collect();
         if here.is_empty() {
             return Ok(Storing::Stored);

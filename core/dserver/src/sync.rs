@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::block_table::Identity;
 use crate::limits::{INVENTORY_PAGE, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE};
+use crate::locked::locked;
 use crate::peers::{AskFault, ask};
 use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
@@ -268,9 +269,9 @@ impl SyncJob {
     }
 }
 
-/// Copies a block from another member; its bytes, or nothing when it was freed there meanwhile. A
-/// member that is not in sync may have other bytes under the descriptor, from a write that failed:
-/// what is wanted of it must be known.
+/// Copies a block from another member; its bytes, or nothing when it was freed there meanwhile. In
+/// the place of a damaged one the same is wanted: a member that is not in sync may have other bytes
+/// under the descriptor, from a write that failed.
 pub(crate) async fn copy_block(
     shared: &Shared,
     space: &Space,
@@ -301,6 +302,14 @@ pub(crate) async fn copy_block(
         .filter(|body| body.sums.whole == range.crc32c && body.length_bytes == range.block_bytes)
         .filter(|body| wanted.is_none_or(|wanted| body.identity() == wanted));
     let body = body.ok_or(AskFault::Refused(Refusal::Corrupt))?;
+    // What replaces a damaged block must not bring back one that was freed while it came.
+    if wanted.is_some()
+        && locked(&space.table)
+            .identity_of_damaged(volume, block)
+            .is_none()
+    {
+        return Ok(None);
+    }
     let stored = match space.store(volume, block, &body).await {
         Ok(storing) => storing.durable().await,
         Err(fault) => Err(fault),

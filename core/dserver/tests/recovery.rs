@@ -7,12 +7,12 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use common::{Cluster, VOLUME, block, bytes_for, volume, wait_for};
 use sdfs_dserver::limits::LEFT_BEHIND_EVERY;
-use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
+use sdfs_log::{CrashLoss, Fault, MemoryDisk};
 use sdfs_server_group::ServerId;
 use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes, SyncVolume};
 use sdfs_types::calls::negotiation::Trouble;
@@ -140,7 +140,7 @@ async fn sync_replaces_rotten_copies() {
             .await
             .unwrap();
     }
-    rot(&cluster.disks[&THREE], 0);
+    cluster.rot(3);
     let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
     cluster.push(3, &syncing).await;
     cluster.sync(3, &syncing).await;
@@ -193,15 +193,6 @@ async fn source_that_is_down_is_done_without() {
     assert_eq!(cluster.synced(3).await.present, 1);
 }
 
-/// Flips a bit in the data of the first record of a space's log.
-fn rot(disk: &MemoryDisk, space: usize) {
-    let log = PathBuf::from(format!("/space-{space}/log"));
-    let mut names = disk.list(&log).unwrap();
-    names.sort();
-    disk.flip_bit(&log.join(&names[0]), (4096 + 500) * 8)
-        .unwrap();
-}
-
 #[actix::test]
 async fn rotten_block_is_repaired_from_another_member() {
     let cluster = Cluster::start(3, 1).await;
@@ -228,7 +219,7 @@ async fn last_member_in_sync_is_repaired_too() {
 
 async fn rots_and_is_repaired(cluster: &Cluster) {
     let at = block(1, 0);
-    rot(&cluster.disks[&THREE], 0);
+    cluster.rot(3);
     assert_eq!(cluster.read(3, at).await, Err(Refusal::Corrupt));
     let deadline = tokio::time::Instant::now() + common::PATIENCE;
     while cluster.read(3, at).await != Ok(bytes_for(1, 3000)) {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
-use sdfs_types::calls::anonymous::LeaseStamps;
+use sdfs_types::calls::anonymous::{LeaseReads, LeaseStamps};
 use sdfs_types::calls::inspect::Inspect;
 use sdfs_types::calls::maintenance::Maintain;
 use sdfs_types::calls::names::{
@@ -168,6 +168,15 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
             Ok((kind, call)) => serve_client(core, kind, call),
             Err((reply, refusal)) => refuse(reply, refusal),
         },
+        CallKind::LeaseReads => {
+            with(
+                core,
+                call,
+                |core, call: LeaseReads, _, deadline| async move {
+                    stamps::lease_reads(&core, call, deadline).await
+                },
+            );
+        }
         CallKind::ReportSync => {
             with(
                 core,

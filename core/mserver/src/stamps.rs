@@ -1,9 +1,9 @@
-//! Leases stamps of anonymous files to dservers.
+//! Leases stamps of anonymous files to dservers, and leave to read such files.
 
 use sdfs_server_group::{Caller, Deadline};
-use sdfs_types::calls::anonymous::{LeaseStamps, StampsLeased};
+use sdfs_types::calls::anonymous::{LeaseReads, LeaseStamps, StampsLeased};
 use sdfs_types::limits::STAMP_AHEAD_S_MAX;
-use sdfs_types::{Refusal, clock};
+use sdfs_types::{Refusal, VolumeMap, clock};
 
 use crate::core::{Core, unknown};
 use crate::root::{RootAnswer, RootCommand};
@@ -27,4 +27,15 @@ pub(crate) async fn lease(
             "a lease of stamps was answered with something else",
         )),
     }
+}
+
+/// Answers `LeaseReads`: the map is the one after everything that was decided before the question.
+pub(crate) async fn lease_reads(
+    core: &Core,
+    call: LeaseReads,
+    deadline: Deadline,
+) -> Result<Option<VolumeMap>, Refusal> {
+    core.root_barrier(deadline).await?;
+    let map = core.root.volumes();
+    Ok((map.version != call.known_version).then(|| (*map).clone()))
 }

@@ -35,6 +35,10 @@ pub const FILE_ID_LEASE: u32 = 4_096;
 /// Seconds of stamps leased to one dserver at a time: what it gives out is at most so far ahead of
 /// its clock after a restart, and half of it outlasts a change of the root group's leader.
 pub const STAMP_LEASE_S: u32 = 20;
+/// How long a dserver may read anonymous files after it asked for leave, milliseconds: a deleted
+/// one may be seen for so long at a member that was cut off, so a delete that such a member does
+/// not take part in lasts so long. Longer than a change of the root group's leader takes.
+pub const READ_LEASE_MS: u64 = 4_000;
 /// How far ahead of a mserver's clock a dserver may lease stamps, seconds: a clock set wrong by
 /// years must not take all stamps of those years.
 pub const STAMP_AHEAD_S_MAX: u32 = 300;

@@ -2,7 +2,7 @@
 //! servers of two versions would misread each other. Add a variant or a call instead.
 
 use sdfs_types::calls::activity::{Activity, CallActivity, Happened, LogActivity, Severity};
-use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps, StampsLeased};
+use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseReads, LeaseStamps, StampsLeased};
 use sdfs_types::calls::behalf::{CheckLogin, LoginChecked, OnBehalf};
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
 use sdfs_types::calls::names::{
@@ -358,6 +358,8 @@ fn anonymous_calls_keep_their_bytes() {
         until_s: 320,
     };
     check(&leased, "01ac02c002");
+    let reads = LeaseReads { known_version: 300 };
+    check(&reads, "01ac02");
     let stamp = Stamp {
         second: 300,
         number: 1,

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{
     BlockDescriptor, BlockIndex, BlockVersion, Epoch, FileDescriptor, FileId, FileVersion, Grant,
-    GrantKey, MemberState, Refusal, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+    GrantKey, MemberState, Refusal, Volume, VolumeId, VolumeMap, VolumeMember, VolumeStatus, wire,
 };
 
 /// Longest a test waits for something that is to happen soon.
@@ -47,6 +47,8 @@ pub(crate) struct Wires {
     loads: Mutex<BTreeMap<ServerId, Load>>,
     /// Where the stamps leased so far end; nothing is leased while there is nothing.
     pub(crate) leased_to: Mutex<Option<u32>>,
+    /// The volumes as a mserver knows them; no reads are leased while there is nothing.
+    pub(crate) map: Mutex<Option<VolumeMap>>,
     /// What mservers say to giving a volume back.
     pub(crate) may_forget: AtomicBool,
 }
@@ -134,6 +136,13 @@ impl Wires {
                     payload: Payload::new(),
                 };
             }
+            Some(CallKind::LeaseReads) => {
+                let map = self.map.lock().unwrap().clone().ok_or(Refusal::NotServed);
+                return ReplyBody {
+                    head: wire::encode_answer(&map.map(Some)),
+                    payload: Payload::new(),
+                };
+            }
             Some(CallKind::MayForget) => {
                 let may = self.may_forget.load(Ordering::Acquire);
                 return ReplyBody {
@@ -186,6 +195,7 @@ impl Cluster {
     pub(crate) async fn start(servers: u16, spaces: usize) -> Self {
         let wires = Wires::default();
         *wires.leased_to.lock().unwrap() = Some(0);
+        *wires.map.lock().unwrap() = Some(VolumeMap::default());
         let mut cluster = Self {
             wires: Arc::new(wires),
             disks: BTreeMap::new(),
@@ -237,6 +247,15 @@ impl Cluster {
         self.wires.silent.lock().unwrap().insert(ServerId(id));
     }
 
+    /// Flips a bit in the data of the first record of a server's first log.
+    pub(crate) fn rot(&self, id: u16) {
+        let (disk, log) = (&self.disks[&ServerId(id)], Path::new("/space-0/log"));
+        let mut names = disk.list(log).unwrap();
+        names.sort();
+        disk.flip_bit(&log.join(&names[0]), (4096 + 500) * 8)
+            .unwrap();
+    }
+
     /// Sends a call as a server of that role would.
     pub(crate) async fn ask_as<C: Call>(
         &self,
@@ -286,6 +305,10 @@ impl Cluster {
 
     pub(crate) async fn push_to(&self, id: u16, map_version: u64, volume: &Volume) -> VolumesKept {
         let volumes = vec![volume.clone()];
+        if let Some(map) = &mut *self.wires.map.lock().unwrap() {
+            map.version = map.version.max(map_version);
+            map.volumes.insert(volume.id, volume.clone());
+        }
         self.ask(
             id,
             &PushVolumes {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call;
 use crate::ids::{BlockDescriptor, Epoch, VolumeId};
+use crate::volume::VolumeMap;
 
 /// Asks a mserver for stamps of the asking dserver. A lost answer only wastes stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,15 @@ pub struct StampsLeased {
     /// The second after the last.
     pub until_s: u32,
 }
+
+/// Asks a mserver for leave to read anonymous files for [`crate::limits::READ_LEASE_MS`], counted
+/// from when it is sent, and for the volumes as they are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseReads {
+    /// The version of the map the dserver has from its last lease; 0 for none.
+    pub known_version: u64,
+}
+call!(LeaseReads => Option<VolumeMap>, LeaseReads);
 
 /// Has a member forget anonymous blocks for good. One that syncs also refuses copies of them that
 /// are on their way.

@@ -104,6 +104,8 @@ pub enum CallKind {
     CheckLogin = 0x0308,
     /// [`behalf::OnBehalf`].
     OnBehalf = 0x0309,
+    /// [`anonymous::LeaseReads`].
+    LeaseReads = 0x030a,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -178,6 +180,7 @@ impl CallKind {
         CallKind::LeaseStamps,
         CallKind::CheckLogin,
         CallKind::OnBehalf,
+        CallKind::LeaseReads,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -229,7 +232,9 @@ impl CallKind {
             | CallKind::OnBehalf => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
-            CallKind::MayForget | CallKind::LeaseStamps => role == Role::Dserver,
+            CallKind::MayForget | CallKind::LeaseStamps | CallKind::LeaseReads => {
+                role == Role::Dserver
+            }
             _ => role == Role::Mserver,
         }
     }
