@@ -1,5 +1,7 @@
 //! Every bound of the net layer, with its unit and its reason.
 
+use std::time::Duration;
+
 /// Bytes of a packet's header, fixed by the wire.
 pub const HEADER_BYTES: usize = 32;
 
@@ -78,3 +80,13 @@ pub(crate) const FILE_DESCRIPTORS_SHARE: u64 = 2;
 
 /// ... and this many at most: the open segments of a dozen disks and a store.
 pub(crate) const FILE_DESCRIPTORS_MAX: u64 = 4_096;
+
+/// Silence after which the kernel asks a peer that dialed whether it is there: with the two below
+/// it is given up after two minutes, well before anything else would notice.
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// How long the kernel waits before it asks again.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// Questions without an answer after which the peer is gone.
+pub const KEEP_ALIVE_COUNT: u32 = 4;

@@ -5,10 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 
 use futures::future::BoxFuture;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::descriptors::leave_some_for_files;
+use crate::limits::{KEEP_ALIVE_COUNT, KEEP_ALIVE_EVERY, KEEP_ALIVE_IDLE};
 
 /// Bytes both ways: what a transport hands out and a connection runs on.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -58,6 +60,16 @@ impl Transport for TcpTransport {
     }
 }
 
+/// Has the kernel notice that a peer which sends nothing is gone, with its machine or its network.
+/// Protocols of our own ping; those of others may be silent for hours.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEP_ALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEP_ALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, KEEP_ALIVE_COUNT)?;
+    Ok(())
+}
+
 struct TcpAcceptor {
     listener: TcpListener,
 }
@@ -72,7 +84,26 @@ impl Acceptor for TcpAcceptor {
             let (stream, peer) = self.listener.accept().await?;
             leave_some_for_files(&stream)?;
             stream.set_nodelay(true)?;
+            keep_alive(&stream)?;
             Ok((Box::new(stream) as Stream, peer))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_streams_are_kept_alive() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let (dialed, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (accepted, _) = accepted.expect("accepted");
+        keep_alive(&accepted).expect("set");
+        let idle = sockopt::tcp_keepidle(&accepted);
+        assert_eq!(idle.ok(), Some(KEEP_ALIVE_IDLE));
+        assert_eq!(sockopt::socket_keepalive(&accepted).ok(), Some(true));
+        drop(dialed);
     }
 }

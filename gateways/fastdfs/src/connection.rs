@@ -5,12 +5,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use sdfs_net_layer::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::counters::Counted;
 use crate::errno::Errno;
 use crate::header::{self, Header};
-use crate::limits::{PATIENCE, READ_BYTES, READ_BYTES_MAX};
+use crate::limits::{
+    CONTENT_WINDOW, CONTENT_WINDOW_BYTES_MIN, IDLE_MAX, PATIENCE, READ_BYTES, READ_BYTES_MAX,
+    SMALL_UPLOAD_BYTES,
+};
 use crate::wire::HEADER_BYTES;
 
 /// Answers up to this size are copied behind their headers, so that many leave in one write.
@@ -33,7 +36,58 @@ pub(crate) struct Connection {
     inbox: BytesMut,
     outbox: BytesMut,
     has_asked: bool,
-    patience: Duration,
+    pace: Pace,
+}
+
+/// How a request's body arrives. Only the time in which it is waited for counts.
+#[derive(Debug)]
+struct Pace {
+    /// When it is looked how much came.
+    window: Duration,
+    bytes_min: usize,
+    waited: Duration,
+    arrived: usize,
+}
+
+impl Pace {
+    /// Of what is small: all of it must come in the time.
+    fn of_small() -> Self {
+        Self {
+            window: PATIENCE,
+            bytes_min: SMALL_UPLOAD_BYTES,
+            waited: Duration::ZERO,
+            arrived: 0,
+        }
+    }
+
+    /// From now on it is content that others may have to wait for.
+    fn quicken(&mut self) {
+        if self.window != CONTENT_WINDOW {
+            *self = Self {
+                window: CONTENT_WINDOW,
+                bytes_min: CONTENT_WINDOW_BYTES_MIN,
+                waited: Duration::ZERO,
+                arrived: 0,
+            };
+        }
+    }
+
+    /// How long it may be waited for more.
+    fn left(&self) -> Duration {
+        self.window.saturating_sub(self.waited)
+    }
+
+    /// Notes what came in a time; whether it goes on well enough.
+    fn note(&mut self, waited: Duration, arrived: usize) -> bool {
+        self.waited += waited;
+        self.arrived += arrived;
+        if self.waited < self.window {
+            return true;
+        }
+        let is_enough = self.arrived >= self.bytes_min;
+        (self.waited, self.arrived) = (Duration::ZERO, 0);
+        is_enough
+    }
 }
 
 impl Connection {
@@ -43,22 +97,23 @@ impl Connection {
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
             has_asked: false,
-            patience: PATIENCE,
+            pace: Pace::of_small(),
         }
     }
 
-    /// The next request's header. Waits for ever when one was sent before; what was answered
-    /// is sent before it waits.
+    /// The next request's header. Waits long when one was sent before; what was answered is sent
+    /// before it waits.
     pub(crate) async fn header(&mut self) -> Result<Header, End> {
+        self.pace = Pace::of_small();
         while self.inbox.len() < HEADER_BYTES {
             self.send().await?;
             self.inbox.reserve(READ_BYTES);
             if self.has_asked && self.inbox.is_empty() {
-                let read = self.stream.read_buf(&mut self.inbox).await;
-                if read.is_ok_and(|count| count > 0) {
-                    continue;
+                let read = self.stream.read_buf(&mut self.inbox);
+                match timeout(IDLE_MAX, read).await {
+                    Ok(Ok(count)) if count > 0 => continue,
+                    _ => return Err(End::Clean),
                 }
-                return Err(End::Clean);
             }
             match self.read().await {
                 Err(End::Counted(Counted::Gone)) if self.inbox.is_empty() => {
@@ -83,6 +138,9 @@ impl Connection {
         if self.inbox.len() < count {
             self.send().await?;
         }
+        if count > SMALL_UPLOAD_BYTES {
+            self.pace.quicken();
+        }
         while self.inbox.len() < count {
             let missing = count - self.inbox.len();
             // Room grows with what has arrived: nothing is believed of a length alone.
@@ -95,6 +153,7 @@ impl Connection {
 
     /// The next bytes of a body, as many as there are and at most so many.
     pub(crate) async fn some(&mut self, most: usize) -> Result<Bytes, End> {
+        self.pace.quicken();
         if self.inbox.is_empty() {
             self.send().await?;
             self.inbox.reserve(most.min(READ_BYTES_MAX));
@@ -105,11 +164,26 @@ impl Connection {
     }
 
     async fn read(&mut self) -> Result<(), End> {
-        let reading = self.stream.read_buf(&mut self.inbox);
-        match timeout(self.patience, reading).await {
-            Ok(Ok(count)) if count > 0 => Ok(()),
-            Ok(_) => Err(End::Counted(Counted::Gone)),
-            Err(_) => Err(End::Counted(Counted::TooSlow)),
+        loop {
+            let begun = Instant::now();
+            let reading = self.stream.read_buf(&mut self.inbox);
+            let count = match timeout(self.pace.left(), reading).await {
+                Ok(Ok(0) | Err(_)) => return Err(End::Counted(Counted::Gone)),
+                Ok(Ok(count)) => count,
+                Err(_) => 0,
+            };
+            // A timer may be early by a little.
+            let waited = if count == 0 {
+                self.pace.left()
+            } else {
+                begun.elapsed()
+            };
+            if !self.pace.note(waited, count) {
+                return Err(End::Counted(Counted::TooSlow));
+            }
+            if count > 0 {
+                return Ok(());
+            }
         }
     }
 
@@ -158,7 +232,7 @@ impl Connection {
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
         while !bytes.is_empty() {
-            let written = match timeout(self.patience, self.stream.write(bytes)).await {
+            let written = match timeout(PATIENCE, self.stream.write(bytes)).await {
                 Ok(Ok(written)) if written > 0 => written,
                 Ok(_) => return Err(End::Counted(Counted::Gone)),
                 Err(_) => return Err(End::Counted(Counted::TooSlow)),
@@ -166,5 +240,47 @@ impl Connection {
             bytes = &bytes[written..];
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a body lasts that comes at a rate, bytes a second, until it is there or cut off.
+    fn lasts(mut pace: Pace, rate: usize, bytes: usize) -> Result<Duration, Duration> {
+        let second = Duration::from_secs(1);
+        let (mut begun, mut left) = (Duration::ZERO, bytes);
+        while left > 0 {
+            begun += second;
+            assert!(pace.left() <= pace.window);
+            if !pace.note(second, rate.min(left)) {
+                return Err(begun);
+            }
+            left = left.saturating_sub(rate);
+        }
+        Ok(begun)
+    }
+
+    #[test]
+    fn content_that_trickles_is_cut_off() {
+        let seconds = Duration::from_secs;
+        let large = || {
+            let mut pace = Pace::of_small();
+            pace.quicken();
+            pace
+        };
+        assert_eq!(lasts(large(), 100_000, 10_000_000), Ok(seconds(100)));
+        assert_eq!(lasts(large(), 60_000, 10_000_000), Err(seconds(10)));
+        assert_eq!(lasts(large(), 1, 10_000_000), Err(seconds(10)));
+        assert_eq!(lasts(Pace::of_small(), 2_000, 60_000), Ok(seconds(30)));
+        assert_eq!(lasts(Pace::of_small(), 500, 60_000), Err(seconds(60)));
+        // It may not stop after it was quick, nor is it told anew by each piece.
+        let mut pace = large();
+        assert!(pace.note(seconds(1), 10 << 20));
+        pace.quicken();
+        assert_eq!(pace.left(), seconds(9));
+        assert!(pace.note(seconds(9), 0));
+        assert!(!pace.note(seconds(10), 0));
     }
 }

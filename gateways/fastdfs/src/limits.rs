@@ -9,6 +9,17 @@ pub const CONNECTIONS_MAX: usize = 8_192;
 /// FastDFS's `network_timeout` as it is shipped.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a connection may rest between two requests: FastDFS's rest for ever, and its clients
+/// open another one when theirs was closed. A client that is gone is noticed sooner, by keep-alive.
+pub const IDLE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Content that others may have to wait for must bring [`CONTENT_WINDOW_BYTES_MIN`] in each such
+/// time: who holds room for it gives it back soon, or is cut off.
+pub const CONTENT_WINDOW: Duration = Duration::from_secs(10);
+
+/// 64 KiB a second: half a megabit, far below any network of servers.
+pub const CONTENT_WINDOW_BYTES_MIN: usize = 640 << 10;
+
 /// Bytes read from a connection at once, and the least room made for it.
 pub const READ_BYTES: usize = 16 << 10;
 
