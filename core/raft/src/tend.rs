@@ -20,40 +20,60 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::{Instant, interval, sleep};
 
-/// Which servers answered that they know this life, and which groups any of them has.
+/// Which servers answered that they know this life, and which groups each of them has.
 #[derive(Default)]
 struct Answers {
     known_by: BTreeSet<ServerId>,
-    existing: BTreeSet<GroupId>,
+    existing: BTreeSet<(ServerId, GroupId)>,
+    /// Who knew this life before it had the group: what came to be there came with this life.
+    earlier: BTreeSet<(ServerId, GroupId)>,
 }
 
 impl Answers {
-    /// Whether a new life of this server is known well enough in a group. A majority, this server
-    /// included, is enough to begin the group. Where it exists already a former life may have
-    /// voted, and two majorities may share no server but this very one: there every other server
-    /// must know the new life, and this server theirs.
-    fn is_enough(&self, shared: &Shared, group: &Group) -> bool {
-        let votes = group.member.is_some() && group.voters.contains(&group.me());
-        if !votes || !self.existing.contains(&group.id) {
-            return self.has_majority(group);
-        }
-        let knows_and_is_known = |other: &ServerId| {
-            let life = lives::known(&shared.stores, *other);
-            self.known_by.contains(other) && life.is_ok_and(|life| life.is_some())
-        };
-        shared.standing.others().iter().all(knows_and_is_known)
+    /// Adds what was answered before.
+    fn after(&mut self, shared: &Shared, before: &Answers) {
+        let groups = shared.groups.keys();
+        let all = groups.flat_map(|group| self.known_by.iter().map(|server| (*server, *group)));
+        let blank: Vec<_> = all.filter(|one| !self.existing.contains(one)).collect();
+        self.earlier.extend(blank);
+        self.earlier.extend(&before.earlier);
     }
 
-    /// Whether a majority of the group's voters, this server included, has answered.
-    fn has_majority(&self, group: &Group) -> bool {
-        let knows = |server: &&ServerId| self.known_by.contains(*server);
-        group.voters.iter().filter(knows).count() * 2 > group.voters.len()
+    /// Whether a new life of this server is known well enough in a group. A majority, this server
+    /// included, is enough to begin the group. Where one exists that this life was not there to
+    /// begin, a former life may have voted, and two majorities may share no server but this very
+    /// one: there every other server must know the new life, and this server theirs.
+    fn is_enough(&self, shared: &Shared, group: &Group) -> bool {
+        let votes = group.member.is_some() && group.voters.contains(&group.me());
+        let older = |one: &&(ServerId, GroupId)| one.1 == group.id && !self.earlier.contains(*one);
+        if !votes || !self.existing.iter().any(|one| older(&one)) {
+            return self.has_majority(group, |_| true);
+        }
+        let mut others = shared.standing.others().iter();
+        others.all(|other| self.known_by.contains(other) && knows(shared, *other))
     }
+
+    /// Whether a majority of the group's voters, this server included, has answered and is good.
+    fn has_majority(&self, group: &Group, is_good: impl Fn(ServerId) -> bool) -> bool {
+        let counts = |server: &&ServerId| self.known_by.contains(*server) && is_good(**server);
+        group.voters.iter().filter(counts).count() * 2 > group.voters.len()
+    }
+
+    fn has(&self, group: GroupId) -> bool {
+        self.existing.iter().any(|(_, existing)| *existing == group)
+    }
+}
+
+/// Whether this server knows the life of another one, or it is the other one.
+fn knows(shared: &Shared, server: ServerId) -> bool {
+    let life = lives::known(&shared.stores, server);
+    server == shared.me() || life.is_ok_and(|life| life.is_some())
 }
 
 /// Makes this server known to the others, then begins the groups nobody has begun.
 pub(crate) async fn join(shared: Arc<Shared>) {
     let started = Instant::now();
+    let mut before = Answers::default();
     loop {
         let begun = !shared
             .groups
@@ -62,9 +82,10 @@ pub(crate) async fn join(shared: Arc<Shared>) {
         if shared.is_registered() && begun {
             return;
         }
-        let Some(answers) = ask(&shared, shared.standing.others()).await else {
+        let Some(mut answers) = ask(&shared, shared.standing.others()).await else {
             return;
         };
+        answers.after(&shared, &before);
         let mut groups = shared.groups.values();
         let is_known = groups.all(|group| answers.is_enough(&shared, group));
         if is_known && !shared.is_registered() && !note_registered(&shared) {
@@ -75,6 +96,7 @@ pub(crate) async fn join(shared: Arc<Shared>) {
                 begin(&shared, group, &answers, started).await;
             }
         }
+        before = answers;
         sleep(REGISTER_EVERY).await;
     }
 }
@@ -126,7 +148,9 @@ async fn ask(shared: &Shared, servers: &BTreeSet<ServerId>) -> Option<Answers> {
         match told {
             Ok(Registered::Known { existing }) => {
                 answers.known_by.insert(server);
-                answers.existing.extend(existing);
+                answers
+                    .existing
+                    .extend(existing.into_iter().map(|group| (server, group)));
             }
             Ok(Registered::OtherLife) => {
                 shared.ending.with(StopReason::LogLost {
@@ -162,9 +186,10 @@ async fn tell(shared: &Shared, server: ServerId) -> Result<Registered, AskError>
 /// first, so that the group does not begin by electing somebody else.
 async fn begin(shared: &Shared, group: &Group, answers: &Answers, started: Instant) {
     let Some(member) = &group.member else { return };
+    // Those it is begun with must have told their lives before: see `Answers::is_enough`.
     let may_begin = needs_beginning(shared, group)
-        && answers.has_majority(group)
-        && !answers.existing.contains(&group.id);
+        && answers.has_majority(group, |server| knows(shared, server))
+        && !answers.has(group.id);
     let is_first = group
         .preferred
         .is_none_or(|preferred| preferred == group.me());

@@ -1,7 +1,7 @@
 //! Groups of three members and more: elections, proposals, reads, losses.
 
 use crate::tests::cluster::{Cluster, GROUP, OlderRegister, read, server, set, soon};
-use crate::{ProposeError, RaftGroups, ReadError, StartError, StopReason};
+use crate::{GroupState, ProposeError, RaftGroups, ReadError, StartError, StopReason};
 use bytes::Bytes;
 use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::Deadline;
