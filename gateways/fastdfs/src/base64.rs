@@ -1,4 +1,5 @@
-//! The base64 of file names, mostly 20 bytes as 27 letters: `-` and `_` for `+` and `/`, no padding.
+//! The base64 of file names, mostly 20 bytes as 27 letters: `-` and `_` for `+` and `/`, no
+//! padding.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
