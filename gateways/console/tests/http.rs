@@ -110,12 +110,19 @@ fn value(text: &str, begin: &str) -> u64 {
 async fn strangers_harm_nobody(cluster: &Cluster) {
     let door = http_of(cluster, "mserver-1");
     assert_eq!(get(door, "/nothing").await.0, 404);
-    let post = "POST /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert!(
         exchange(door, post.as_bytes())
             .await
             .starts_with("HTTP/1.1 405")
     );
+    let stranger = "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let answer = exchange(door, stranger.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    let (status, page) = get(door, "/").await;
+    assert!(status == 200 && page.contains("<!doctype html>"));
+    let (status, look) = get(door, "/api/status").await;
+    assert!(status == 200 && look.contains("\"dserver-3\""), "{look}");
     exchange(door, b"\x00\xff\xfe garbage\r\n\r\n").await;
     exchange(door, &[b'x'; 40_000]).await;
     let (_, text) = get(door, "/metrics").await;
@@ -145,7 +152,7 @@ async fn places_are_bounded(cluster: &Cluster) {
     let is_answered = |(_, text): &(u16, String)| text.contains("reason=\"too_many\"");
     let mut text = String::new();
     for _ in 0..200 {
-        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         tokio::time::sleep(Duration::from_millis(20)).await;
         text = exchange(door, request).await;
         if is_answered(&(200, text.clone())) {

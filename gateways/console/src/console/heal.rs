@@ -2,7 +2,7 @@
 
 use sdfs_types::calls::maintenance::{Maintain, MaintenanceOrder, Ordered};
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{Role, ServerId, Volume};
+use sdfs_types::{MemberState, Role, ServerId, Volume};
 use serde_json::{Value, json};
 
 use super::Console;
@@ -60,13 +60,21 @@ fn row(volume: &Volume, known: &[&ServerStatus], map: &ServerStatus) -> Vec<[Val
             json!(volume.id.0),
             json!(format!("{:?}", volume.status).to_lowercase()),
             json!(name_of(map, member.server)),
-            json!(format!("{:?}", member.state).to_lowercase()),
+            json!(state_name(member.state)),
             json!(sync.map(|sync| sync.done_bytes)),
             json!(sync.map(|sync| sync.copied_bytes)),
             json!(sync.map(|sync| sync.for_ms)),
         ]
     };
     volume.members.iter().map(member).collect()
+}
+
+fn state_name(state: MemberState) -> &'static str {
+    match state {
+        MemberState::InSync => "in_sync",
+        MemberState::Syncing => "syncing",
+        MemberState::Out => "out",
+    }
 }
 
 pub(super) async fn scrub(console: &Console) -> Reply {

@@ -13,6 +13,8 @@ pub(crate) enum Outcome {
     NotFound,
     /// Something is to be changed, which this door never does.
     NotAllowed,
+    /// Asked for under a name that is not this machine's.
+    WrongHost,
 }
 
 /// Why a connection ended before its time.
@@ -32,7 +34,13 @@ pub(crate) enum Closed {
     Old,
 }
 
-const OUTCOMES: [&str; 4] = ["served", "not_ready", "not_found", "not_allowed"];
+const OUTCOMES: [&str; 5] = [
+    "served",
+    "not_ready",
+    "not_found",
+    "not_allowed",
+    "wrong_host",
+];
 const CLOSES: [&str; 6] = [
     "not_allowed",
     "too_many",

@@ -73,6 +73,7 @@ pub async fn start_http(transport: &dyn Transport, options: HttpOptions) -> io::
     let site = Arc::new(Site {
         server: options.server,
         lately: options.lately,
+        is_loopback: address.ip().is_loopback(),
         looking,
         counters: HttpCounters::default(),
         console: options.console,
