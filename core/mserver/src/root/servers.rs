@@ -301,6 +301,13 @@ fn replaced(list: &ServerList, name: &ServerName) -> Result<ServerRecord, Refusa
         let why = "only mservers are replaced; a dserver with an empty disk is filled by itself";
         return Err(in_the_way(record, why));
     }
+    let knows_more = |other: &ServerRecord| {
+        other.role == Role::Mserver && other.id != record.id && other.state == ServerState::Member
+    };
+    if !list.present().any(knows_more) {
+        let why = "no other mserver keeps what it kept; put its disk back";
+        return Err(in_the_way(record, why));
+    }
     match record.state {
         ServerState::Member | ServerState::Joining => {
             Ok(with_state(record, ServerState::Lost, list.version + 1))

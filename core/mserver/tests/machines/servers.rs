@@ -334,7 +334,8 @@ fn a_lost_mserver_joins_when_it_is_forgotten() {
     // Lost once more before it was there, it is forgotten once more.
     let lost = record(change(&mut names, replace("m-2")));
     assert_eq!((lost.state, lost.change), (ServerState::Lost, at + 2));
-    for name in ["d-1", "m-9"] {
+    // No dserver, nobody unknown, and not the last mserver that still has what all had.
+    for name in ["d-1", "m-9", "m-1"] {
         assert!(change(&mut names, replace(name)).is_err(), "{name}");
     }
 }
