@@ -140,8 +140,9 @@ impl Storage {
     ) -> Result<(), Fault> {
         let read = |fixed: &[u8], left| Ok(((), append(fixed, left)?));
         let begun = self.begin(connection, (header, APPEND_BYTES), read).await?;
+        // Before the content: a name that was never given out gets no share of the memory.
+        let name = self.appender(&begun.name).map_err(Fault::Broken)?;
         let data = self.change_content(connection, begun.content_bytes).await?;
-        let name = self.appender(&begun.name)?;
         match data.bytes.is_empty() {
             true => self.recorded.facts(name.text).await.map(drop)?,
             false => self.recorded.append(name.text, data.bytes.clone()).await?,
@@ -157,9 +158,11 @@ impl Storage {
         let begun = self
             .begin(connection, (header, MODIFY_BYTES), modify)
             .await?;
+        let name = self.appender(&begun.name).map_err(Fault::Broken)?;
         let data = self.change_content(connection, begun.content_bytes).await?;
-        let (name, offset) = (self.appender(&begun.name)?, begun.told);
-        let modified = self.recorded.modify(name.text, offset, data.bytes.clone());
+        let modified = self
+            .recorded
+            .modify(name.text, begun.told, data.bytes.clone());
         modified.await?;
         Ok(connection.answer(&[]).await?)
     }
