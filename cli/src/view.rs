@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use sdfs_client::{CallOptions, Client, Error};
 use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_types::calls::activity::Activity;
 use sdfs_types::calls::status::{ServerStatus, VolumeKept};
 use sdfs_types::{ServerId, Volume, VolumeId};
 
@@ -22,15 +23,39 @@ pub(crate) async fn told_by_all<'a>(
     config: &'a Config,
     within: Duration,
 ) -> Vec<(&'a ServerConfig, Result<ServerStatus, Error>)> {
+    ask_all(client, config, within, async |client, name| {
+        client.status(name).await
+    })
+    .await
+}
+
+/// Asks every server of `config` what it has been doing, all at once.
+pub(crate) async fn done_by_all<'a>(
+    client: &Client,
+    config: &'a Config,
+    within: Duration,
+) -> Vec<(&'a ServerConfig, Result<Activity, Error>)> {
+    ask_all(client, config, within, async |client, name| {
+        client.activity(name).await
+    })
+    .await
+}
+
+async fn ask_all<'a, T>(
+    client: &Client,
+    config: &'a Config,
+    within: Duration,
+    ask: impl AsyncFn(&Client, &str) -> Result<T, Error>,
+) -> Vec<(&'a ServerConfig, Result<T, Error>)> {
     let options = CallOptions {
         timeout: Some(within),
         ..CallOptions::default()
     };
-    let client = client.with(options);
-    let asks = config.servers.iter().map(|server| {
-        let client = client.clone();
-        async move { (server, client.status(server.name.as_str()).await) }
-    });
+    let (client, ask) = (&client.with(options), &ask);
+    let asks = config
+        .servers
+        .iter()
+        .map(|server| async move { (server, ask(client, server.name.as_str()).await) });
     join_all(asks).await
 }
 

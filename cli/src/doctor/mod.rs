@@ -3,8 +3,6 @@
 
 mod causes;
 
-use futures::future::join_all;
-use sdfs_client::{CallOptions, Client};
 use sdfs_server_group::Config;
 use sdfs_types::ServerList;
 use serde_json::{Value, json};
@@ -15,7 +13,7 @@ use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Ink, Output};
 use crate::session;
-use crate::view::{ANSWER_WITHIN, told_by_all};
+use crate::view::{ANSWER_WITHIN, done_by_all, told_by_all};
 use causes::{Cause, Looked, causes};
 
 /// Looks at the cluster. Exit code 9 when something keeps it from working.
@@ -25,19 +23,20 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs, out: Output) -> Outc
     let list = session::list(&client, global).await;
     let config = session::as_listed(configured, &list);
     let within = global.timeout.min(ANSWER_WITHIN);
-    let (told, orders) = tokio::join!(
+    let (told, done, orders) = tokio::join!(
         told_by_all(&client, &config, within),
+        done_by_all(&client, &config, within),
         maintenance::orders(&client, global.timeout),
     );
-    let activities = activities(&client, &config, within).await;
     let looked: Vec<_> = told
         .into_iter()
-        .zip(activities)
-        .map(|((server, status), activity)| Looked {
+        .zip(done)
+        .map(|((server, status), (_, activity))| Looked {
             name: server.name.to_string(),
             role: server.role,
             status: status.map_err(|error| error.to_string()),
-            activity,
+            // A server that does not answer is told by its status.
+            activity: activity.ok(),
         })
         .collect();
     let is_paused = orders.iter().any(|orders| orders.healing_paused.is_some());
@@ -65,24 +64,6 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs, out: Output) -> Outc
         return Err(Failure::new(Code::NotNow, what));
     }
     Ok(())
-}
-
-async fn activities(
-    client: &Client,
-    config: &Config,
-    within: std::time::Duration,
-) -> Vec<Option<sdfs_types::calls::activity::Activity>> {
-    let options = CallOptions {
-        timeout: Some(within),
-        ..CallOptions::default()
-    };
-    let client = client.with(options);
-    let asks = config.servers.iter().map(|server| {
-        let client = client.clone();
-        // A server that does not answer is told by its status.
-        async move { client.activity(server.name.as_str()).await.ok() }
-    });
-    join_all(asks).await
 }
 
 fn json_of(cause: &Cause) -> Value {

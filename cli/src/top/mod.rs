@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use futures::future::join_all;
-use sdfs_client::{CallOptions, Client};
+use sdfs_client::Client;
 use sdfs_server_group::Config;
 use sdfs_types::calls::activity::Activity;
 use serde_json::json;
@@ -20,7 +19,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::ANSWER_WITHIN;
+use crate::view::{ANSWER_WITHIN, done_by_all};
 use rates::{Rates, rates};
 
 /// Between two looks.
@@ -54,21 +53,10 @@ pub(crate) async fn run(global: &Global, args: &TopArgs, out: Output) -> Outcome
 }
 
 async fn look(client: &Client, config: &Config) -> Look {
-    let options = CallOptions {
-        timeout: Some(ANSWER_WITHIN),
-        ..CallOptions::default()
-    };
-    let client = client.with(options);
-    let asks = config.servers.iter().map(|server| {
-        let client = client.clone();
-        let name = server.name.to_string();
-        // One that does not answer is shown as such.
-        async move { Some((client.activity(&name).await.ok()?, name)) }
-    });
-    let told = join_all(asks).await;
+    let told = done_by_all(client, config, ANSWER_WITHIN).await;
+    // One that does not answer is shown as such.
     told.into_iter()
-        .flatten()
-        .map(|(activity, name)| (name, activity))
+        .filter_map(|(server, activity)| Some((server.name.to_string(), activity.ok()?)))
         .collect()
 }
 
