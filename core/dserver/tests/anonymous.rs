@@ -26,6 +26,20 @@ fn files(cluster: &Cluster, server: u16) -> AnonymousFiles {
     cluster.server(server).anonymous()
 }
 
+/// Three members, and a fourth server that is none.
+async fn with_a_non_member() -> Cluster {
+    let mut cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster
+        .start_server(ServerId(4), MemoryDisk::new(1 << 30))
+        .await;
+    cluster
+}
+
+async fn put(cluster: &Cluster, server: u16, content: Bytes) -> AnonymousFile {
+    files(cluster, server).put(content, soon()).await.unwrap()
+}
+
 async fn read(cluster: &Cluster, server: u16, file: AnonymousFile) -> Option<Bytes> {
     let load = files(cluster, server)
         .load(file, (0, u32::MAX), soon())
@@ -43,10 +57,7 @@ async fn a_file_is_on_every_member_at_once() {
         .enumerate()
     {
         let (from, content) = (n as u16 % 3 + 1, bytes_for(n as u32, length));
-        let file = files(&cluster, from)
-            .put(content.clone(), soon())
-            .await
-            .unwrap();
+        let file = put(&cluster, from, content.clone()).await;
         assert!(known.insert(file.stamp), "a stamp is given out once");
         assert_eq!((file.volume, file.stamp.server), (VOLUME, ServerId(from)));
         for to in 1..=3 {
@@ -66,10 +77,7 @@ async fn a_file_is_on_every_member_at_once() {
 async fn a_freed_file_is_nowhere() {
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
-    let file = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, bytes_for(1, 9)).await;
     assert_eq!(files(&cluster, 2).free(file, soon()).await, Ok(true));
     for to in 1..=3 {
         assert_eq!(read(&cluster, to, file).await, None);
@@ -81,16 +89,9 @@ async fn a_freed_file_is_nowhere() {
 
 #[actix::test]
 async fn a_member_that_lacks_a_file_reads_it_elsewhere() {
-    let mut cluster = Cluster::start(3, 1).await;
-    cluster.found().await;
-    cluster
-        .start_server(ServerId(4), MemoryDisk::new(1 << 30))
-        .await;
+    let cluster = with_a_non_member().await;
     let content = bytes_for(1, 70_000);
-    let file = files(&cluster, 1)
-        .put(content.clone(), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, content.clone()).await;
     // No member at all, and one that is being brought up to date.
     assert_eq!(read(&cluster, 4, file).await, Some(content.clone()));
     cluster.set_down(3, true);
@@ -130,15 +131,9 @@ async fn without_stamps_nothing_is_taken() {
     let refused = files(&cluster, 1).put(bytes_for(1, 9), hasty).await;
     assert!(matches!(refused, Err(Refusal::Busy { .. })), "{refused:?}");
     *cluster.wires.leased_to.lock().unwrap() = Some(0);
-    let first = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let first = put(&cluster, 1, bytes_for(1, 9)).await;
     *cluster.wires.leased_to.lock().unwrap() = None;
-    let next = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let next = put(&cluster, 1, bytes_for(1, 9)).await;
     assert!(next.stamp > first.stamp, "a lease outlasts the mservers");
 }
 
@@ -146,18 +141,12 @@ async fn without_stamps_nothing_is_taken() {
 async fn a_restarted_server_gives_out_other_stamps() {
     let mut cluster = Cluster::start(3, 1).await;
     let volume = cluster.found().await;
-    let first = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let first = put(&cluster, 1, bytes_for(1, 9)).await;
     let disk = cluster.disks[&ServerId(1)].clone();
     cluster.stop_server(ServerId(1)).await;
     cluster.start_server(ServerId(1), disk).await;
     cluster.push(3, &volume).await;
-    let second = files(&cluster, 1)
-        .put(bytes_for(2, 9), soon())
-        .await
-        .unwrap();
+    let second = put(&cluster, 1, bytes_for(2, 9)).await;
     assert!(second.stamp.second >= first.stamp.second + 20 || second.stamp > first.stamp);
     assert_ne!(second.stamp, first.stamp);
     assert_eq!(read(&cluster, 2, first).await, Some(bytes_for(1, 9)));
@@ -175,10 +164,7 @@ fn free(epoch: u32, file: AnonymousFile) -> FreeAnonymous {
 async fn frees_of_another_epoch_or_of_named_files_are_refused() {
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
-    let file = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, bytes_for(1, 9)).await;
     for epoch in [1, 3] {
         let refused = cluster
             .ask_as(Role::Dserver, 2, &free(epoch, file), Bytes::new())
@@ -207,10 +193,7 @@ async fn a_file_freed_during_a_sync_does_not_come_back() {
     cluster.found().await;
     let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
     cluster.push(3, &syncing).await;
-    let file = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, bytes_for(1, 9)).await;
     assert_eq!(files(&cluster, 1).free(file, soon()).await, Ok(true));
     // A copy of it that was on its way arrives late, as a sync's does.
     let late = cluster
@@ -232,10 +215,7 @@ async fn a_file_freed_during_a_sync_does_not_come_back() {
 async fn a_mark_goes_with_its_file() {
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
-    let file = files(&cluster, 1)
-        .put(bytes_for(1, 9), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, bytes_for(1, 9)).await;
     assert_eq!(files(&cluster, 2).is_marked(file, soon()).await, Ok(false));
     assert_eq!(files(&cluster, 3).mark(file, soon()).await, Ok(()));
     assert_eq!(
@@ -253,16 +233,9 @@ async fn a_mark_goes_with_its_file() {
 
 #[actix::test]
 async fn a_damaged_file_is_read_elsewhere() {
-    let mut cluster = Cluster::start(3, 1).await;
-    cluster.found().await;
-    cluster
-        .start_server(ServerId(4), MemoryDisk::new(1 << 30))
-        .await;
+    let cluster = with_a_non_member().await;
     let content = bytes_for(1, 5_000);
-    let file = files(&cluster, 1)
-        .put(content.clone(), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, content.clone()).await;
     for down in [2, 3] {
         cluster.set_down(down, true);
     }
@@ -283,11 +256,7 @@ async fn a_damaged_file_is_read_elsewhere() {
 #[actix::test]
 async fn members_that_were_taken_out_show_no_deleted_files() {
     use MemberState::{InSync, Out};
-    let mut cluster = Cluster::start(3, 1).await;
-    cluster.found().await;
-    cluster
-        .start_server(ServerId(4), MemoryDisk::new(1 << 30))
-        .await;
+    let cluster = with_a_non_member().await;
     let mut kept = Vec::new();
     for n in 0..2 {
         let put = files(&cluster, 1).put(bytes_for(n, 9), soon()).await;
@@ -319,10 +288,7 @@ async fn without_a_lease_nothing_is_read() {
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
     let content = bytes_for(1, 9);
-    let file = files(&cluster, 1)
-        .put(content.clone(), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, content.clone()).await;
     let map = cluster.wires.map.lock().unwrap().take();
     let hasty = || Deadline::after(Duration::from_millis(100));
     assert_eq!(files(&cluster, 2).load_now(file), None);
@@ -337,16 +303,9 @@ async fn without_a_lease_nothing_is_read() {
 
 #[actix::test]
 async fn a_silent_member_takes_a_part_of_the_time() {
-    let mut cluster = Cluster::start(3, 1).await;
-    cluster.found().await;
-    cluster
-        .start_server(ServerId(4), MemoryDisk::new(1 << 30))
-        .await;
+    let cluster = with_a_non_member().await;
     let content = bytes_for(1, 9);
-    let file = files(&cluster, 1)
-        .put(content.clone(), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, content.clone()).await;
     cluster.set_silent(1);
     assert_eq!(read(&cluster, 4, file).await, Some(content));
 }
@@ -355,10 +314,7 @@ async fn a_silent_member_takes_a_part_of_the_time() {
 async fn a_damaged_file_that_was_freed_does_not_come_back() {
     let mut cluster = Cluster::start(3, 1).await;
     let volume = cluster.found().await;
-    let file = files(&cluster, 1)
-        .put(bytes_for(1, 5_000), soon())
-        .await
-        .unwrap();
+    let file = put(&cluster, 1, bytes_for(1, 5_000)).await;
     for down in [2, 3] {
         cluster.set_down(down, true);
     }
