@@ -104,7 +104,7 @@ impl Client {
         path: &str,
         size_bytes: u64,
     ) -> Result<FileMetaData, Error> {
-        self.resize(path, size_bytes, Resize::Expand).await
+        self.resize(path, (size_bytes, Resize::Expand), None).await
     }
 
     /// Makes a file smaller; what is cut off is gone.
@@ -112,7 +112,28 @@ impl Client {
     /// # Errors
     /// `OutOfRange` for a larger size, `NotFound`, `Denied` as [`Error::Refused`].
     pub async fn truncate(&self, path: &str, size_bytes: u64) -> Result<FileMetaData, Error> {
-        self.resize(path, size_bytes, Resize::Truncate).await
+        self.resize(path, (size_bytes, Resize::Truncate), None)
+            .await
+    }
+
+    /// Cuts a file or makes it larger, but only while nothing of it has changed since it was
+    /// `seen`: content, size and attributes.
+    ///
+    /// # Errors
+    /// As [`Client::expand_file_size`] and [`Client::truncate`]; `Changed` as [`Error::Refused`].
+    pub async fn resize_if(
+        &self,
+        path: &str,
+        seen: &FileMetaData,
+        size_bytes: u64,
+    ) -> Result<FileMetaData, Error> {
+        let resize = if size_bytes < seen.size_bytes {
+            Resize::Truncate
+        } else {
+            Resize::Expand
+        };
+        self.resize(path, (size_bytes, resize), Some(seen.revision))
+            .await
     }
 
     /// The entries of blocks `[range.start, range.end)`: which version is where. Blocks that
@@ -233,7 +254,7 @@ impl Client {
             });
         }
         let source = self.as_mine(&file.source);
-        let (meta_data, blocks) = apply(&source, &edits).await?;
+        let (meta_data, blocks) = apply(&source, &edits, None).await?;
         if !std::ptr::eq(&*source, &*file.source) {
             file.source.written(meta_data.clone(), &blocks);
         }
@@ -279,8 +300,8 @@ impl Client {
     async fn resize(
         &self,
         path: &str,
-        size_bytes: u64,
-        resize: Resize,
+        (size_bytes, resize): (u64, Resize),
+        revision: Option<u64>,
     ) -> Result<FileMetaData, Error> {
         let path = FilePath::parse(path)?;
         let call = ResizeFile {
@@ -288,6 +309,7 @@ impl Client {
             path,
             size_bytes,
             resize,
+            revision,
         };
         self.ask(&call, Some(call.request)).await
     }

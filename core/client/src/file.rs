@@ -141,7 +141,29 @@ impl File {
         offset: u64,
         data: impl Into<Bytes>,
     ) -> Result<FileMetaData, Error> {
-        let data: Bytes = data.into();
+        self.write(offset, data.into(), None).await
+    }
+
+    /// As [`File::write_at`], but only while nothing of the file has changed since it was `seen`:
+    /// content, size and attributes.
+    ///
+    /// # Errors
+    /// As [`File::write_at`]; `Changed` as [`Error::Refused`].
+    pub async fn write_at_if(
+        &self,
+        seen: &FileMetaData,
+        offset: u64,
+        data: impl Into<Bytes>,
+    ) -> Result<FileMetaData, Error> {
+        self.write(offset, data.into(), Some(seen.revision)).await
+    }
+
+    async fn write(
+        &self,
+        offset: u64,
+        data: Bytes,
+        revision: Option<u64>,
+    ) -> Result<FileMetaData, Error> {
         let block_size = self.source.view().open.file.block_size;
         let end = offset.saturating_add(data.len() as u64);
         if end > block_size.file_bytes_max() {
@@ -156,7 +178,7 @@ impl File {
         }
         let parts = Parts::of(offset, data.len() as u64, block_size);
         let edits = edits_of(parts, data, block_size.bytes());
-        Ok(apply(&self.source, &edits).await?.0)
+        Ok(apply(&self.source, &edits, revision).await?.0)
     }
 
     /// Forgets what was read ahead of an older look at the file.

@@ -104,6 +104,7 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         | Refusal::Path(_)
         | Refusal::OutOfRange { .. }
         | Refusal::Conflict { .. }
+        | Refusal::Changed { .. }
         // The mserver has waited for a volume as long as a loss takes to be noticed.
         | Refusal::NoVolume { .. }
         | Refusal::Malformed { .. }
@@ -155,6 +156,7 @@ mod tests {
                 block: 1,
                 current: BlockVersion(2),
             },
+            Refusal::Changed { revision: 7 },
             Refusal::NoSuchUser {
                 name: "a".to_owned(),
             },

@@ -63,10 +63,13 @@ fn laid_over(mut old: Payload, offset: u32, data: Bytes) -> Payload {
     new
 }
 
-/// Writes the edits, one a block, and commits them together. Returns what the file is then.
+/// Writes the edits, one a block, and commits them together. Returns what the file is then. With a
+/// revision all is refused as changed when the file is at another one: while blocks are looked up
+/// the view may be refreshed, so what it says is not what the caller has seen.
 pub(crate) async fn apply(
     source: &Source,
     edits: &[Edit],
+    revision: Option<u64>,
 ) -> Result<(FileMetaData, Vec<BlockWritten>), Error> {
     let client = &source.client;
     let mut request = client.request();
@@ -85,6 +88,7 @@ pub(crate) async fn apply(
             grant: target.grant(),
             written: written.values().copied().collect(),
             size_bytes_at_least: end_of(&view.open.file, edits),
+            revision,
         };
         failures += 1;
         match client.ask(&call, Some(request)).await {

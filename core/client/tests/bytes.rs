@@ -582,6 +582,34 @@ async fn a_conflict_is_told_on_demand() {
 }
 
 #[actix_rt::test]
+async fn what_was_not_seen_is_not_changed() {
+    let (_kit, client) = cluster().await;
+    client.put("/f", bytes(10), small_blocks()).await.unwrap();
+    let (mine, other) = (
+        client.open_for_write("/f").await.unwrap(),
+        client.open_for_write("/f").await.unwrap(),
+    );
+    let seen = mine.meta_data();
+    let is_refused = |outcome: Result<_, Error>| {
+        let changed = matches!(outcome, Err(Error::Refused(Refusal::Changed { .. })));
+        assert!(changed, "{outcome:?}");
+    };
+    // Another block: no version of what this one writes is another.
+    other.write_at(3 * BLOCK as u64, "far").await.unwrap();
+    is_refused(mine.write_at_if(&seen, 10, "near").await);
+    is_refused(client.resize_if("/f", &seen, 5).await);
+    mine.refresh().await.unwrap();
+    is_refused(mine.write_at_if(&seen, 10, "near").await);
+    let seen = mine.meta_data();
+    let seen = mine.write_at_if(&seen, 10, "near").await.unwrap();
+    let seen = client.resize_if("/f", &seen, 12).await.unwrap();
+    let seen = client.resize_if("/f", &seen, 12).await.unwrap();
+    client.resize_if("/f", &seen, 20).await.unwrap();
+    let found = client.get_range("/f", 8..20).await.unwrap();
+    assert_eq!(found, [&bytes(10)[8..], b"ne", &[0; 8]].concat());
+}
+
+#[actix_rt::test]
 async fn a_replaced_file_is_noticed() {
     let (kit, client) = cluster().await;
     client

@@ -44,6 +44,7 @@ pub(crate) async fn resize(
         descriptor,
         size_bytes,
         resize: call.resize,
+        revision: call.revision,
         now_ms: clock::now_ms(),
     };
     let file = change(core, &target, command, deadline).await?;
@@ -105,6 +106,7 @@ pub(crate) async fn commit(
         descriptor: call.descriptor,
         written: call.written,
         size_bytes_at_least: call.size_bytes_at_least,
+        revision: call.revision,
         now_ms,
     };
     let answer = core.propose_meta(call.group, command, deadline).await?;

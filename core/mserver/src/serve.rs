@@ -23,11 +23,10 @@ use sdfs_types::calls::servers::ChangeServers;
 use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::wire;
-use sdfs_types::{Refusal, UserName, clock};
+use sdfs_types::{Refusal, UserName};
 
 use crate::core::Core;
 use crate::limits::CALLS_MAX;
-use crate::meta::{MetaAnswer, MetaCommand};
 use crate::voter::{Ask, GiveBack};
 use crate::{
     behalf, change, create, inspect, list, maintenance, meta_data, names, put, read, servers,
@@ -237,8 +236,7 @@ async fn at_main(
     deadline: Deadline,
 ) -> Result<MainAnswer, Refusal> {
     let AtMain { group, ask } = call;
-    let now_ms = clock::now_ms();
-    let command = match ask {
+    match ask {
         MainAsk::Get {
             descriptor,
             first,
@@ -251,78 +249,23 @@ async fn at_main(
             }
             let found = read::find_here(core, group, descriptor, (first, count))?;
             let (file, page) = found.ok_or(Refusal::Gone { descriptor })?;
-            return Ok(MainAnswer::File { file, page });
+            Ok(MainAnswer::File { file, page })
         }
         MainAsk::Sizes { descriptors } => {
             core.meta_barrier(group, deadline).await?;
             let sizes_bytes = list::sizes_here(core, group, &descriptors)?;
-            return Ok(MainAnswer::Sizes { sizes_bytes });
+            Ok(MainAnswer::Sizes { sizes_bytes })
         }
         MainAsk::Records { after, limit } => {
             let wanted = inspect::Wanted::After(after, limit);
             let page = inspect::records_here(core, group, wanted, deadline).await?;
-            return Ok(MainAnswer::Records { page });
+            Ok(MainAnswer::Records { page })
         }
         MainAsk::RecordsOf { files } => {
             let wanted = inspect::Wanted::These(files);
             let page = inspect::records_here(core, group, wanted, deadline).await?;
-            return Ok(MainAnswer::Records { page });
+            Ok(MainAnswer::Records { page })
         }
-        MainAsk::Put {
-            request,
-            file,
-            blocks,
-        } => MetaCommand::Put {
-            request,
-            file,
-            blocks,
-        },
-        MainAsk::Resize {
-            request,
-            name,
-            size_bytes,
-            resize,
-        } => {
-            let descriptor = name.descriptor;
-            MetaCommand::Resize {
-                request,
-                descriptor,
-                size_bytes,
-                resize,
-                now_ms,
-            }
-        }
-        MainAsk::Commit {
-            request,
-            descriptor,
-            written,
-            size_bytes_at_least,
-        } => MetaCommand::Commit {
-            request,
-            descriptor,
-            written,
-            size_bytes_at_least,
-            now_ms,
-        },
-        MainAsk::SetAttributes {
-            request,
-            name,
-            set,
-            remove,
-        } => {
-            let descriptor = name.descriptor;
-            MetaCommand::SetAttributes {
-                request,
-                descriptor,
-                set,
-                remove,
-                now_ms,
-            }
-        }
-    };
-    match core.propose_meta(group, command, deadline).await? {
-        MetaAnswer::File(file) => Ok(MainAnswer::Changed { file }),
-        MetaAnswer::Done => Err(Refusal::NotServed),
     }
 }
 

@@ -255,6 +255,12 @@ pub enum Refusal {
         /// What stands in the way.
         why: String,
     },
+    /// The file is not as the writer had seen it.
+    #[error("the file was changed meanwhile: it is at revision {revision} now")]
+    Changed {
+        /// Its revision now.
+        revision: u64,
+    },
 }
 
 impl From<PathFault> for Refusal {

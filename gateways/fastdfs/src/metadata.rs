@@ -1,5 +1,7 @@
 //! Metadata of files: `name 0x02 value`, records apart by 0x01. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::errno::Errno;
 
 /// Between two records.
@@ -10,6 +12,8 @@ const FIELD: u8 = 2;
 const NAME_BYTES_MAX: usize = 64;
 /// Longest value, bytes.
 const VALUE_BYTES_MAX: usize = 256;
+/// All of a file's metadata, bytes: each change reads and writes all of it.
+const METADATA_BYTES_MAX: usize = 64 << 10;
 
 /// How metadata is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +41,10 @@ type Record<'a> = (&'a [u8], Option<&'a [u8]>);
 pub(crate) fn set(how: SetHow, old: &[u8], new: &[u8]) -> Result<Vec<u8>, Errno> {
     let mut records = records(new)?;
     if how == SetHow::Merge {
-        let mut merged = self::records(old)?;
+        let mut merged: BTreeMap<_, _> = self::records(old)?.into_iter().collect();
         // Of a name given twice the last value counts.
-        for (name, value) in records {
-            match merged.iter_mut().find(|(known, _)| *known == name) {
-                Some(known) => known.1 = value,
-                None => merged.push((name, value)),
-            }
-        }
-        records = merged;
+        merged.extend(records);
+        records = merged.into_iter().collect();
     }
     records.sort_by_key(|(name, _)| *name);
     let mut text = Vec::with_capacity(old.len() + new.len());
@@ -58,6 +57,9 @@ pub(crate) fn set(how: SetHow, old: &[u8], new: &[u8]) -> Result<Vec<u8>, Errno>
             text.push(FIELD);
             text.extend_from_slice(value);
         }
+    }
+    if text.len() > METADATA_BYTES_MAX {
+        return Err(Errno::Invalid);
     }
     Ok(text)
 }
@@ -124,6 +126,21 @@ mod tests {
             set(SetHow::Overwrite, b"", &record(1, 257)),
             Err(Errno::Invalid)
         );
+    }
+
+    #[test]
+    fn metadata_is_bounded() {
+        let text = |first: u32, count: u32| {
+            let records: Vec<_> = (first..first + count)
+                .map(|number| format!("{number:06}\u{2}{number:06}").into_bytes())
+                .collect();
+            records.join(&RECORD)
+        };
+        let full = text(0, 4_681);
+        assert!(full.len() <= METADATA_BYTES_MAX);
+        assert_eq!(set(SetHow::Merge, &full, &full), Ok(full.clone()));
+        let more = text(4_681, 1);
+        assert_eq!(set(SetHow::Merge, &full, &more), Err(Errno::Invalid));
     }
 
     proptest! {

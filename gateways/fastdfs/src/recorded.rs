@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, Digest};
 use futures::StreamExt;
-use sdfs_client::{ByteStream, CallOptions, Client, Error, File, OnConflict, PutOptions};
+use sdfs_client::{ByteStream, Client, Error, File, PutOptions};
 use sdfs_server_group::{Config, Deadline};
-use sdfs_types::Refusal;
+use sdfs_types::{Attributes, Refusal};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
@@ -19,6 +19,9 @@ use crate::metadata::{self, SetHow};
 
 /// The directory of all of them; users see it.
 const ROOT: &str = "/.fastdfs";
+
+/// The attribute of an appender file that becomes a normal one: nothing is written to it any more.
+const SEALED: &str = "fastdfs.sealed";
 
 /// The files of a group.
 pub(crate) struct Recorded {
@@ -39,6 +42,16 @@ impl From<Error> for StoreFault {
     fn from(error: Error) -> Self {
         StoreFault::Refused(errno_of(&error))
     }
+}
+
+/// What is done to an appender file.
+pub(crate) enum Change {
+    /// Written at its end.
+    Append(Bytes),
+    /// Written within it or at its end.
+    Modify(u64, Bytes),
+    /// Cut, or made longer with zeros.
+    Resize(u64),
 }
 
 /// Size and time of a file.
@@ -166,46 +179,32 @@ impl Recorded {
         Ok((u32::try_from(sum.finalize()).unwrap_or(0), size))
     }
 
-    /// Appends. Two at once both count: the one that comes second looks again.
-    pub(crate) async fn append(&self, name: &str, data: Bytes) -> Result<(), Errno> {
-        let client = self.client().await?.with(unless_changed());
+    /// Changes a file that is not sealed, as it was seen at one moment: when it was changed
+    /// meanwhile it is looked at again. So of two appends at once both count.
+    pub(crate) async fn change(&self, name: &str, change: Change) -> Result<(), Errno> {
+        let (client, path) = (self.client().await?, self.data(name));
         let deadline = Deadline::after(COMMAND_WAIT);
         loop {
-            let appended = async {
-                let file = client.open_for_write(&self.data(name)).await?;
-                file.write_at(file.size_bytes(), data.clone()).await
-            };
-            match appended.await {
-                Ok(_) => return Ok(()),
-                Err(error) if is_conflict(&error) && !deadline.is_over() => {}
-                Err(error) => return Err(errno_of(&error)),
+            match change.once(client, &path).await {
+                Ok(()) => return Ok(()),
+                Err(error) => look_again(error, deadline).await?,
             }
-            tokio::time::sleep(CONFLICT_PAUSE).await;
         }
     }
 
-    /// Writes within a file or at its end.
-    pub(crate) async fn modify(&self, name: &str, offset: u64, data: Bytes) -> Result<(), Errno> {
+    /// From now on nothing is written to the file, until it is unsealed.
+    pub(crate) async fn seal(&self, name: &str) -> Result<(), Errno> {
+        let sealed = Attributes::from([(SEALED.to_owned(), String::new())]);
         let client = self.client().await?;
-        let file = client.open_for_write(&self.data(name)).await;
-        let file = file.map_err(|error| errno_of(&error))?;
-        if offset > file.size_bytes() {
-            return Err(Errno::Invalid);
-        }
-        let written = file.write_at(offset, data).await;
-        written.map(drop).map_err(|error| errno_of(&error))
+        let set = client.set_attributes(&self.data(name), sealed, &[]).await;
+        set.map(drop).map_err(|error| errno_of(&error))
     }
 
-    /// Cuts a file or makes it longer with zeros.
-    pub(crate) async fn resize(&self, name: &str, size: u64) -> Result<(), Errno> {
-        let now = self.facts(name).await?.size;
+    /// Undoes [`Recorded::seal`].
+    pub(crate) async fn unseal(&self, name: &str) -> Result<(), Errno> {
         let (client, path) = (self.client().await?, self.data(name));
-        let resized = match size.cmp(&now) {
-            std::cmp::Ordering::Less => client.truncate(&path, size).await,
-            std::cmp::Ordering::Equal => return Ok(()),
-            std::cmp::Ordering::Greater => client.expand_file_size(&path, size).await,
-        };
-        resized.map(drop).map_err(|error| errno_of(&error))
+        let set = client.set_attributes(&path, Attributes::new(), &[SEALED]);
+        set.await.map(drop).map_err(|error| errno_of(&error))
     }
 
     /// Gives a file another name.
@@ -247,35 +246,62 @@ impl Recorded {
         how: SetHow,
         new: &[u8],
     ) -> Result<(), Errno> {
-        let client = self.client().await?.with(unless_changed());
-        let (path, deadline) = (self.meta(name), Deadline::after(COMMAND_WAIT));
+        let (client, path) = (self.client().await?, self.meta(name));
+        let text = metadata::set(how, b"", new)?;
+        let deadline = Deadline::after(COMMAND_WAIT);
         loop {
             let set = match client.open_for_write(&path).await {
-                Ok(file) => over(&client, &file, (how, new)).await,
+                Ok(file) => over(client, &file, (how, new)).await,
+                Err(error) if error.is_not_found() && text.is_empty() => Ok(()),
                 Err(error) if error.is_not_found() => {
-                    let text = metadata::set(how, b"", new)?;
-                    if text.is_empty() {
-                        return Ok(());
-                    }
                     client.put(&path, framed(&text), new_file()).await.map(drop)
                 }
                 Err(error) => Err(error),
             };
             match set {
                 Ok(()) => return Ok(()),
-                Err(error)
-                    if (is_conflict(&error) || error.is_exists() || error.is_not_found())
-                        && !deadline.is_over() => {}
-                Err(error) => return Err(errno_of(&error)),
+                Err(error) => look_again(error, deadline).await?,
             }
-            tokio::time::sleep(CONFLICT_PAUSE).await;
         }
     }
 }
 
+impl Change {
+    async fn once(&self, client: &Client, path: &str) -> Result<(), Error> {
+        let file = client.open_for_write(path).await?;
+        let seen = file.meta_data();
+        let size = seen.size_bytes;
+        if seen.attributes.contains_key(SEALED) {
+            let revision = seen.revision;
+            return Err(Error::Refused(Refusal::Changed { revision }));
+        }
+        let changed = match self {
+            Change::Append(data) => file.write_at_if(&seen, size, data.clone()).await,
+            Change::Modify(offset, _) if *offset > size => Err(Error::OutOfRange {
+                what: "the offset",
+                value: *offset,
+                max: size,
+            }),
+            Change::Modify(offset, data) => file.write_at_if(&seen, *offset, data.clone()).await,
+            Change::Resize(wanted) => client.resize_if(path, &seen, *wanted).await,
+        };
+        changed.map(drop)
+    }
+}
+
+/// Waits a moment when a change failed for another one that was faster.
+async fn look_again(error: Error, deadline: Deadline) -> Result<(), Errno> {
+    if !was_changed(&error) || deadline.is_over() {
+        return Err(errno_of(&error));
+    }
+    tokio::time::sleep(CONFLICT_PAUSE).await;
+    Ok(())
+}
+
 /// Sets metadata in the place of what is looked at, unless it has been changed since.
 async fn over(client: &Client, file: &File, (how, new): (SetHow, &[u8])) -> Result<(), Error> {
-    let old = unframed(file.read_at(0..file.size_bytes()).await?);
+    let seen = file.meta_data();
+    let old = unframed(file.read_at(0..seen.size_bytes).await?);
     let old = old.map_err(|_| Refusal::Corrupt)?;
     let wrong = |_| Refusal::Malformed {
         why: "metadata too long".to_owned(),
@@ -284,7 +310,8 @@ async fn over(client: &Client, file: &File, (how, new): (SetHow, &[u8])) -> Resu
     if text.is_empty() {
         return client.delete_now(file.path().as_str()).await.map(drop);
     }
-    file.write_at(0, framed(&text)).await.map(drop)
+    let written = file.write_at_if(&seen, 0, framed(&text));
+    written.await.map(drop)
 }
 
 /// A length in front: what is behind is of longer metadata before. So setting it is one write.
@@ -317,17 +344,11 @@ fn new_file() -> PutOptions {
     }
 }
 
-fn unless_changed() -> CallOptions {
-    CallOptions {
-        on_conflict: OnConflict::Fail,
-        ..CallOptions::default()
-    }
-}
-
-fn is_conflict(error: &Error) -> bool {
+fn was_changed(error: &Error) -> bool {
     let is_refused =
-        |refusal: &Refusal| matches!(refusal, Refusal::Conflict { .. } | Refusal::Gone { .. });
+        |refusal: &Refusal| matches!(refusal, Refusal::Changed { .. } | Refusal::Gone { .. });
     matches!(error, Error::Replaced { .. })
+        || error.is_exists()
         || matches!(error, Error::Refused(refusal) if is_refused(refusal))
 }
 

@@ -13,7 +13,7 @@ use crate::fields::Fields;
 use crate::header::Header;
 use crate::limits::CHANGE_BYTES_MAX;
 use crate::name::{FileKind, FileName, Given, NewName};
-use crate::recorded::StoreFault;
+use crate::recorded::{Change, StoreFault};
 use crate::storage::{Content, Fault, Storage, checksum_of, soon};
 use crate::storage_request::named;
 use crate::wire::GROUP_BYTES;
@@ -145,7 +145,10 @@ impl Storage {
         let data = self.change_content(connection, begun.content_bytes).await?;
         match data.bytes.is_empty() {
             true => self.recorded.facts(name.text).await.map(drop)?,
-            false => self.recorded.append(name.text, data.bytes.clone()).await?,
+            false => {
+                let append = Change::Append(data.bytes.clone());
+                self.recorded.change(name.text, append).await?;
+            }
         }
         Ok(connection.answer(&[]).await?)
     }
@@ -160,10 +163,8 @@ impl Storage {
             .await?;
         let name = self.appender(&begun.name).map_err(Fault::Broken)?;
         let data = self.change_content(connection, begun.content_bytes).await?;
-        let modified = self
-            .recorded
-            .modify(name.text, begun.told, data.bytes.clone());
-        modified.await?;
+        let modify = Change::Modify(begun.told, data.bytes.clone());
+        self.recorded.change(name.text, modify).await?;
         Ok(connection.answer(&[]).await?)
     }
 
@@ -181,10 +182,8 @@ impl Storage {
 
     pub(crate) async fn truncate(&self, body: &[u8]) -> Result<(), Fault> {
         let (size, name) = truncate(body)?;
-        Ok(self
-            .recorded
-            .resize(self.appender(name)?.text, size)
-            .await?)
+        let name = self.appender(name)?.text;
+        Ok(self.recorded.change(name, Change::Resize(size)).await?)
     }
 
     /// Makes a normal file of an appender file, with its size and checksum in its name.
@@ -194,17 +193,33 @@ impl Storage {
         body: &[u8],
     ) -> Result<(), Fault> {
         let old = self.appender(body)?;
+        // What is written from now on would not be in the name.
+        self.recorded.seal(old.text).await?;
+        let named = self.rename_to_content(&old).await;
+        if named.is_err()
+            && let Err(errno) = self.recorded.unseal(old.text).await
+        {
+            tracing::warn!(name = old.text, ?errno, "an appender file stays sealed");
+        }
+        self.answer_name(connection, &named?).await
+    }
+
+    async fn rename_to_content(&self, old: &FileName<'_>) -> Result<String, Errno> {
         let (crc32, size) = self.recorded.checksum(old.text).await?;
         let new = NewName {
             volume: None::<VolumeId>,
-            stamp: self.files.stamp(soon()).await?,
+            stamp: self
+                .files
+                .stamp(soon())
+                .await
+                .map_err(|refusal| Errno::of(&refusal))?,
             kind: FileKind::Normal(size),
             crc32,
             extension: old.extension().1,
         };
         let name = self.names.make(&new).map_err(|_| Errno::Invalid)?;
         self.recorded.rename(old.text, &name).await?;
-        self.answer_name(connection, &name).await
+        Ok(name)
     }
 
     pub(crate) async fn set_metadata(&self, body: &[u8]) -> Result<(), Fault> {
@@ -223,7 +238,13 @@ impl Storage {
             // Before there is any: a file that is deleted looks for metadata only when marked.
             self.files.mark(file, soon()).await?;
         }
-        Ok(self.recorded.set_metadata(name.text, set.how, text).await?)
+        self.recorded.set_metadata(name.text, set.how, text).await?;
+        // Who deleted the file meanwhile may have looked for its metadata too early.
+        if let Err(Errno::NotFound) = self.expect(&name).await {
+            self.recorded.delete_metadata(name.text).await?;
+            return Err(Errno::NotFound.into());
+        }
+        Ok(())
     }
 
     pub(crate) async fn get_metadata(

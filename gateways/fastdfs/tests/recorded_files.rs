@@ -7,10 +7,14 @@
 
 mod kit;
 
+use actix_rt::task::JoinHandle;
+use futures::StreamExt;
 use kit::{GROUP, Talk, cluster, content, doors, field, named, range, upload};
 use sdfs_fastdfs::{FileKind, FileName};
 use sdfs_server::Cluster;
 use sdfs_server_group::Role;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 const BLOCK: usize = 64 << 10;
 
@@ -155,11 +159,29 @@ async fn appender_files_grow_and_change() {
 #[actix_rt::test]
 async fn appends_at_once_all_count() {
     let (cluster, mut talks) = small_blocks().await;
-    let name = name_of(talks[0].ask(23, &upload(b"", "log")).await);
-    let doors = doors(&cluster, Role::Dserver);
+    // Block entries come with the record, or page by page after it.
+    for begin in [0, 300 * BLOCK] {
+        let before = content(1, begin);
+        let name = name_of(talks[0].ask(23, &upload(&before, "log")).await);
+        append_at_once(&cluster, &name).await;
+        let (_, whole) = talks[1].download(&name).await;
+        assert!(whole[..begin] == before);
+        assert_eq!(whole.len(), begin + 40_000);
+        for n in 0..4_u8 {
+            let pieces = whole[begin..]
+                .chunks(1_000)
+                .filter(|piece| piece.iter().all(|byte| *byte == n));
+            assert_eq!(pieces.count(), 10, "writer {n} behind {begin} bytes");
+        }
+    }
+}
+
+/// Four writers append ten times a thousand bytes of their number.
+async fn append_at_once(cluster: &Cluster, name: &str) {
+    let doors = doors(cluster, Role::Dserver);
     let mut writers = Vec::new();
     for n in 0..4_u8 {
-        let (name, door) = (name.clone(), doors[usize::from(n) % 2]);
+        let (name, door) = (name.to_owned(), doors[usize::from(n) % 2]);
         writers.push(actix_rt::spawn(async move {
             let mut talk = Talk::to(door).await;
             for _ in 0..10 {
@@ -170,14 +192,86 @@ async fn appends_at_once_all_count() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let (_, whole) = talks[1].download(&name).await;
-    assert_eq!(whole.len(), 40_000);
-    for n in 0..4_u8 {
-        let pieces = whole
-            .chunks(1_000)
-            .filter(|piece| piece.iter().all(|byte| *byte == n));
-        assert_eq!(pieces.count(), 10, "writer {n}");
+}
+
+/// Appends until the file is there no more; how often it was appended to.
+fn appending(door: SocketAddr, name: &str) -> JoinHandle<usize> {
+    let name = name.to_owned();
+    actix_rt::spawn(async move {
+        let mut talk = Talk::to(door).await;
+        let body = append(&name, &[7; 1_000]);
+        let mut appended = 0;
+        loop {
+            match talk.ask(24, &body).await.0 {
+                0 => appended += 1,
+                2 => return appended,
+                other => panic!("{other}"),
+            }
+        }
+    })
+}
+
+#[actix_rt::test]
+async fn nothing_is_undone_by_an_append() {
+    let (cluster, mut talks) = small_blocks().await;
+    let name = name_of(talks[0].ask(23, &upload(b"", "log")).await);
+    let doors = doors(&cluster, Role::Dserver);
+    let writers: Vec<_> = doors.iter().map(|door| appending(*door, &name)).collect();
+    for _ in 0..20 {
+        actix_rt::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(talks[0].ask(36, &truncate(&name, 0)).await.0, 0);
     }
+    let (_, whole) = talks[1].download(&name).await;
+    assert_eq!(whole.len() % 1_000, 0);
+    assert!(
+        whole.iter().all(|byte| *byte == 7),
+        "no hole of an append to where the end was"
+    );
+    assert_eq!(talks[0].delete(&name).await, 0);
+    for writer in writers {
+        assert!(writer.await.unwrap() > 0);
+    }
+}
+
+#[actix_rt::test]
+async fn a_file_made_normal_has_every_append_acknowledged() {
+    let (cluster, mut talks) = small_blocks().await;
+    for _ in 0..5 {
+        let name = name_of(talks[0].ask(23, &upload(b"", "log")).await);
+        let doors = doors(&cluster, Role::Dserver);
+        let writers: Vec<_> = doors.iter().map(|door| appending(*door, &name)).collect();
+        actix_rt::time::sleep(Duration::from_millis(100)).await;
+        let normal = name_of(talks[0].ask(38, name.as_bytes()).await);
+        let mut appended = 0;
+        for writer in writers {
+            appended += writer.await.unwrap();
+        }
+        let (_, whole) = talks[1].download(&normal).await;
+        assert_eq!(whole.len(), appended * 1_000);
+        let parsed = FileName::parse(normal.as_bytes()).unwrap();
+        assert_eq!(parsed.kind, FileKind::Normal(whole.len() as u64));
+        assert_eq!(parsed.crc32, crc32(&whole));
+    }
+}
+
+#[actix_rt::test]
+async fn metadata_goes_with_its_file() {
+    let (cluster, mut talks) = small_blocks().await;
+    let door = doors(&cluster, Role::Dserver)[1];
+    for _ in 0..20 {
+        let name = name_of(talks[0].ask(23, &upload(b"grows", "jpg")).await);
+        let body = set_metadata(&name, b'O', b"a\x02b");
+        let setting = actix_rt::spawn(async move { Talk::to(door).await.ask(13, &body).await.0 });
+        assert_eq!(talks[0].delete(&name).await, 0);
+        assert!(matches!(setting.await.unwrap(), 0 | 2));
+    }
+    let config = cluster.config().clone();
+    let client = sdfs_client::Client::connect_admin(config).await.unwrap();
+    let left = client
+        .list("/.fastdfs/group1/meta")
+        .collect::<Vec<_>>()
+        .await;
+    assert!(!left.iter().any(Result::is_ok), "{left:?}");
 }
 
 #[actix_rt::test]

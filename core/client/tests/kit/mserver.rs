@@ -208,8 +208,18 @@ fn changed(entry: &mut Entry) -> &mut FileMetaData {
     file
 }
 
+/// Whether the file is at another revision than the one that was seen.
+fn unseen(entry: &Entry, seen: Option<u64>) -> Option<Refusal> {
+    let revision = entry.file.as_ref().expect("a file").revision;
+    let is_other = seen.is_some_and(|seen| seen != revision);
+    is_other.then_some(Refusal::Changed { revision })
+}
+
 fn resize(model: &mut Model, one: &ResizeFile) -> Done<ResizeFile> {
     let entry = model.find_file(&one.path)?;
+    if let Some(refusal) = unseen(entry, one.revision) {
+        return Err(refusal);
+    }
     let file = entry.file.as_ref().expect("a file");
     let (now, block_bytes) = (file.size_bytes, file.block_size.bytes());
     let is_right = match one.resize {
@@ -237,6 +247,9 @@ fn commit(model: &mut Model, one: &CommitBlocks) -> Done<CommitBlocks> {
         return Err(Refusal::NotGranted);
     }
     let entry = model.by_descriptor(one.descriptor)?;
+    if let Some(refusal) = unseen(entry, one.revision) {
+        return Err(refusal);
+    }
     for change in &one.written {
         let index = usize::from(change.block.0);
         let current = entry.blocks.get(index).copied().unwrap_or_default().version;

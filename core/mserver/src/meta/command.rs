@@ -44,6 +44,8 @@ pub enum MetaCommand {
         size_bytes: u64,
         /// Which way.
         resize: Resize,
+        /// Only while the record has this revision.
+        revision: Option<u64>,
         /// When.
         now_ms: u64,
     },
@@ -57,6 +59,8 @@ pub enum MetaCommand {
         written: Vec<BlockWritten>,
         /// Grow to this size.
         size_bytes_at_least: u64,
+        /// Only while the record has this revision.
+        revision: Option<u64>,
         /// When.
         now_ms: u64,
     },

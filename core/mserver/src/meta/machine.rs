@@ -156,8 +156,9 @@ impl Applying<'_> {
                 descriptor,
                 size_bytes,
                 resize,
+                revision,
                 now_ms,
-            } => self.change(request, descriptor, |applying, record| {
+            } => self.change((request, descriptor, revision), |applying, record| {
                 blocks::resize(applying, record, (size_bytes, resize), now_ms)
             }),
             MetaCommand::Commit {
@@ -165,8 +166,9 @@ impl Applying<'_> {
                 descriptor,
                 written,
                 size_bytes_at_least,
+                revision,
                 now_ms,
-            } => self.change(request, descriptor, |applying, record| {
+            } => self.change((request, descriptor, revision), |applying, record| {
                 blocks::commit(applying, record, &written, (size_bytes_at_least, now_ms))
             }),
             MetaCommand::SetAttributes {
@@ -175,7 +177,7 @@ impl Applying<'_> {
                 set,
                 remove,
                 now_ms,
-            } => self.change(request, descriptor, |_, record| {
+            } => self.change((request, descriptor, None), |_, record| {
                 record.file.modified_ms = now_ms;
                 change_attributes(&mut record.file.attributes, set, &remove)
             }),
@@ -222,11 +224,11 @@ impl Applying<'_> {
         }
     }
 
-    /// Changes a record once per request: a repetition is answered with the record as it is.
+    /// Changes a record once per request, and only while it has the revision if one is named: a
+    /// repetition is answered with the record as it is.
     fn change(
         &mut self,
-        request: RequestId,
-        descriptor: FileDescriptor,
+        (request, descriptor, revision): (RequestId, FileDescriptor, Option<u64>),
         change: impl FnOnce(&mut Self, &mut FileRecord) -> Applied<()>,
     ) -> Applied<MetaAnswer> {
         let Some(present) = self.record(descriptor)? else {
@@ -235,6 +237,10 @@ impl Applying<'_> {
         named(request)?;
         if self.outcomes.find(request, self.batch)?.is_some() {
             return Ok(MetaAnswer::File(present.file.clone()));
+        }
+        let now = present.file.revision;
+        if revision.is_some_and(|seen| seen != now) {
+            return Err(Refusal::Changed { revision: now }.into());
         }
         let mut record = (*present).clone();
         change(self, &mut record)?;

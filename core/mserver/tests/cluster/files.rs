@@ -253,6 +253,7 @@ fn blocks_are_committed_by_comparison() {
                 entry,
             }],
             size_bytes_at_least: 50,
+            revision: None,
         };
         let first = commit(&client, 0, entry(1, 50));
         let file = client.call(&first).await.unwrap();
@@ -296,6 +297,7 @@ fn sizes_and_attributes_change() {
             path: path("/a"),
             size_bytes,
             resize,
+            revision: None,
         };
         client.call(&resize(1 << 30, Resize::Expand)).await.unwrap();
         let refused = client.call(&resize(5, Resize::Expand)).await;

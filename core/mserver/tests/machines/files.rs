@@ -114,6 +114,7 @@ impl Files {
             descriptor: FILE,
             written,
             size_bytes_at_least: at_least,
+            revision: None,
             now_ms: 2,
         };
         self.run(command)
@@ -126,6 +127,7 @@ impl Files {
             descriptor: FILE,
             size_bytes,
             resize,
+            revision: None,
             now_ms: 3,
         })
     }
@@ -211,6 +213,37 @@ fn commit_compares_before_it_sets() {
 }
 
 #[test]
+fn changes_are_refused_at_another_revision() {
+    let mut files = Files::new();
+    files.create(0);
+    let commit = |request, revision| MetaCommand::Commit {
+        request,
+        descriptor: FILE,
+        written: vec![written(0, 0, entry(1, 10))],
+        size_bytes_at_least: 10,
+        revision: Some(revision),
+        now_ms: 2,
+    };
+    let resize = |request, size_bytes, revision| MetaCommand::Resize {
+        request,
+        descriptor: FILE,
+        size_bytes,
+        resize: Resize::Expand,
+        revision: Some(revision),
+        now_ms: 3,
+    };
+    let (first, second) = (files.fresh_request(), files.fresh_request());
+    files.run(resize(first, 5, 0)).unwrap();
+    let changed = Err(Refusal::Changed { revision: 1 });
+    assert_eq!(files.run(commit(second, 0)), changed);
+    assert_eq!(files.run(resize(second, 50, 0)), changed);
+    assert_eq!(files.size(), 5, "nothing of it was done");
+    assert!(files.run(resize(first, 5, 0)).is_ok(), "a repetition");
+    files.run(commit(second, 1)).unwrap();
+    assert_eq!(files.size(), 10);
+}
+
+#[test]
 fn repeated_commit_changes_nothing() {
     let mut files = Files::new();
     files.create(0);
@@ -219,6 +252,7 @@ fn repeated_commit_changes_nothing() {
         descriptor: FILE,
         written: vec![written(0, 0, entry(1, 10))],
         size_bytes_at_least: 10,
+        revision: None,
         now_ms: 2,
     };
     let first = files.run(command.clone());

@@ -230,6 +230,8 @@ pub struct ResizeFile {
     pub size_bytes: u64,
     /// Which way.
     pub resize: Resize,
+    /// Only while the file's record has this revision; otherwise refused as changed.
+    pub revision: Option<u64>,
 }
 call!(ResizeFile => FileMetaData, ResizeFile);
 
@@ -259,6 +261,8 @@ pub struct CommitBlocks {
     pub written: Vec<BlockWritten>,
     /// The file grows to this size when it is smaller.
     pub size_bytes_at_least: u64,
+    /// Only while the file's record has this revision; otherwise refused as changed.
+    pub revision: Option<u64>,
 }
 call!(CommitBlocks => FileMetaData, CommitBlocks);
 

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call;
 use super::inspect::RecordPage;
-use crate::block_entry::{BlockEntry, BlockPage};
-use crate::calls::names::{BlockWritten, Resize};
+use crate::block_entry::BlockPage;
 use crate::file::{Attributes, FileMetaData, FileMetaMetaData, MetaGroup};
 use crate::ids::{Epoch, FileDescriptor, RequestId, VolumeId};
 use crate::path::FilePath;
@@ -140,48 +139,6 @@ pub enum MainAsk {
         /// Whether everything acknowledged must be seen.
         linearizable: bool,
     },
-    /// Create the record of a file that was written before it got its name.
-    Put {
-        /// The client's request.
-        request: RequestId,
-        /// The record.
-        file: FileMetaData,
-        /// Its blocks.
-        blocks: Vec<BlockEntry>,
-    },
-    /// Change the size.
-    Resize {
-        /// The client's request.
-        request: RequestId,
-        /// What every mserver knows of it.
-        name: FileMetaMetaData,
-        /// The new size.
-        size_bytes: u64,
-        /// Which way.
-        resize: Resize,
-    },
-    /// Make written blocks the file's.
-    Commit {
-        /// The client's request.
-        request: RequestId,
-        /// Which file.
-        descriptor: FileDescriptor,
-        /// The blocks.
-        written: Vec<BlockWritten>,
-        /// Grow to this size.
-        size_bytes_at_least: u64,
-    },
-    /// Change attributes.
-    SetAttributes {
-        /// The client's request.
-        request: RequestId,
-        /// What every mserver knows of it.
-        name: FileMetaMetaData,
-        /// Set these.
-        set: Attributes,
-        /// Take these away.
-        remove: Vec<String>,
-    },
     /// The present sizes of files, for a listing; `None` where the record is missing.
     Sizes {
         /// Which files.
@@ -210,11 +167,6 @@ pub enum MainAnswer {
         file: FileMetaData,
         /// The entries.
         page: BlockPage,
-    },
-    /// The record after the change.
-    Changed {
-        /// The record.
-        file: FileMetaData,
     },
     /// Sizes in the order asked.
     Sizes {
