@@ -55,9 +55,25 @@ pub(crate) struct BlockTable {
     damaged: BTreeMap<(VolumeId, BlockDescriptor), Identity>,
     /// Blocks that were ever among them.
     found_damaged: u64,
-    /// Anonymous blocks freed while their volume is being synced: a copy of them may be on its
-    /// way here.
-    gone: BTreeMap<VolumeId, BTreeSet<BlockDescriptor>>,
+    /// Volumes that are being synced here.
+    syncing: BTreeMap<VolumeId, Syncing>,
+}
+
+/// What must be known of a volume while it is being synced.
+#[derive(Debug, Default)]
+struct Syncing {
+    /// Segment and offset of the log's end when the epoch was learnt.
+    from: (u32, u32),
+    /// Blocks of before that lie behind that now, for their segment was compacted.
+    moved: BTreeSet<BlockDescriptor>,
+    /// Anonymous blocks that were freed meanwhile: a copy of them may be on its way here.
+    gone: BTreeSet<BlockDescriptor>,
+}
+
+impl Syncing {
+    fn is_of_before(&self, block: &BlockDescriptor, (segment, offset): (u32, u32)) -> bool {
+        (segment, offset) < self.from || self.moved.contains(block)
+    }
 }
 
 impl BlockTable {
@@ -77,20 +93,54 @@ impl BlockTable {
         self.known(volume, block) != Known::Absent
     }
 
+    /// The volume is being synced, in an epoch that was learnt when the log ended there.
+    pub(crate) fn begin_sync(&mut self, volume: VolumeId, from: Position) {
+        let syncing = self.syncing.entry(volume).or_default();
+        syncing.from = (from.segment, from.offset);
+        syncing.moved.clear();
+    }
+
+    /// The volume is being synced no more: no copies are on their way.
+    pub(crate) fn end_sync(&mut self, volume: VolumeId) {
+        self.syncing.remove(&volume);
+    }
+
     /// Takes none of these blocks any more, until the volume is in sync.
     pub(crate) fn refuse_copies(&mut self, volume: VolumeId, blocks: &[BlockDescriptor]) {
-        self.gone.entry(volume).or_default().extend(blocks);
+        self.syncing.entry(volume).or_default().gone.extend(blocks);
     }
 
     /// Whether a block is not to be taken any more.
     pub(crate) fn refuses_copy(&self, volume: VolumeId, block: &BlockDescriptor) -> bool {
-        let gone = self.gone.get(&volume);
-        gone.is_some_and(|gone| gone.contains(block))
+        let syncing = self.syncing.get(&volume);
+        syncing.is_some_and(|syncing| syncing.gone.contains(block))
     }
 
-    /// The volume is being synced no more: no copies are on their way.
-    pub(crate) fn take_all_copies(&mut self, volume: VolumeId) {
-        self.gone.remove(&volume);
+    /// Whether a block of a volume that is being synced was stored before its epoch was learnt.
+    pub(crate) fn is_of_before(&self, volume: VolumeId, block: &BlockDescriptor) -> bool {
+        let Known::Stored(stored) = self.known(volume, block) else {
+            return false;
+        };
+        let syncing = self.syncing.get(&volume);
+        syncing.is_some_and(|one| one.is_of_before(block, (stored.segment, stored.offset)))
+    }
+
+    /// Notes that a block lies elsewhere now, if it still lay there; it is not stored anew by that.
+    pub(crate) fn move_from(
+        &mut self,
+        from: Position,
+        (volume, block): (VolumeId, BlockDescriptor),
+        to: StoredBlock,
+    ) {
+        if !self.lies_at(volume, &block, from) {
+            return;
+        }
+        if let Some(syncing) = self.syncing.get_mut(&volume)
+            && syncing.is_of_before(&block, (from.segment, from.offset))
+        {
+            syncing.moved.insert(block);
+        }
+        self.set(volume, block, to);
     }
 
     /// Notes that a block is on its way to the disk.
@@ -329,4 +379,62 @@ fn unpadded_bytes(length_bytes: u32) -> u32 {
 /// Bytes the record of a block takes in its segment.
 pub(crate) fn record_bytes(length_bytes: u32) -> u64 {
     u64::from(unpadded_bytes(length_bytes).next_multiple_of(RECORD_ALIGN_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdfs_types::{BlockVersion, FileDescriptor};
+
+    const VOLUME: VolumeId = VolumeId(1);
+    const SIZE: Identity = Identity {
+        length_bytes: 100,
+        crc32c: 7,
+    };
+
+    fn at(segment: u32, offset: u32) -> Position {
+        Position {
+            segment,
+            offset,
+            bytes: 0,
+        }
+    }
+
+    fn block(version: u16) -> BlockDescriptor {
+        BlockDescriptor {
+            file: FileDescriptor::default(),
+            block: sdfs_types::BlockIndex(0),
+            version: BlockVersion(version),
+        }
+    }
+
+    #[test]
+    fn what_was_moved_is_no_newer_for_that() {
+        let (old, new) = (block(1), block(2));
+        let mut table = BlockTable::default();
+        let is_of_before =
+            |table: &BlockTable| [old, new].map(|block| table.is_of_before(VOLUME, &block));
+        table.set(VOLUME, old, stored_at(at(1, 0), SIZE));
+        table.begin_sync(VOLUME, at(2, 64));
+        table.set(VOLUME, new, stored_at(at(2, 64), SIZE));
+        assert_eq!(is_of_before(&table), [true, false]);
+        for segment in 3..5 {
+            for (block, from) in [(old, segment - 1), (new, segment - 1)] {
+                let offset = u32::from(block.version.0) * 640;
+                let from = match segment {
+                    3 if block == old => at(1, 0),
+                    3 => at(2, 64),
+                    _ => at(from, offset),
+                };
+                table.move_from(from, (VOLUME, block), stored_at(at(segment, offset), SIZE));
+                assert!(table.lies_at(VOLUME, &block, at(segment, offset)));
+            }
+            assert_eq!(is_of_before(&table), [true, false], "moved to {segment}");
+        }
+        // In the next epoch what was written in this one is of before too.
+        table.begin_sync(VOLUME, at(5, 0));
+        assert_eq!(is_of_before(&table), [true, true]);
+        table.end_sync(VOLUME);
+        assert_eq!(is_of_before(&table), [false, false]);
+    }
 }

@@ -153,11 +153,9 @@ impl Space {
             };
             let shared = Arc::clone(&self.table);
             let done = move |result: Result<Position, LogFailure>| {
-                let mut table = locked(&shared);
-                if let Ok(position) = result
-                    && table.lies_at(volume, &block, from)
-                {
-                    table.set(volume, block, stored_at(position, identity));
+                if let Ok(position) = result {
+                    let to = stored_at(position, identity);
+                    locked(&shared).move_from(from, (volume, block), to);
                 }
             };
             let appended = self.log.append(record, done);

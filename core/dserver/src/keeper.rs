@@ -200,27 +200,23 @@ impl Keeper {
             return;
         }
         let earlier = before.clone();
-        let is_same = |before: &Arc<VolumeHere>| before.volume.epoch == volume.epoch;
-        let epoch_from = match (before.filter(is_same), &space) {
-            (Some(before), _) => before.epoch_from,
-            (None, Some(space)) => space.log.end(),
-            (None, None) => sdfs_log::Position {
-                segment: 0,
-                offset: 0,
-                bytes: 0,
-            },
-        };
         let epoch = volume.epoch;
+        let is_new = before.is_none_or(|before| before.volume.epoch != epoch);
         let is_syncing = volume.state_of(self.shared.me) == Some(MemberState::Syncing);
-        if let Some(space) = space.as_ref().filter(|_| !is_syncing) {
-            locked(&space.table).take_all_copies(id);
+        if let Some(space) = &space {
+            let mut table = locked(&space.table);
+            match is_syncing {
+                // What lies behind this end was written in this epoch.
+                true if is_new => table.begin_sync(id, space.log.end()),
+                true => {}
+                false => table.end_sync(id),
+            }
         }
         let here = VolumeHere {
             settled: settled(earlier.as_deref(), &volume),
             volume,
             copies_min: self.copies_min,
             space,
-            epoch_from,
         };
         self.shared.volumes.insert(id, Arc::new(here));
         if self.syncs.get(&id).is_some_and(|sync| sync.epoch < epoch)

@@ -58,13 +58,14 @@ impl ReadLease {
 }
 
 /// From when on no member that the epoch learnt now lacks may read anonymous files any more: it can
-/// have asked for its last lease just before it was taken out. A server that was just started does
-/// not know who was.
+/// have asked for its last lease just before it was taken out. A server that was just started, or
+/// that has missed an epoch, does not know who was.
 pub(crate) fn settled(before: Option<&VolumeHere>, volume: &Volume) -> Instant {
     let later = Instant::now() + READ_LEASE;
     let Some(before) = before else { return later };
     let is_in_sync = |member| volume.state_of(member) == Some(MemberState::InSync);
-    if before.volume.readable().all(is_in_sync) {
+    let has_missed = volume.epoch.0 > before.volume.epoch.0 + 1;
+    if !has_missed && before.volume.readable().all(is_in_sync) {
         before.settled
     } else {
         later
@@ -148,12 +149,49 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sdfs_server_group::ServerId;
+    use sdfs_types::{Epoch, VolumeMember, VolumeStatus};
 
     fn map(version: u64) -> VolumeMap {
         VolumeMap {
             version,
             ..VolumeMap::default()
         }
+    }
+
+    #[tokio::test]
+    async fn who_missed_an_epoch_waits_for_leases_to_end() {
+        let volume = |epoch, members: &[u16]| Volume {
+            id: VolumeId(1),
+            epoch: Epoch(epoch),
+            members: members
+                .iter()
+                .map(|server| VolumeMember {
+                    server: ServerId(*server),
+                    state: MemberState::InSync,
+                })
+                .collect(),
+            status: VolumeStatus::Writable,
+        };
+        let now = Instant::now();
+        let before = VolumeHere {
+            volume: volume(5, &[1, 2]),
+            copies_min: 1,
+            space: None,
+            settled: now,
+        };
+        let table = [
+            (volume(5, &[1, 2]), true),
+            (volume(6, &[1, 2, 3]), true),
+            (volume(6, &[1]), false),
+            // A third may have been in sync in epoch 6.
+            (volume(7, &[1, 2]), false),
+        ];
+        for (next, is_settled) in table {
+            let at = settled(Some(&before), &next);
+            assert_eq!(at <= now, is_settled, "{next:?}");
+        }
+        assert!(settled(None, &volume(1, &[1])) > now);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
-use sdfs_log::{Disk, Position};
+use sdfs_log::Disk;
 use sdfs_server_group::{Caller, Role, ServerId};
 use sdfs_types::calls::negotiation::{ReportTrouble, Trouble};
 use sdfs_types::calls::status::SyncStatus;
@@ -61,8 +61,6 @@ pub(crate) struct VolumeHere {
     pub(crate) copies_min: u8,
     /// Where its blocks are kept; nothing when they are not (any more).
     pub(crate) space: Option<Arc<Space>>,
-    /// End of the space's log when this epoch was learnt: what lies behind was written in it.
-    pub(crate) epoch_from: Position,
     /// From when on no member that this epoch lacks may read anonymous files any more.
     pub(crate) settled: Instant,
 }

@@ -19,7 +19,7 @@ use crate::locked::locked;
 use crate::space::{Space, SpaceFault, SpaceOptions};
 use crate::space_file::{self, Owner};
 use crate::space_read::LoadFault;
-use crate::space_write::{BlockBody, StoreFault, Storing};
+use crate::space_write::{BlockBody, Purpose, StoreFault, Storing};
 
 const DIR: &str = "/space";
 const VOLUME: VolumeId = VolumeId(3);
@@ -133,7 +133,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn store(space: &Space, at: BlockDescriptor, bytes: &Bytes) -> Result<(), StoreFault> {
     runtime().block_on(async {
         space
-            .store(VOLUME, at, &body(bytes.clone()))
+            .store((VOLUME, at), &body(bytes.clone()), Purpose::Write)
             .await?
             .durable()
             .await
@@ -181,9 +181,13 @@ fn descriptor_stands_for_one_content() {
 fn second_writer_waits_for_the_first() {
     let space = open(&MemoryDisk::new(1 << 30));
     let (at, one) = (block(1, 2, 3), body(bytes_for(1, 5000)));
-    let first = space.begin_store(VOLUME, at, &one).unwrap();
-    let second = space.begin_store(VOLUME, at, &one).unwrap();
-    let other = space.begin_store(VOLUME, at, &body(bytes_for(2, 5000)));
+    let first = space
+        .begin_store((VOLUME, at), &one, Purpose::Write)
+        .unwrap();
+    let second = space
+        .begin_store((VOLUME, at), &one, Purpose::Write)
+        .unwrap();
+    let other = space.begin_store((VOLUME, at), &body(bytes_for(2, 5000)), Purpose::Write);
     assert!(matches!(first, Storing::Queued(_)));
     assert!(matches!(other, Err(StoreFault::Exists)));
     runtime().block_on(async {
@@ -399,6 +403,29 @@ fn failed_disk_refuses_for_good() {
     assert!(!space.is_open());
     let failed = store(&space, block(2, 0, 1), &bytes_for(2, 100));
     assert!(matches!(failed, Err(StoreFault::Failed)));
+}
+
+#[test]
+fn a_repair_stores_nothing_that_was_freed() {
+    let disk = MemoryDisk::new(64 << 20);
+    let space = open(&disk);
+    space.keep(&[VOLUME]).unwrap();
+    let (at, bytes) = (block(1, 0, 1), body(bytes_for(1, 5_000)));
+    store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    let repaired = || match space.begin_store((VOLUME, at), &bytes, Purpose::Repair) {
+        Ok(storing) => runtime().block_on(storing.durable()),
+        Err(fault) => Err(fault),
+    };
+    let put_aside = || {
+        let place = position_of(&space.look_up(VOLUME, &at).unwrap());
+        assert!(locked(&space.table).quarantine(VOLUME, at, place));
+    };
+    assert!(matches!(repaired(), Err(StoreFault::Gone)), "it is whole");
+    put_aside();
+    assert!(matches!(repaired(), Ok(())));
+    put_aside();
+    free(&space, &[at]).unwrap();
+    assert!(matches!(repaired(), Err(StoreFault::Gone)), "it is freed");
 }
 
 #[test]

@@ -70,6 +70,15 @@ impl BlockBody {
     }
 }
 
+/// What a block is stored for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It is new here.
+    Write,
+    /// In the place of a damaged one, unless that was freed meanwhile.
+    Repair,
+}
+
 /// A block that is being stored.
 pub(crate) enum Storing {
     /// It was there already.
@@ -95,12 +104,12 @@ impl Space {
     /// Queues a block, waiting for room in the queue if need be.
     pub(crate) async fn store(
         &self,
-        volume: VolumeId,
-        block: BlockDescriptor,
+        (volume, block): (VolumeId, BlockDescriptor),
         body: &BlockBody,
+        purpose: Purpose,
     ) -> Result<Storing, StoreFault> {
         loop {
-            match self.begin_store(volume, block, body)? {
+            match self.begin_store((volume, block), body, purpose)? {
                 // Everything queued is written before the barrier is, so there is room then.
                 Storing::Full => self.log.sync().await?,
                 storing => return Ok(storing),
@@ -111,13 +120,17 @@ impl Space {
     /// Queues a block. The same bytes under the same descriptor are stored once.
     pub(crate) fn begin_store(
         &self,
-        volume: VolumeId,
-        block: BlockDescriptor,
+        (volume, block): (VolumeId, BlockDescriptor),
         body: &BlockBody,
+        purpose: Purpose,
     ) -> Result<Storing, StoreFault> {
         let identity = body.identity();
         let mut table = locked(&self.table);
-        if table.refuses_copy(volume, &block) {
+        let is_freed = match purpose {
+            Purpose::Write => table.refuses_copy(volume, &block),
+            Purpose::Repair => table.identity_of_damaged(volume, block) != Some(identity),
+        };
+        if is_freed {
             return Err(StoreFault::Gone);
         }
         match table.known(volume, &block) {

@@ -21,7 +21,7 @@ use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
 use crate::space::Space;
 use crate::space_read::LoadFault;
-use crate::space_write::{BlockBody, StoreFault};
+use crate::space_write::{BlockBody, Purpose, StoreFault};
 use crate::sync_plan::{SyncPlan, compare, portions};
 
 /// Why a source could not be gone through.
@@ -111,7 +111,8 @@ impl SyncJob {
     }
 
     /// Goes through every source. Each has all that was acknowledged, so one is enough; a block is
-    /// dropped only when all could be gone through and none has it.
+    /// dropped only when all could be gone through and none has it. An anonymous one that would have
+    /// to be dropped keeps the sync from its end until then: with it a deleted file would be back.
     async fn attempt(&mut self, sources: &[ServerId]) -> bool {
         self.present = 0;
         let mut has_heard_all = true;
@@ -133,12 +134,17 @@ impl SyncJob {
                 }
             }
         }
-        match surplus {
-            Some(surplus) if has_heard_all => self.drop_surplus(surplus).await,
-            // What one source lacks may be what another had to give.
-            Some(_) => true,
-            None => false,
+        let Some(mut surplus) = surplus else {
+            return false;
+        };
+        // Copies of what was written in this epoch may be on their way to the others.
+        surplus.retain(|block| locked(&self.space.table).is_of_before(self.volume(), block));
+        if has_heard_all {
+            let surplus: Vec<_> = surplus.into_iter().collect();
+            return self.space.free(self.volume(), &surplus).await.is_ok();
         }
+        // What one source lacks may be what another had to give.
+        !surplus.iter().any(|block| block.file.is_anonymous())
     }
 
     /// Copies from one source all it has; what is here only is given back.
@@ -255,18 +261,6 @@ impl SyncJob {
         let pace = &self.shared.pace;
         pace.turn(self.volume(), copies, bytes).await;
     }
-
-    /// Frees what no member in sync has, except what was written in this epoch: its copies may be
-    /// on their way to the others.
-    async fn drop_surplus(&self, surplus: BTreeSet<BlockDescriptor>) -> bool {
-        let from = (self.here.epoch_from.segment, self.here.epoch_from.offset);
-        let is_older = |block: &BlockDescriptor| {
-            let stored = self.space.look_up(self.volume(), block);
-            stored.is_some_and(|stored| (stored.segment, stored.offset) < from)
-        };
-        let older: Vec<_> = surplus.into_iter().filter(is_older).collect();
-        self.space.free(self.volume(), &older).await.is_ok()
-    }
 }
 
 /// Copies a block from another member; its bytes, or nothing when it was freed there meanwhile. In
@@ -302,15 +296,11 @@ pub(crate) async fn copy_block(
         .filter(|body| body.sums.whole == range.crc32c && body.length_bytes == range.block_bytes)
         .filter(|body| wanted.is_none_or(|wanted| body.identity() == wanted));
     let body = body.ok_or(AskFault::Refused(Refusal::Corrupt))?;
-    // What replaces a damaged block must not bring back one that was freed while it came.
-    if wanted.is_some()
-        && locked(&space.table)
-            .identity_of_damaged(volume, block)
-            .is_none()
-    {
-        return Ok(None);
-    }
-    let stored = match space.store(volume, block, &body).await {
+    let purpose = match wanted {
+        Some(_) => Purpose::Repair,
+        None => Purpose::Write,
+    };
+    let stored = match space.store((volume, block), &body, purpose).await {
         Ok(storing) => storing.durable().await,
         Err(fault) => Err(fault),
     };

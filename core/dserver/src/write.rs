@@ -14,7 +14,7 @@ use sdfs_types::{BlockDescriptor, GrantRights, Refusal, VolumeId};
 use crate::limits::COPY_WAIT_MAX;
 use crate::peers::{AskFault, ask};
 use crate::shared::{Shared, VolumeHere};
-use crate::space_write::{BlockBody, StoreFault};
+use crate::space_write::{BlockBody, Purpose, StoreFault};
 use crate::write_state::{Effect, WriteState, check_member};
 
 /// What came of one copy.
@@ -141,7 +141,7 @@ impl Shared {
             .space
             .as_ref()
             .ok_or(Refusal::NoSuchVolume { volume })?;
-        let storing = space.store(volume, block, body).await;
+        let storing = space.store((volume, block), body, Purpose::Write).await;
         let stored = match (storing, durability) {
             (Ok(storing), Durability::Synced) => storing.durable().await,
             (storing, _) => storing.map(drop),

@@ -16,7 +16,7 @@ use sdfs_dserver::{AnonymousFile, AnonymousFiles};
 use sdfs_log::MemoryDisk;
 use sdfs_server_group::{Deadline, Role, ServerId};
 use sdfs_types::calls::anonymous::FreeAnonymous;
-use sdfs_types::{Epoch, MemberState, Refusal, VolumeStatus};
+use sdfs_types::{Epoch, MemberState, Refusal, Volume, VolumeStatus};
 
 fn soon() -> Deadline {
     Deadline::after(PATIENCE)
@@ -209,6 +209,42 @@ async fn a_file_freed_during_a_sync_does_not_come_back() {
         .write_copy(3, 4, file.stamp.block(), &bytes_for(1, 9))
         .await;
     assert_eq!(again, Ok(()));
+}
+
+#[actix::test]
+async fn a_file_freed_elsewhere_does_not_come_back_while_a_source_is_silent() {
+    use MemberState::{InSync, Syncing};
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (freed, kept) = (
+        put(&cluster, 1, bytes_for(1, 9)).await,
+        put(&cluster, 1, bytes_for(2, 9)).await,
+    );
+    // The third is taken out and does not hear that one of them is freed.
+    cluster.set_down(3, true);
+    let without = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    let without = Volume {
+        members: without.members[..2].to_vec(),
+        ..without
+    };
+    for to in [1, 2] {
+        cluster.push_to(to, 3, &without).await;
+    }
+    assert_eq!(files(&cluster, 1).free(freed, soon()).await, Ok(true));
+    cluster.set_down(3, false);
+    cluster.set_down(2, true);
+    let syncing = volume(4, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    for to in [1, 3] {
+        cluster.push_to(to, 4, &syncing).await;
+    }
+    cluster.sync(3, &syncing).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(cluster.wires.syncs.lock().unwrap().len(), 0, "not yet");
+    cluster.set_down(2, false);
+    cluster.push_to(2, 4, &syncing).await;
+    cluster.synced(4).await;
+    let spaces = cluster.server(3).spaces();
+    assert_eq!(spaces[0].blocks, 1, "{kept:?} alone");
 }
 
 #[actix::test]
