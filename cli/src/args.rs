@@ -11,7 +11,7 @@ mod servers;
 mod torture;
 mod upkeep;
 
-use crate::bench::args::BenchArgs;
+use crate::bench::args::BenchCommand;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
 pub(crate) use console::{CompletionsArgs, ConsoleArgs, DoctorArgs, TopArgs};
@@ -182,7 +182,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  sdfs bench create --count 20000 --concurrency 64\n  \
                             sdfs bench put --size 4KiB --seconds 10 --json"
     )]
-    Bench(BenchArgs),
+    Bench(BenchCommand),
     /// Open the console of a server, or type one line there
     #[command(after_help = "Examples:\n  sdfs console\n  \
                             sdfs console dserver-1 --command 'log debug'\n  \

@@ -45,7 +45,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["types", "server-group", "net-layer", "server", "client"],
+        &[
+            "types",
+            "server-group",
+            "net-layer",
+            "server",
+            "client",
+            "fastdfs",
+        ],
     ),
     (
         "sim",

@@ -1,13 +1,111 @@
 //! The command line of `bench`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::DurabilityArg;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::units::{parse_duration, parse_size};
+
+/// A work of sdfs's own, or one through another door.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct BenchCommand {
+    #[command(flatten)]
+    pub(crate) own: Option<BenchArgs>,
+    #[command(subcommand)]
+    pub(crate) door: Option<BenchDoor>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BenchDoor {
+    /// Small files through the FastDFS protocol, the tracker asked for each
+    #[command(after_help = "Examples:\n  sdfs bench fastdfs upload --size 4KiB\n  \
+                      sdfs bench fastdfs download --tracker 10.0.0.1:22122 --seconds 10 --json")]
+    Fastdfs(FastdfsArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FastdfsArgs {
+    /// What to do
+    #[arg(value_enum)]
+    pub(crate) work: FastdfsWork,
+    /// A tracker, of any FastDFS server; else the mservers of config.conf
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) tracker: Option<SocketAddr>,
+    /// Size of each file
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4KiB")]
+    pub(crate) size: u64,
+    /// How many operations, instead of how long
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// How long
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "count")]
+    pub(crate) seconds: Option<Duration>,
+    /// Connections; each asks a tracker and storages, one request at a time
+    #[arg(long, value_name = "N", default_value = "16")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) concurrency: u16,
+    /// Do not measure this machine first
+    #[arg(long)]
+    pub(crate) no_limits: bool,
+}
+
+/// What is measured of FastDFS's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FastdfsWork {
+    /// Files stored.
+    Upload,
+    /// Files read and compared.
+    Download,
+    /// Files deleted, each once.
+    Delete,
+}
+
+impl FastdfsWork {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            FastdfsWork::Upload => "fastdfs upload",
+            FastdfsWork::Download => "fastdfs download",
+            FastdfsWork::Delete => "fastdfs delete",
+        }
+    }
+
+    /// The work of sdfs's own that is bound by the same limits.
+    pub(crate) fn like(self) -> Work {
+        match self {
+            FastdfsWork::Upload => Work::Put,
+            FastdfsWork::Download => Work::Get,
+            FastdfsWork::Delete => Work::Create,
+        }
+    }
+}
+
+impl FastdfsArgs {
+    /// How long it goes on; files are deleted for as long as there are any.
+    pub(crate) fn extent(&self) -> Extent {
+        match (self.work, self.count) {
+            (FastdfsWork::Delete, count) => Extent::Count(count.unwrap_or(DELETES_USUAL)),
+            (_, Some(count)) => Extent::Count(count),
+            (_, None) => Extent::Time(self.seconds.unwrap_or(TIME_USUAL)),
+        }
+    }
+
+    /// How many files are stored first.
+    pub(crate) fn prepared(&self) -> Extent {
+        Extent::Count(match self.work {
+            FastdfsWork::Upload => 0,
+            FastdfsWork::Download => {
+                (PREPARED_BYTES / self.size.max(1)).clamp(1, PREPARED_FILES_MAX)
+            }
+            FastdfsWork::Delete => self.count.unwrap_or(DELETES_USUAL),
+        })
+    }
+}
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BenchArgs {
@@ -82,6 +180,12 @@ const TIME_USUAL: Duration = Duration::from_secs(5);
 const SIZE_USUAL: u64 = 4 * 1024;
 /// Names listed when no count is given.
 const NAMES_USUAL: u64 = 10_000;
+/// Files deleted when no count is given.
+const DELETES_USUAL: u64 = 20_000;
+/// Bytes stored so that there is something to read: more than a processor's cache.
+pub(super) const PREPARED_BYTES: u64 = 256 * 1024 * 1024;
+/// At most so many files for that.
+pub(super) const PREPARED_FILES_MAX: u64 = 1_000;
 
 impl BenchArgs {
     /// How long it goes on.

@@ -11,18 +11,15 @@ use sdfs_client::{Client, CreateOptions, Error, PutOptions};
 use sdfs_types::Name;
 use sdfs_types::limits::LIST_ENTRIES_MAX;
 
-use super::args::{Extent, Work};
+use super::args::{Extent, PREPARED_BYTES, PREPARED_FILES_MAX, Work};
 use super::cpu::CpuTime;
-use super::mix::{Dice, Operation, operation};
+use super::mix::{Dice, Operation, operation, random_bytes};
 use super::recorder::{Measured, Recorder};
+use super::report::Shape;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::warn;
 
-/// Bytes stored so that there is something to read: more than a processor's cache.
-const PREPARED_BYTES: u64 = 256 * 1024 * 1024;
-/// At most so many files for that.
-const PREPARED_FILES_MAX: u64 = 1_000;
 /// Operations at the same time while preparing.
 const PREPARED_AT_ONCE: usize = 64;
 /// One piece of a large file.
@@ -132,6 +129,17 @@ impl Bench {
         if let Err(error) = self.clients[0].delete_all_now(&self.directory).await {
             let failure = Failure::new(Code::NotNow, error.to_string());
             warn(&format!("sdfs: {} stays: {failure}", self.directory));
+        }
+    }
+
+    /// What `work` is here.
+    pub(crate) fn shape(&self, work: Work, copies: u16) -> Shape {
+        Shape {
+            name: work.name(),
+            like: work,
+            concurrency: self.concurrency,
+            size_bytes: self.size_bytes,
+            copies,
         }
     }
 
@@ -275,18 +283,11 @@ impl Run<'_> {
     }
 }
 
-/// Bytes that do not compress, as long as one piece of a file of that size.
+/// As long as one piece of a file of that size.
 fn piece(size_bytes: u64) -> Bytes {
-    let mut dice = Dice::new(size_bytes);
-    let bytes = if size_bytes <= WHOLE_BYTES_MAX {
-        usize::try_from(size_bytes).unwrap_or(PIECE_BYTES)
+    random_bytes(if size_bytes <= WHOLE_BYTES_MAX {
+        size_bytes
     } else {
-        PIECE_BYTES
-    };
-    let mut piece = Vec::with_capacity(bytes + 8);
-    while piece.len() < bytes {
-        piece.extend_from_slice(&dice.roll().to_le_bytes());
-    }
-    piece.truncate(bytes);
-    piece.into()
+        PIECE_BYTES as u64
+    })
 }

@@ -1,5 +1,7 @@
 //! Which operation comes next in a mixed work.
 
+use bytes::Bytes;
+
 use super::args::Work;
 
 /// One operation.
@@ -65,6 +67,18 @@ impl Dice {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
+}
+
+/// Bytes that do not compress, always the same of one length.
+pub(crate) fn random_bytes(length: u64) -> Bytes {
+    let mut dice = Dice::new(length);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&dice.roll().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes.into()
 }
 
 #[cfg(test)]

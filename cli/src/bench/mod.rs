@@ -3,6 +3,7 @@
 pub(crate) mod args;
 mod cpu;
 mod engine;
+mod fastdfs;
 mod limits;
 mod mix;
 mod recorder;
@@ -25,10 +26,18 @@ use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, warn};
 use crate::session;
-use args::{BenchArgs, Extent, Work};
+use args::{BenchArgs, BenchCommand, BenchDoor, Extent, Work};
 
 /// Measures the machine, then the cluster.
-pub(crate) async fn run(global: &Global, args: &BenchArgs, out: Output) -> Outcome {
+pub(crate) async fn run(global: &Global, command: &BenchCommand, out: Output) -> Outcome {
+    match (&command.door, &command.own) {
+        (Some(BenchDoor::Fastdfs(args)), _) => fastdfs::run(global, args, out).await,
+        (None, Some(args)) => run_own(global, args, out).await,
+        (None, None) => Err(Failure::new(Code::Usage, "say what to measure")),
+    }
+}
+
+async fn run_own(global: &Global, args: &BenchArgs, out: Output) -> Outcome {
     let extent = args.extent()?;
     let config = session::config(global)?;
     let mut stops = Stops::listen()?;
@@ -59,7 +68,8 @@ pub(crate) async fn run(global: &Global, args: &BenchArgs, out: Output) -> Outco
     if args.directory.is_none() {
         bench.clean().await;
     }
-    let report = Report::new(measured?, &bench, args.work, limits, config.storage.copies);
+    let shape = bench.shape(args.work, config.storage.copies);
+    let report = Report::new(measured?, &shape, limits);
     report.show(out);
     out.json(&report);
     Ok(())

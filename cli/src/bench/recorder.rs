@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -88,7 +89,7 @@ impl Recorder {
     }
 
     /// One operation failed.
-    pub(crate) fn failed(&self, error: &sdfs_client::Error) {
+    pub(crate) fn failed(&self, error: &impl Display) {
         let mut state = self.state.borrow_mut();
         state.errors += 1;
         let words = error.to_string();

@@ -5,12 +5,26 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::args::Work;
-use super::engine::Bench;
 use super::limits::Limits;
 use super::recorder::{Latency, Measured};
 use crate::output::{Ink, Output};
 use crate::table::{Cell, Table};
 use crate::units;
+
+/// What was done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What is bound by the same limits.
+    pub(crate) like: Work,
+    /// Operations at the same time.
+    pub(crate) concurrency: usize,
+    /// Size of each file.
+    pub(crate) size_bytes: u64,
+    /// How many servers store each byte.
+    pub(crate) copies: u16,
+}
 
 /// What came of a work, beside the machine's limits.
 #[derive(Debug, Serialize)]
@@ -50,18 +64,12 @@ struct Share {
 
 impl Report {
     /// From what was measured.
-    pub(crate) fn new(
-        measured: Measured,
-        bench: &Bench,
-        work: Work,
-        limits: Option<Limits>,
-        copies: u16,
-    ) -> Report {
+    pub(crate) fn new(measured: Measured, shape: &Shape, limits: Option<Limits>) -> Report {
         let seconds = measured.taken.as_secs_f64().max(f64::EPSILON);
         let mut report = Report {
-            work: work.name(),
-            concurrency: bench.concurrency,
-            size_bytes: bench.size_bytes,
+            work: shape.name,
+            concurrency: shape.concurrency,
+            size_bytes: shape.size_bytes,
             operations: measured.operations,
             seconds,
             ops_per_s: measured.operations as f64 / seconds,
@@ -78,7 +86,7 @@ impl Report {
             shares: Vec::new(),
         };
         if let Some(limits) = &report.limits {
-            report.shares = shares(&report, work, limits, copies);
+            report.shares = shares(&report, shape, limits);
         }
         report
     }
@@ -145,7 +153,7 @@ impl Report {
 }
 
 /// What of the limits matters to a work.
-fn shares(report: &Report, work: Work, limits: &Limits, copies: u16) -> Vec<Share> {
+fn shares(report: &Report, shape: &Shape, limits: &Limits) -> Vec<Share> {
     let share = |share: f64, of: String| Share { share, of };
     let sync_us = 1e6 / limits.fdatasync_per_s;
     let per_sync = share(
@@ -160,17 +168,18 @@ fn shares(report: &Report, work: Work, limits: &Limits, copies: u16) -> Vec<Shar
         format!("one fdatasync ({sync_us:.0} us), as p50"),
     );
     let written = share(
-        report.mb_per_s / (limits.write_mb_per_s / f64::from(copies)),
+        report.mb_per_s / (limits.write_mb_per_s / f64::from(shape.copies)),
         format!(
-            "{} sequential / {copies} copies",
-            units::rate(limits.write_mb_per_s)
+            "{} sequential / {} copies",
+            units::rate(limits.write_mb_per_s),
+            shape.copies
         ),
     );
     let sent = share(
         report.mb_per_s / 1e3 / limits.loopback_gb_per_s,
         format!("{:.2} GB/s of loopback", limits.loopback_gb_per_s),
     );
-    match work {
+    match shape.like {
         Work::Create => vec![per_sync, latency],
         Work::Put => vec![per_sync, latency, written],
         Work::Get => vec![sent],

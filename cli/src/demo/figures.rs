@@ -32,7 +32,7 @@ impl Stage {
         };
         let measured = creates(&bench, Extent::Time(CREATES_FOR)).await?;
         let copies = self.config.storage.copies;
-        let creates = Report::new(measured, &bench, Work::Create, Some(*limits), copies);
+        let creates = Report::new(measured, &bench.shape(Work::Create, copies), Some(*limits));
         let mut table = Table::new(&["", ">here", "limit"]);
         table.row([
             "put".to_owned(),

@@ -1,0 +1,162 @@
+//! A FastDFS client of the few commands that are measured: any server of that protocol will do.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const HEADER_BYTES: usize = 10;
+const ANSWER: u8 = 100;
+const GROUP_BYTES: usize = 16;
+const UPLOAD: u8 = 11;
+const DELETE: u8 = 12;
+const DOWNLOAD: u8 = 14;
+const QUERY_STORE: u8 = 101;
+const QUERY_FETCH: u8 = 102;
+const QUERY_UPDATE: u8 = 103;
+/// Longest answer taken: a download and little more.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
+/// Where a file is: its group in 16 bytes, then its name.
+pub(super) type FileId = Vec<u8>;
+
+/// A tracker and the storages it has named, each over a connection that stays.
+pub(super) struct FastDfs {
+    tracker: Connection,
+    storages: BTreeMap<SocketAddr, Connection>,
+}
+
+/// One connection, one request at a time.
+struct Connection {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+/// A storage and what the tracker says beside its address.
+struct Named {
+    storage: SocketAddr,
+    rest: Vec<u8>,
+}
+
+impl FastDfs {
+    pub(super) async fn connect(tracker: SocketAddr) -> io::Result<FastDfs> {
+        Ok(FastDfs {
+            tracker: Connection::to(tracker).await?,
+            storages: BTreeMap::new(),
+        })
+    }
+
+    /// Stores a file: the tracker is asked for a storage, then it gets the bytes.
+    pub(super) async fn upload(&mut self, content: &[u8]) -> io::Result<FileId> {
+        let named = self.ask_tracker(QUERY_STORE, &[]).await?;
+        let path = named.rest.first().copied().unwrap_or_default();
+        let size = (content.len() as u64).to_be_bytes();
+        let head = [&[path], &size[..], b"bin\0\0\0"].concat();
+        let storage = self.storage(named.storage).await?;
+        Ok(storage.ask(UPLOAD, &[&head, content]).await?.to_vec())
+    }
+
+    /// Reads a file: the tracker is asked who has it.
+    pub(super) async fn download(&mut self, id: &FileId) -> io::Result<&[u8]> {
+        let named = self.ask_tracker(QUERY_FETCH, id).await?;
+        let storage = self.storage(named.storage).await?;
+        storage.ask(DOWNLOAD, &[&[0; 16], id]).await
+    }
+
+    /// Deletes a file: the tracker is asked who takes changes of it.
+    pub(super) async fn delete(&mut self, id: &FileId) -> io::Result<()> {
+        let named = self.ask_tracker(QUERY_UPDATE, id).await?;
+        let storage = self.storage(named.storage).await?;
+        storage.ask(DELETE, &[id]).await.map(drop)
+    }
+
+    async fn ask_tracker(&mut self, command: u8, body: &[u8]) -> io::Result<Named> {
+        let answer = self.tracker.ask(command, &[body]).await?;
+        named(answer).ok_or_else(|| io::Error::other("the tracker's answer names no storage"))
+    }
+
+    async fn storage(&mut self, address: SocketAddr) -> io::Result<&mut Connection> {
+        use std::collections::btree_map::Entry;
+        match self.storages.entry(address) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(new) => Ok(new.insert(Connection::to(address).await?)),
+        }
+    }
+}
+
+/// The storage an answer of a tracker names. Its address is 15 bytes of text, or 45 where servers
+/// may have IPv6 addresses; that of a query for an upload has one byte more.
+fn named(answer: &[u8]) -> Option<Named> {
+    let after = answer.get(GROUP_BYTES..)?;
+    let text_bytes = if after.len() < 45 { 15 } else { 45 };
+    let text: Vec<u8> = after.get(..text_bytes)?.to_vec();
+    let text = String::from_utf8(text).ok()?;
+    let ip: IpAddr = text.trim_end_matches('\0').parse().ok()?;
+    let port: [u8; 8] = after.get(text_bytes..text_bytes + 8)?.try_into().ok()?;
+    let port = u16::try_from(u64::from_be_bytes(port)).ok()?;
+    Some(Named {
+        storage: SocketAddr::new(ip, port),
+        rest: after[text_bytes + 8..].to_vec(),
+    })
+}
+
+impl Connection {
+    async fn to(address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Connection {
+            stream,
+            answer: Vec::new(),
+        })
+    }
+
+    /// Asks and waits for the answer's body.
+    async fn ask(&mut self, command: u8, body: &[&[u8]]) -> io::Result<&[u8]> {
+        let length: usize = body.iter().map(|part| part.len()).sum();
+        let mut request = Vec::with_capacity(HEADER_BYTES + length);
+        request.extend_from_slice(&(length as u64).to_be_bytes());
+        request.extend_from_slice(&[command, 0]);
+        body.iter().for_each(|part| request.extend_from_slice(part));
+        self.stream.write_all(&request).await?;
+        let mut header = [0; HEADER_BYTES];
+        self.stream.read_exact(&mut header).await?;
+        let [length @ .., kind, status] = header;
+        let length = u64::from_be_bytes(length);
+        if kind != ANSWER || length > ANSWER_BYTES_MAX {
+            return Err(io::Error::other(
+                "what answers does not speak FastDFS's protocol",
+            ));
+        }
+        self.answer
+            .resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
+        self.stream.read_exact(&mut self.answer).await?;
+        match status {
+            0 => Ok(&self.answer),
+            status => Err(io::Error::other(format!(
+                "command {command} is answered with status {status}: {}",
+                io::Error::from_raw_os_error(status.into())
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_addresses_are_read() {
+        for (text_bytes, rest) in [(15, vec![]), (15, vec![3]), (45, vec![]), (45, vec![3])] {
+            let mut ip = b"127.0.0.2".to_vec();
+            ip.resize(text_bytes, 0);
+            let port = 23_000_u64.to_be_bytes();
+            let answer = [&[b'g'; GROUP_BYTES], &ip[..], &port, &rest].concat();
+            let found = named(&answer).map(|named| (named.storage, named.rest));
+            assert_eq!(found, Some((([127, 0, 0, 2], 23_000).into(), rest)));
+        }
+        assert!(named(&[0; 40]).is_none());
+        assert!(named(&[]).is_none());
+    }
+}

@@ -1,0 +1,231 @@
+//! `bench fastdfs`: small files through the FastDFS protocol, the tracker asked for each.
+
+mod client;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use sdfs_server_group::Role;
+
+use super::args::{Extent, FastdfsArgs, FastdfsWork};
+use super::cpu::{self, CpuTime};
+use super::limits::{Limits, measure};
+use super::mix::{Dice, random_bytes};
+use super::recorder::{Measured, Recorder};
+use super::report::{self, Report, Shape};
+use crate::args::Global;
+use crate::commands::serve::Stops;
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, warn};
+use crate::session;
+use client::{FastDfs, FileId};
+
+/// Pause of a worker after a failure: a server that is gone must not make it spin.
+const FAILURE_PAUSE: Duration = Duration::from_millis(10);
+
+/// What the workers of one run share.
+struct Run {
+    work: FastdfsWork,
+    content: Bytes,
+    turns_left: Cell<u64>,
+    until: Option<Instant>,
+    recorder: Recorder,
+    /// Files that are there, and may be read or deleted.
+    files: RefCell<Vec<FileId>>,
+}
+
+/// Measures the machine, then the servers.
+pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Outcome {
+    let mut stops = Stops::listen()?;
+    let Target {
+        trackers,
+        servers,
+        limits,
+        copies,
+    } = target(global, args)?;
+    if let Some(limits) = &limits {
+        report::show_limits(limits, out);
+    }
+    let mut clients = Vec::new();
+    for number in 0..usize::from(args.concurrency) {
+        let tracker = trackers[number % trackers.len()];
+        let connected = FastDfs::connect(tracker).await;
+        clients.push(connected.map_err(|error| unreachable_tracker(tracker, &error))?);
+    }
+    let measured = tokio::select! {
+        measured = measure_work(&mut clients, args, &servers) => measured,
+        () = stops.next() => Err(Failure::new(Code::Interrupted, "interrupted")),
+    };
+    let shape = Shape {
+        name: args.work.name(),
+        like: args.work.like(),
+        concurrency: clients.len(),
+        size_bytes: args.size,
+        copies,
+    };
+    let report = Report::new(measured?, &shape, limits);
+    report.show(out);
+    out.json(&report);
+    Ok(())
+}
+
+/// Whom to ask, which processes to watch, and what this machine could do.
+struct Target {
+    trackers: Vec<SocketAddr>,
+    servers: Vec<u32>,
+    limits: Option<Limits>,
+    copies: u16,
+}
+
+fn target(global: &Global, args: &FastdfsArgs) -> Outcome<Target> {
+    let measured = |folder: &Path| match args.no_limits {
+        true => Ok(None),
+        false => measure(folder).map(Some),
+    };
+    if let Some(tracker) = args.tracker {
+        return Ok(Target {
+            trackers: vec![tracker],
+            servers: Vec::new(),
+            limits: measured(&std::env::temp_dir())?,
+            copies: 1,
+        });
+    }
+    let config = session::config(global)?;
+    let Some(settings) = &config.fastdfs else {
+        let failure = Failure::new(Code::Config, "config.conf switches no FastDFS doors on");
+        return Err(failure.advise("Add `fastdfs: ()` to it, or name a tracker with --tracker"));
+    };
+    let trackers = config
+        .servers_of(Role::Mserver)
+        .map(|server| sdfs_fastdfs::tracker_address(&config, settings, server));
+    Ok(Target {
+        trackers: trackers.collect(),
+        servers: cpu::local_servers(&config),
+        limits: measured(&super::data_folder(&config))?,
+        copies: config.storage.copies,
+    })
+}
+
+fn unreachable_tracker(tracker: SocketAddr, error: &io::Error) -> Failure {
+    let what = format!("no tracker at {tracker}: {error}");
+    Failure::new(Code::Unreachable, what).advise("Start the servers, or name another --tracker")
+}
+
+async fn measure_work(
+    clients: &mut [FastDfs],
+    args: &FastdfsArgs,
+    servers: &[u32],
+) -> Outcome<Measured> {
+    let prepare = Run::new(FastdfsWork::Upload, args.size, Vec::new());
+    let (prepared, files) = prepare.go(clients, args.prepared(), &[]).await;
+    if let Some(words) = prepared.told.keys().next() {
+        let what = format!("the files to work on could not be stored: {words}");
+        return Err(Failure::new(Code::NotNow, what));
+    }
+    let run = Run::new(args.work, args.size, files);
+    let (measured, files) = run.go(clients, args.extent(), servers).await;
+    // Takes away everything that was made; a failure is told and that is all.
+    let count = Extent::Count(files.len() as u64);
+    let clean = Run::new(FastdfsWork::Delete, args.size, files);
+    for (words, times) in clean.go(clients, count, &[]).await.0.told {
+        warn(&format!("sdfs: {times} files stay: {words}"));
+    }
+    Ok(measured)
+}
+
+impl Run {
+    fn new(work: FastdfsWork, size_bytes: u64, files: Vec<FileId>) -> Run {
+        let Some(recorder) = Recorder::new() else {
+            unreachable!("the histogram's bounds fit")
+        };
+        Run {
+            work,
+            content: random_bytes(size_bytes),
+            turns_left: Cell::new(0),
+            until: None,
+            recorder,
+            files: RefCell::new(files),
+        }
+    }
+
+    /// Works until `extent` is reached; what was measured, and the files that are there then.
+    async fn go(
+        mut self,
+        clients: &mut [FastDfs],
+        extent: Extent,
+        servers: &[u32],
+    ) -> (Measured, Vec<FileId>) {
+        let begin = Instant::now();
+        match extent {
+            Extent::Count(count) => self.turns_left.set(count),
+            Extent::Time(time) => {
+                self.turns_left.set(u64::MAX);
+                self.until = Some(begin + time);
+            }
+        }
+        let cpu_before = CpuTime::now(servers);
+        let numbered = (1..).zip(clients.iter_mut());
+        let mut workers: FuturesUnordered<_> = numbered
+            .map(|(number, client)| self.worker(client, Dice::new(number)))
+            .collect();
+        while workers.next().await.is_some() {}
+        drop(workers);
+        let cpu = CpuTime::now(servers).since(cpu_before);
+        let measured = self.recorder.finish(begin.elapsed(), cpu);
+        (measured, self.files.into_inner())
+    }
+
+    /// One operation after the other until the work is done.
+    async fn worker(&self, client: &mut FastDfs, mut dice: Dice) {
+        while self.has_turn() {
+            let begin = Instant::now();
+            match self.one(client, dice.roll()).await {
+                Ok(bytes) => self.recorder.done(begin.elapsed(), 1, bytes),
+                Err(error) => {
+                    self.recorder.failed(&error);
+                    tokio::time::sleep(FAILURE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn has_turn(&self) -> bool {
+        let left = self.turns_left.get();
+        self.turns_left.set(left.saturating_sub(1));
+        left > 0 && self.until.is_none_or(|until| Instant::now() < until)
+    }
+
+    /// The bytes it moved.
+    async fn one(&self, client: &mut FastDfs, dice: u64) -> io::Result<u64> {
+        let bytes = self.content.len() as u64;
+        match self.work {
+            FastdfsWork::Upload => {
+                let id = client.upload(&self.content).await?;
+                self.files.borrow_mut().push(id);
+                Ok(bytes)
+            }
+            FastdfsWork::Download => {
+                let id = {
+                    let files = self.files.borrow();
+                    files[dice as usize % files.len()].clone()
+                };
+                match client.download(&id).await? == self.content {
+                    true => Ok(bytes),
+                    false => Err(io::Error::other("other bytes came back")),
+                }
+            }
+            FastdfsWork::Delete => {
+                let id = self.files.borrow_mut().pop();
+                let id = id.ok_or_else(|| io::Error::other("no file is left"))?;
+                client.delete(&id).await.map(|()| 0)
+            }
+        }
+    }
+}
