@@ -65,9 +65,6 @@ pub(crate) fn set(how: SetHow, old: &[u8], new: &[u8]) -> Result<Vec<u8>, Errno>
 }
 
 fn records(text: &[u8]) -> Result<Vec<Record<'_>>, Errno> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
     let record = |record| {
         let record: &[u8] = record;
         let split = record.iter().position(|byte| *byte == FIELD);
@@ -83,7 +80,11 @@ fn records(text: &[u8]) -> Result<Vec<Record<'_>>, Errno> {
             Err(Errno::Invalid)
         }
     };
-    text.split(|byte| *byte == RECORD).map(record).collect()
+    // Some clients send a separator behind each record: behind the last there is no other one.
+    let some = text.split(|byte| *byte == RECORD);
+    some.filter(|record| !record.is_empty())
+        .map(record)
+        .collect()
 }
 
 #[cfg(test)]
@@ -99,7 +100,14 @@ mod tests {
             (SetHow::Overwrite, b"", b""),
             (SetHow::Overwrite, b"a\x021\x01a\x022", b"a\x021\x01a\x022"),
             (SetHow::Overwrite, b"bare", b"bare"),
+            (
+                SetHow::Overwrite,
+                b"z\x021\x01a\x022\x01",
+                b"a\x022\x01z\x021",
+            ),
+            (SetHow::Overwrite, b"\x01\x01", b""),
             (SetHow::Merge, b"", old),
+            (SetHow::Merge, b"\x01", old),
             (SetHow::Merge, b"c\x023", b"b\x022\x01c\x023\x01d\x024"),
             (SetHow::Merge, b"d\x02x\x01b\x02y", b"b\x02y\x01d\x02x"),
             (SetHow::Merge, b"d\x02x\x01d\x02y", b"b\x022\x01d\x02y"),
