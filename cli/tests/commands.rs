@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{TestCluster, bytes};
+use common::{TestCluster, bytes, small};
+use sdfs_server::ClusterOptions;
 
 #[test]
 fn what_is_put_is_got() {
@@ -274,4 +275,26 @@ fn bench_prints_one_object() {
     }
     let left = cluster.ok(&["ls"]);
     assert!(!left.contains("bench-"), "{left}");
+    let closed = cluster.fails(3, &["bench", "fastdfs", "upload"]);
+    assert!(closed.contains("no FastDFS doors"), "{closed}");
+}
+
+#[test]
+fn bench_speaks_fastdfs() {
+    let cluster = TestCluster::with(&ClusterOptions {
+        fastdfs: true,
+        ..small()
+    });
+    for work in ["upload", "download", "delete"] {
+        let args = ["bench", "fastdfs", work, "--count", "50", "--no-limits"];
+        let told = cluster.json(&args);
+        assert_eq!(told["work"], format!("fastdfs {work}"));
+        assert_eq!(
+            (&told["operations"], &told["errors"]),
+            (&50.into(), &0.into())
+        );
+    }
+    let nobody = ["bench", "fastdfs", "upload", "--tracker", "127.0.0.1:1"];
+    let told = cluster.fails(4, &nobody);
+    assert!(told.contains("no tracker at 127.0.0.1:1"), "{told}");
 }

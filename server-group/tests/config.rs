@@ -295,6 +295,31 @@ fn storage_bounds_are_checked() {
 }
 
 #[test]
+fn fastdfs_bounds_are_checked() {
+    let table = [
+        ("group: \"a-b\"", "fastdfs.group", "letters and digits"),
+        (
+            "tracker_port: 22122",
+            "fastdfs.response_ip_addr_size",
+            "IPv6",
+        ),
+    ];
+    for (fastdfs, key, allowed) in table {
+        let text = GOOD.replace("timers:", &format!("fastdfs: (\n  {fastdfs}),\n timers:"));
+        let text = match key {
+            "fastdfs.response_ip_addr_size" => text.replace("127.0.0.1:7201", "[::1]:7201"),
+            _ => text,
+        };
+        let error = parse(&text).unwrap_err();
+        let mistake = error.mistake().unwrap();
+        assert_eq!(mistake.key.as_str(), key, "{error}");
+        assert!(mistake.allowed.contains(allowed), "{error}");
+        let wide = text.replace(fastdfs, "response_ip_addr_size: IPv6");
+        assert!(parse(&wide).is_ok());
+    }
+}
+
+#[test]
 fn damaged_text_never_panics() {
     for end in 0..GOOD.len() {
         if !GOOD.is_char_boundary(end) {

@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::header::{self, Header};
 use crate::limits::{
     CONTENT_WINDOW, CONTENT_WINDOW_BYTES_MIN, IDLE_MAX, PATIENCE, READ_BYTES, READ_BYTES_MAX,
-    SMALL_UPLOAD_BYTES,
+    SMALL_UPLOAD_BYTES, UNREAD_BYTES_MAX, UNREAD_WAIT,
 };
 use crate::wire::HEADER_BYTES;
 
@@ -215,6 +215,29 @@ impl Connection {
     /// Answers that nothing was done.
     pub(crate) fn refuse(&mut self, errno: Errno) {
         self.outbox.extend_from_slice(&header::refusal(errno));
+    }
+
+    /// Sends all that was answered and ends the connection. A client that still sends its request
+    /// reads the answer all the same: closed at once, the connection would be reset under it.
+    pub(crate) async fn close(&mut self) -> Result<(), End> {
+        self.send().await?;
+        let ended = async {
+            self.stream.shutdown().await?;
+            let mut left = UNREAD_BYTES_MAX;
+            while left > 0 {
+                self.inbox.clear();
+                self.inbox.reserve(READ_BYTES);
+                let count = self.stream.read_buf(&mut self.inbox).await?;
+                if count == 0 {
+                    break;
+                }
+                left = left.saturating_sub(count);
+            }
+            std::io::Result::Ok(())
+        };
+        // It is over either way.
+        drop(timeout(UNREAD_WAIT, ended).await);
+        Ok(())
     }
 
     /// Sends all that was answered.

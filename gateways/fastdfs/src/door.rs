@@ -97,11 +97,17 @@ pub async fn start_tracker(
     let address = tracker_address(mesh.config(), &settings, &me);
     let names = Names::new(mesh.derive_key(NAMES_LABEL));
     let begun_s = now_s();
-    let look = {
+    let look: Look = {
         let settings = settings.clone();
-        move || Arc::new(View::of(&mesh, &settings, &volumes(), (begun_s, now_s())))
+        Arc::new(move || Arc::new(View::of(&mesh, &settings, &volumes(), (begun_s, now_s()))))
     };
     let (views, view) = watch::channel(look());
+    let parts = TrackerParts {
+        look: Arc::clone(&look),
+        view,
+        names,
+        turns: Arc::new(AtomicUsize::new(0)),
+    };
     let looking = tokio::spawn(async move {
         loop {
             tokio::time::sleep(VIEW_EVERY).await;
@@ -110,10 +116,9 @@ pub async fn start_tracker(
             }
         }
     });
-    let turns = Arc::new(AtomicUsize::new(0));
     let serve = move |connection, counters| {
-        let (view, names, turns) = (view.clone(), names.clone(), Arc::clone(&turns));
-        async move { serve_tracker(connection, (view, names, turns), counters).await }
+        let parts = parts.clone();
+        async move { serve_tracker(connection, parts, counters).await }
     };
     let mut doors = open(transport, address, settings, serve).await?;
     doors.tasks.push(looking.abort_handle());
@@ -214,7 +219,28 @@ async fn accept_all<S, F>(
     }
 }
 
-type TrackerParts = (watch::Receiver<Arc<View>>, Names, Arc<AtomicUsize>);
+type Look = Arc<dyn Fn() -> Arc<View> + Send + Sync>;
+
+/// What a tracker answers from.
+#[derive(Clone)]
+struct TrackerParts {
+    look: Look,
+    view: watch::Receiver<Arc<View>>,
+    names: Names,
+    turns: Arc<AtomicUsize>,
+}
+
+impl TrackerParts {
+    /// The cluster as it was a moment ago; as it is now when it took no uploads then, so that a
+    /// cluster that has just become ready is not refused.
+    fn view(&self) -> Arc<View> {
+        let view = Arc::clone(&self.view.borrow());
+        if view.writable().next().is_none() {
+            return (self.look)();
+        }
+        view
+    }
+}
 
 async fn serve_tracker(
     mut connection: Connection,
@@ -230,7 +256,7 @@ async fn serve_tracker(
 
 async fn answer_one(
     connection: &mut Connection,
-    (view, names, turns): &TrackerParts,
+    parts: &TrackerParts,
     counters: &Counters,
 ) -> Result<(), End> {
     let header = connection.header().await?;
@@ -240,14 +266,14 @@ async fn answer_one(
     let too_long = End::Counted(Counted::TooLong);
     if header.body_bytes > TRACKER_BODY_BYTES_MAX {
         connection.refuse(Errno::Invalid);
-        connection.send().await?;
+        connection.close().await?;
         return Err(too_long);
     }
     let body_bytes = usize::try_from(header.body_bytes).map_err(|_| too_long)?;
     let body = connection.body(body_bytes).await?;
-    let view = Arc::clone(&view.borrow());
-    let mut turn = turns.fetch_add(1, Ordering::Relaxed);
-    match tracker::answer((&view, names), header.command, &body, &mut turn) {
+    let view = parts.view();
+    let mut turn = parts.turns.fetch_add(1, Ordering::Relaxed);
+    match tracker::answer((&view, &parts.names), header.command, &body, &mut turn) {
         Ok(answer) => {
             counters.count(Counted::Served);
             connection.answer(&answer).await

@@ -121,7 +121,7 @@ impl Storage {
             counters.count(Counted::Refused);
             connection.refuse(errno);
             if is_over {
-                return match connection.send().await {
+                return match connection.close().await {
                     Ok(()) => End::Counted(Counted::Invalid),
                     Err(end) => end,
                 };

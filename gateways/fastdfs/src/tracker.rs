@@ -92,7 +92,7 @@ fn store(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
     let writable: Vec<&Storage> = view.writable().collect();
     let has_room: Vec<&Storage> = writable
         .iter()
-        .filter(|s| s.free_bytes > 0)
+        .filter(|storage| storage.has_room())
         .copied()
         .collect();
     let chosen = next(&has_room, turn).ok_or(if writable.is_empty() {

@@ -113,6 +113,9 @@ fn nowhere_to_upload_has_its_reasons() {
         .iter_mut()
         .for_each(|storage| storage.free_bytes = 0);
     assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NoSpace));
+    // One that has just come and has not told how full it is.
+    view.storages[2].total_bytes = 0;
+    assert!(ask_of(&view, tracker::STORE_ONE, b"").is_ok());
     view.storages
         .iter_mut()
         .for_each(|storage| storage.is_writable = false);

@@ -23,6 +23,13 @@ pub(crate) struct Storage {
     pub(crate) free_bytes: u64,
 }
 
+impl Storage {
+    /// Whether uploads may go to it: how full it is it tells from its first second on.
+    pub(crate) fn has_room(&self) -> bool {
+        self.total_bytes == 0 || self.free_bytes > 0
+    }
+}
+
 /// A mserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tracker {

@@ -11,6 +11,7 @@ mod kit;
 use kit::{GROUP, PATIENCE, Talk, cluster, content, doors, named, range, request, upload};
 use sdfs_fastdfs::{FileKind, FileName};
 use sdfs_server_group::Role;
+use std::time::Duration;
 
 /// The storage an answer of a tracker names.
 fn port_of(answer: &[u8]) -> u16 {
@@ -110,6 +111,13 @@ async fn every_command_and_error_has_its_answer() {
     assert_eq!(number(8), i64::from(parsed.second));
     assert_eq!(number(16), i64::from((crc32 as u32).cast_signed()));
     assert_eq!(&info[24..34], b"127.0.0.1\0");
+    // Quietly, and without a checksum computed: of a file that needs neither the same.
+    for flags in [1, 2, 3] {
+        assert_eq!(
+            talk.ask_with(22, flags, &named(&name)).await,
+            (0, info.clone())
+        );
+    }
     assert_eq!(talk.ask(111, &[]).await, (0, vec![]));
 
     // Not found: the connection goes on.
@@ -158,6 +166,51 @@ async fn every_command_and_error_has_its_answer() {
     }
     talk.send(&request(82, 0, &[])).await;
     assert!(talk.is_closed().await, "as asked");
+}
+
+#[actix_rt::test]
+async fn a_tracker_keeps_its_connections() {
+    let cluster = cluster(1, 1, "copies: 1, copies_min: 1").await;
+    let mut talk = Talk::to(doors(&cluster, Role::Mserver)[0]).await;
+    let (status, first) = talk.ask(101, &[]).await;
+    assert_eq!(
+        (status, first.len()),
+        (0, 40),
+        "as soon as the cluster is ready"
+    );
+    assert_eq!(talk.ask(101, b"x").await, (22, vec![]));
+    assert_eq!(talk.ask(1, b"x").await, (22, vec![]));
+    // Byte after byte.
+    for byte in request(104, 0, GROUP) {
+        talk.send(&[byte]).await;
+        actix_rt::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(talk.answer().await, (0, first));
+    // Several at once.
+    talk.send(&request(111, 0, &[]).repeat(3)).await;
+    for _ in 0..3 {
+        assert_eq!(talk.answer().await, (0, vec![]));
+    }
+    talk.send(&request(82, 0, &[])).await;
+    assert!(talk.is_closed().await);
+}
+
+#[actix_rt::test]
+async fn a_refusal_is_read_by_who_still_sends() {
+    let cluster = cluster(1, 1, "copies: 1, copies_min: 1").await;
+    let storage = doors(&cluster, Role::Dserver)[0];
+    for (command, length) in [(99, 200_000), (21, 16), (14, 100_000)] {
+        for _ in 0..20 {
+            let mut talk = Talk::to(storage).await;
+            let whole = request(command, 0, &vec![0; length]);
+            for piece in whole.chunks(whole.len().div_ceil(3)) {
+                talk.send(piece).await;
+                actix_rt::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(talk.answer().await, (22, vec![]), "{command}");
+            assert!(talk.is_closed().await);
+        }
+    }
 }
 
 #[actix_rt::test]

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use super::error::Mistake;
 use super::file::{File, FileFastDfs, FileOperator, FileRole, FileServer, FileStorage, FileTimers};
 use super::operator::{Operator, most_on_one_machine};
-use super::{Admin, Config, FastDfs, Network, ServerConfig, Storage, Timers, Tls, locate};
+use super::{
+    AddressWidth, Admin, Config, FastDfs, Network, ServerConfig, Storage, Timers, Tls, locate,
+};
 use crate::ids::{Role, ServerId, ServerName};
 
 /// Servers a full mesh is meant for; above, links grow faster than use.
@@ -298,6 +300,17 @@ fn fastdfs(file: &FileFastDfs, servers: &[ServerConfig]) -> Result<FastDfs, Prob
         let what = format!("'{}' is no group", file.group);
         let allowed = format!("1 to {GROUP_BYTES_MAX} letters and digits");
         return Err(Problem::new("fastdfs.group", what, allowed));
+    }
+    let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
+    if file.response_ip_addr_size == AddressWidth::IPv4
+        && let Some(wide) = servers.iter().find(is_wide)
+    {
+        let what = format!(
+            "IPv4 does not hold the address of {}, {}",
+            wide.name, wide.address
+        );
+        let allowed = "IPv6, where a server has an IPv6 address";
+        return Err(Problem::new("fastdfs.response_ip_addr_size", what, allowed));
     }
     let port = |key: &str, first: u64, role: Role| {
         // Servers of one machine take one port after the other.

@@ -18,6 +18,8 @@ const QUERY_FETCH: u8 = 102;
 const QUERY_UPDATE: u8 = 103;
 /// Longest answer taken: a download and little more.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
+/// Bytes read at once.
+const READ_BYTES: usize = 16 << 10;
 
 /// Where a file is: its group in 16 bytes, then its name.
 pub(super) type FileId = Vec<u8>;
@@ -120,8 +122,11 @@ impl Connection {
         request.extend_from_slice(&[command, 0]);
         body.iter().for_each(|part| request.extend_from_slice(part));
         self.stream.write_all(&request).await?;
+        // Header and body in one read, when they come together.
+        self.answer.clear();
+        self.read_to(HEADER_BYTES).await?;
         let mut header = [0; HEADER_BYTES];
-        self.stream.read_exact(&mut header).await?;
+        header.copy_from_slice(&self.answer[..HEADER_BYTES]);
         let [length @ .., kind, status] = header;
         let length = u64::from_be_bytes(length);
         if kind != ANSWER || length > ANSWER_BYTES_MAX {
@@ -129,16 +134,27 @@ impl Connection {
                 "what answers does not speak FastDFS's protocol",
             ));
         }
-        self.answer
-            .resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-        self.stream.read_exact(&mut self.answer).await?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        self.read_to(HEADER_BYTES + length).await?;
         match status {
-            0 => Ok(&self.answer),
+            0 => Ok(&self.answer[HEADER_BYTES..]),
             status => Err(io::Error::other(format!(
                 "command {command} is answered with status {status}: {}",
                 io::Error::from_raw_os_error(status.into())
             ))),
         }
+    }
+
+    /// Reads until the answer has so many bytes.
+    async fn read_to(&mut self, bytes: usize) -> io::Result<()> {
+        while self.answer.len() < bytes {
+            let missing = bytes - self.answer.len();
+            self.answer.reserve(missing.max(READ_BYTES));
+            if self.stream.read_buf(&mut self.answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
     }
 }
 
