@@ -10,6 +10,7 @@ mod faults {
     pub(crate) mod content;
     pub(crate) mod servers;
 
+    mod fastdfs;
     mod freeze;
     mod healing;
     mod hostile;

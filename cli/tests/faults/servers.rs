@@ -41,17 +41,21 @@ impl Servers {
 
     /// Writes the configuration of a cluster without starting anything.
     pub(crate) fn prepare(mservers: u16, dservers: u16) -> Servers {
+        Servers::prepare_with(&ClusterOptions {
+            mservers,
+            dservers,
+            ..ClusterOptions::default()
+        })
+    }
+
+    /// As [`Servers::prepare`], with more to choose.
+    pub(crate) fn prepare_with(options: &ClusterOptions) -> Servers {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new()
             .prefix("sdfs-faults")
             .tempdir()
             .expect("a folder");
-        let options = ClusterOptions {
-            mservers,
-            dservers,
-            ..ClusterOptions::default()
-        };
-        let path = write_config(folder.path(), &options).expect("a configuration");
+        let path = write_config(folder.path(), options).expect("a configuration");
         let config = Arc::new(Config::load(&path).expect("a good configuration"));
         make_missing_secrets(&config).expect("secrets");
         Servers {

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::{AUDIT_BYTES_MAX, AUDIT_READ_BYTES_MAX};
 
@@ -13,16 +14,19 @@ const AUDIT_FILE: &str = "audit.log";
 /// What it is called once it is full; the one before is lost then.
 const FORMER_FILE: &str = "audit.log.1";
 
-/// Where the audit log of a server is.
+/// The audit log of a server. Clones are handles to the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct AuditLog {
     folder: PathBuf,
+    /// Held while a line is written: two that find the file full must not both put it away.
+    writing: Arc<Mutex<()>>,
 }
 
 impl AuditLog {
     pub(crate) fn in_space(folder: &Path) -> AuditLog {
         AuditLog {
             folder: folder.to_owned(),
+            writing: Arc::default(),
         }
     }
 
@@ -37,6 +41,7 @@ impl AuditLog {
     }
 
     fn write_now(&self, line: &str) -> io::Result<()> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder.join(AUDIT_FILE);
         let is_full = match std::fs::metadata(&path) {
             Ok(file) => file.len() >= AUDIT_BYTES_MAX,
@@ -114,6 +119,23 @@ mod tests {
         log.clone().write("next".to_owned()).await.expect("written");
         assert_eq!(log.read(9).await.expect("read"), ["next"]);
         assert!(folder.path().join(FORMER_FILE).exists());
+    }
+
+    #[tokio::test]
+    async fn lines_written_at_once_keep_the_former_log() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = File::create(folder.path().join(AUDIT_FILE)).expect("made");
+            file.set_len(AUDIT_BYTES_MAX).expect("grown");
+            let log = AuditLog::in_space(folder.path());
+            let lines = ["a", "b", "c", "d"].map(|line| log.clone().write(line.to_owned()));
+            for written in futures::future::join_all(lines).await {
+                written.expect("written");
+            }
+            let former = std::fs::metadata(folder.path().join(FORMER_FILE)).expect("kept");
+            assert_eq!(former.len(), AUDIT_BYTES_MAX);
+            assert_eq!(log.read(9).await.expect("read").len(), 4);
+        }
     }
 
     #[tokio::test]
