@@ -1,5 +1,5 @@
 //! What the cluster promises while servers die, freeze and are fed garbage: real processes, real
-//! sockets, real disks. One test at a time, since each has the machine to itself.
+//! sockets, real disks.
 
 #![allow(
     clippy::panic,

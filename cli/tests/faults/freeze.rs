@@ -47,7 +47,7 @@ async fn first_create(client: &Client, prefix: &str) {
 #[test]
 fn a_frozen_mserver_slows_nobody() {
     run(async {
-        let servers = Servers::start(3, 3).await;
+        let servers = Servers::start_alone(3, 3).await;
         let names = servers.mservers();
         let client = servers.client_via(&names[0]).await;
         let normal = create_p99(&client, "normal").await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,38 +19,69 @@ use tempfile::TempDir;
 /// about two seconds, a loaded machine many times that.
 pub(crate) const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Tests share two cores: each waits for the one before.
-static TURN: Mutex<()> = Mutex::new(());
+/// Tests mostly wait, so as many run at a time as there are cores; one that compares times has
+/// the machine to itself.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// A share of the machine, or all of it.
+enum Share {
+    Some {
+        _held: RwLockReadGuard<'static, ()>,
+    },
+    All {
+        _held: RwLockWriteGuard<'static, ()>,
+    },
+}
+
+impl Share {
+    fn some() -> Share {
+        let _held = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        Share::Some { _held }
+    }
+
+    fn all() -> Share {
+        let _held = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        Share::All { _held }
+    }
+}
 
 /// The processes of one cluster; killed when dropped.
 pub(crate) struct Servers {
     folder: TempDir,
     config: Arc<Config>,
     running: BTreeMap<String, Child>,
-    _turn: MutexGuard<'static, ()>,
+    _share: Share,
 }
 
 impl Servers {
     /// Starts so many servers and waits until metadata and data accept writes.
     pub(crate) async fn start(mservers: u16, dservers: u16) -> Servers {
-        let mut servers = Servers::prepare(mservers, dservers);
-        servers.spawn_all();
-        servers.usable().await;
-        servers
+        Servers::prepare(mservers, dservers).started().await
+    }
+
+    /// As [`Servers::start`] while no other test runs.
+    pub(crate) async fn start_alone(mservers: u16, dservers: u16) -> Servers {
+        let options = options(mservers, dservers);
+        Servers::prepare_in(Share::all(), &options).started().await
+    }
+
+    async fn started(mut self) -> Servers {
+        self.spawn_all();
+        self.usable().await;
+        self
     }
 
     /// Writes the configuration of a cluster without starting anything.
     pub(crate) fn prepare(mservers: u16, dservers: u16) -> Servers {
-        Servers::prepare_with(&ClusterOptions {
-            mservers,
-            dservers,
-            ..ClusterOptions::default()
-        })
+        Servers::prepare_with(&options(mservers, dservers))
     }
 
     /// As [`Servers::prepare`], with more to choose.
     pub(crate) fn prepare_with(options: &ClusterOptions) -> Servers {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Servers::prepare_in(Share::some(), options)
+    }
+
+    fn prepare_in(share: Share, options: &ClusterOptions) -> Servers {
         let folder = tempfile::Builder::new()
             .prefix("sdfs-faults")
             .tempdir()
@@ -62,7 +93,7 @@ impl Servers {
             folder,
             config,
             running: BTreeMap::new(),
-            _turn: turn,
+            _share: share,
         }
     }
 
@@ -289,6 +320,14 @@ impl Servers {
             all.push_str(&format!("--- {name}\n{}\n", last.join("\n")));
         }
         all
+    }
+}
+
+fn options(mservers: u16, dservers: u16) -> ClusterOptions {
+    ClusterOptions {
+        mservers,
+        dservers,
+        ..ClusterOptions::default()
     }
 }
 
