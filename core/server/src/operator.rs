@@ -3,9 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use sdfs_console::{
-    ConsoleCounters, ConsoleDoor, ConsoleOptions, GroupReading, HttpDoor, HttpOptions, Lately,
-    LogReading, MemberReading, Observed, Watching, start_console, start_http, watch,
+    ConsoleCounters, ConsoleDoor, ConsoleOptions, FastDfsReading, GroupReading, HttpDoor,
+    HttpOptions, Lately, LogReading, MemberReading, Observed, Watching, start_console, start_http,
+    watch,
 };
+use sdfs_fastdfs::Counted;
 use sdfs_net_layer::TcpTransport;
 use sdfs_raft::{GroupStatus, LogCounts};
 use sdfs_server_group::{Config, Mesh, ServerConfig};
@@ -104,6 +106,18 @@ impl Observed for Answering {
             }
             RoleAtWork::Dserver(_) => Vec::new(),
         }
+    }
+
+    fn fastdfs(&self) -> Option<FastDfsReading> {
+        let counters = self.fastdfs.get()?;
+        let counts = |named: &[(Counted, &'static str)]| {
+            let count = |(what, name): &(Counted, &'static str)| (*name, counters.of(*what));
+            named.iter().map(count).collect()
+        };
+        Some(FastDfsReading {
+            requests: counts(&Counted::REQUESTS),
+            connections: counts(&Counted::CONNECTIONS),
+        })
     }
 
     fn logs(&self) -> Vec<LogReading> {

@@ -1,7 +1,7 @@
 //! The two roles behind one face: started, asked how they are, stopped.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use sdfs_dserver::{Dserver, DserverOptions};
@@ -157,6 +157,8 @@ pub(crate) struct Answering {
     pub(crate) known: Known,
     /// What happened here of late.
     pub(crate) lately: LatelySeen,
+    /// What the door for FastDFS clients counts, once it is open.
+    pub(crate) fastdfs: OnceLock<Arc<sdfs_fastdfs::Counters>>,
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! What runs on the control thread of a server: the group and a role, started in order and
 //! stopped in the reverse order.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 use sdfs_fastdfs::Doors;
@@ -135,10 +135,17 @@ impl Running {
             role: role.clone(),
             known: known.clone(),
             lately: LatelySeen::new(),
+            fastdfs: OnceLock::new(),
         });
         let answers: Arc<dyn Answers> = Arc::clone(&answering) as Arc<dyn Answers>;
         route.open(&answers);
         let doors = fastdfs::open(config, &known.mesh, &role).await?;
+        if let Some(doors) = &doors {
+            // Opened once.
+            answering
+                .fastdfs
+                .get_or_init(|| Arc::clone(doors.counters()));
+        }
         let stop = Arc::new(Notify::new());
         let hands = ServerHands {
             role: role.clone(),

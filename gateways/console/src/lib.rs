@@ -25,5 +25,5 @@ pub use console::{
 };
 pub use http::{HttpCounters, HttpDoor, HttpOptions, start_http};
 pub use lately::{Lately, Watching, watch};
-pub use observed::{GroupReading, LogReading, MemberReading, Observed};
+pub use observed::{FastDfsReading, GroupReading, LogReading, MemberReading, Observed};
 pub use ready::not_ready;

@@ -13,6 +13,17 @@ pub trait Observed: Send + Sync + 'static {
     fn groups(&self) -> Vec<GroupReading>;
     /// Its logs: of raft, or of each space that works.
     fn logs(&self) -> Vec<LogReading>;
+    /// What its door for FastDFS clients has counted, when it has one.
+    fn fastdfs(&self) -> Option<FastDfsReading>;
+}
+
+/// What a door for FastDFS clients has counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FastDfsReading {
+    /// Requests, by their outcomes.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Connections, by what became of them.
+    pub connections: Vec<(&'static str, u64)>,
 }
 
 /// A raft group at this server.

@@ -31,6 +31,25 @@ pub enum Counted {
 
 const COUNTERS: usize = Counted::Invalid as usize + 1;
 
+impl Counted {
+    /// Requests, by their outcomes.
+    pub const REQUESTS: [(Counted, &str); 2] =
+        [(Counted::Served, "served"), (Counted::Refused, "refused")];
+
+    /// Connections, by what became of them.
+    pub const CONNECTIONS: [(Counted, &str); 9] = [
+        (Counted::Accepted, "accepted"),
+        (Counted::NotAllowed, "not_allowed"),
+        (Counted::TooMany, "too_many"),
+        (Counted::NegativeLength, "negative_length"),
+        (Counted::OtherProtocol, "other_protocol"),
+        (Counted::TooLong, "too_long"),
+        (Counted::TooSlow, "too_slow"),
+        (Counted::Gone, "gone"),
+        (Counted::Invalid, "invalid"),
+    ];
+}
+
 /// The counts of one door.
 #[derive(Debug, Default)]
 pub struct Counters {

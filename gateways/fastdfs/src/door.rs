@@ -67,7 +67,7 @@ impl Doors {
 
     /// What it counts.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 }

@@ -10,7 +10,7 @@ use super::list;
 use crate::console::ConsoleCounters;
 use crate::http::HttpCounters;
 use crate::lately::Lately;
-use crate::observed::{GroupReading, Observed};
+use crate::observed::{FastDfsReading, GroupReading, Observed};
 use crate::ready::{is_up, name_of, not_ready};
 
 pub(crate) fn of_server(
@@ -164,6 +164,15 @@ pub(crate) fn of_groups(out: &mut Exposition, status: &ServerStatus, groups: &[G
             let labels = [("group", &*group.group.to_string())];
             out.seconds(&list::RAFT_QUORUM, &labels, ms_ago * 1_000);
         }
+    }
+}
+
+pub(crate) fn of_fastdfs(out: &mut Exposition, fastdfs: &FastDfsReading) {
+    for (outcome, count) in &fastdfs.requests {
+        out.sample(&list::FASTDFS_REQUESTS, &[("outcome", outcome)], *count);
+    }
+    for (event, count) in &fastdfs.connections {
+        out.sample(&list::FASTDFS_CONNECTIONS, &[("event", event)], *count);
     }
 }
 

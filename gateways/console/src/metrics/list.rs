@@ -109,6 +109,11 @@ metrics! {
         "Bytes verified or copied by the sync under way.";
     SYNC_COPIED: Gauge "sdfs_volume_sync_copied_bytes", "Bytes copied by the sync under way.";
 
+    FASTDFS_REQUESTS: Counter "sdfs_fastdfs_requests_total",
+        "Requests of FastDFS clients, by outcome.";
+    FASTDFS_CONNECTIONS: Counter "sdfs_fastdfs_connections_total",
+        "Connections of FastDFS clients, accepted, and ended early by reason.";
+
     HTTP_REQUESTS: Counter "sdfs_http_requests_total", "Requests at the HTTP door, by outcome.";
     HTTP_CLOSED: Counter "sdfs_http_closed_total",
         "Connections to the HTTP door ended early, by reason.";

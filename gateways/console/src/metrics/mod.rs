@@ -33,6 +33,9 @@ pub fn text(
     storage::of_logs(&mut out, &server.logs());
     storage::of_spaces(&mut out, &status);
     storage::of_volumes(&mut out, &status);
+    if let Some(fastdfs) = server.fastdfs() {
+        collect::of_fastdfs(&mut out, &fastdfs);
+    }
     collect::of_doors(&mut out, http, console);
     out.finish()
 }

@@ -22,6 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn cluster() -> Cluster {
     let options = ClusterOptions {
         operator: true,
+        fastdfs: true,
         ..ClusterOptions::default()
     };
     Cluster::embedded(options).await.expect("a cluster")
