@@ -86,12 +86,16 @@ impl FastdfsWork {
 }
 
 impl FastdfsArgs {
-    /// How long it goes on; files are deleted for as long as there are any.
-    pub(crate) fn extent(&self) -> Extent {
+    /// How long it goes on.
+    pub(crate) fn extent(&self) -> Outcome<Extent> {
         match (self.work, self.count) {
-            (FastdfsWork::Delete, count) => Extent::Count(count.unwrap_or(DELETES_USUAL)),
-            (_, Some(count)) => Extent::Count(count),
-            (_, None) => Extent::Time(self.seconds.unwrap_or(TIME_USUAL)),
+            (FastdfsWork::Delete, _) if self.seconds.is_some() => Err(Failure::new(
+                Code::Usage,
+                "files are deleted once each: say --count",
+            )),
+            (FastdfsWork::Delete, count) => Ok(Extent::Count(count.unwrap_or(DELETES_USUAL))),
+            (_, Some(count)) => Ok(Extent::Count(count)),
+            (_, None) => Ok(Extent::Time(self.seconds.unwrap_or(TIME_USUAL))),
         }
     }
 

@@ -14,6 +14,7 @@ use sdfs_types::calls::negotiation::MayForget;
 
 use crate::keeper::Keeper;
 use crate::limits::{FREED_BLOCKS_MAX, LEFT_BEHIND_PACE, REPORT_WAIT};
+use crate::locked::locked;
 use crate::peers::ask;
 use crate::shared::{Shared, SpaceSlot};
 
@@ -94,7 +95,10 @@ async fn free_some(shared: Arc<Shared>, number: usize, volume: VolumeId) -> Left
     let (blocks, _) = space.list(volume, None, FREED_BLOCKS_MAX);
     if blocks.is_empty() {
         return match worker.forget(volume).await {
-            Ok(()) => Left::Nothing,
+            Ok(()) => {
+                locked(&space.table).end_sync(volume);
+                Left::Nothing
+            }
             Err(fault) => {
                 tracing::warn!(%volume, %fault, "a volume left behind stays noted");
                 Left::Unknown

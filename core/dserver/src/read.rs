@@ -47,11 +47,8 @@ impl Shared {
         let loading = space.load(call.volume, call.block, range);
         match tokio::time::timeout_at(deadline.instant(), loading).await {
             Ok(Ok(loaded)) => Ok(answer(loaded)),
-            // No record says that an anonymous block is to be there: that it is put aside as
-            // damaged must not look as if it had been freed.
-            Ok(Err(LoadFault::Absent)) if file.is_anonymous() && space.has_put_aside(&call) => {
-                Err(Refusal::Corrupt)
-            }
+            // That it is put aside as damaged must not look as if it had been freed.
+            Ok(Err(LoadFault::Absent)) if space.has_put_aside(&call) => Err(Refusal::Corrupt),
             Ok(Err(LoadFault::Absent)) => Err(Refusal::NoSuchBlock),
             Ok(Err(LoadFault::Damaged)) => Err(Refusal::Corrupt),
             Ok(Err(LoadFault::Failed)) => Err(self.disk_failed()),

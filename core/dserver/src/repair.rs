@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use sdfs_types::{BlockDescriptor, VolumeId};
+use sdfs_server_group::ServerId;
+use sdfs_types::{BlockDescriptor, MemberState, VolumeId};
 
 use crate::locked::locked;
 use crate::shared::Shared;
 use crate::space::Space;
-use crate::sync::copy_block;
+use crate::sync::{Copied, copy_block};
 
 impl Space {
     /// Blocks to be fetched from another member.
@@ -17,8 +18,9 @@ impl Space {
 }
 
 /// Asks the members in sync one after the other. When all of them say that there is no such block
-/// it was freed; when one did not answer it is tried again later. Where no other is in sync, those
-/// that are not may still have the very bytes: they wait for this member to be whole.
+/// it was freed; when one did not answer, or has put it aside too, it is tried again later. Where no
+/// other in sync gives it, those that are not may still have the very bytes: they wait for this
+/// member to be whole.
 pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDescriptor)) {
     let Ok(here) = shared.volume(volume) else {
         return;
@@ -30,11 +32,12 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
     let mut is_freed = true;
     for source in here.volume.readable().filter(|source| *source != shared.me) {
         match copy_block(&shared, space, (volume, block), (source, Some(wanted))).await {
-            Ok(Some(bytes)) => {
+            Ok(Copied::Bytes(bytes)) => {
                 tracing::info!(%volume, %block, bytes, %source, "a damaged block is repaired");
                 return;
             }
-            Ok(None) => {}
+            Ok(Copied::Unwanted) => return,
+            Ok(Copied::Absent) => {}
             Err(fault) => {
                 tracing::warn!(%volume, %block, %source, ?fault, "a damaged block is not repaired");
                 is_freed = false;
@@ -42,16 +45,17 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
         }
     }
     let has_others = here.volume.readable().any(|source| source != shared.me);
-    if has_others {
-        if is_freed && let Err(fault) = space.free(volume, &[block]).await {
+    if has_others && is_freed {
+        if let Err(fault) = space.free_damaged(volume, block).await {
             tracing::warn!(%volume, %block, %fault, "a damaged block that was freed stays noted");
         }
         return;
     }
+    let is_in_sync = |source: ServerId| here.volume.state_of(source) == Some(MemberState::InSync);
     let others = here.volume.members.iter().map(|member| member.server);
-    for source in others.filter(|source| *source != shared.me) {
+    for source in others.filter(|source| !is_in_sync(*source)) {
         let copied = copy_block(&shared, space, (volume, block), (source, Some(wanted))).await;
-        if let Ok(Some(bytes)) = copied {
+        if let Ok(Copied::Bytes(bytes)) = copied {
             tracing::info!(%volume, %block, bytes, %source, "a damaged block is repaired");
             return;
         }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::block_record::{BlockSums, encode_block, encode_freed};
-use crate::block_table::{Identity, Known};
+use crate::block_table::{BlockTable, Identity, Known};
 use crate::limits::FREED_BLOCKS_MAX;
 use crate::locked::locked;
 use crate::space::Space;
@@ -187,7 +187,13 @@ impl Space {
     ) -> Result<(), StoreFault> {
         for portion in blocks.chunks(FREED_BLOCKS_MAX) {
             loop {
-                match self.begin_free(volume, portion)? {
+                // One that was put aside as damaged lies in the log all the same, to be found at a
+                // restart.
+                let is_here = |table: &BlockTable, block: &BlockDescriptor| {
+                    let damaged = table.identity_of_damaged(volume, *block);
+                    damaged.is_some() || table.is_known(volume, block)
+                };
+                match self.begin_free(volume, portion, is_here)? {
                     Storing::Full => self.log.sync().await?,
                     storing => break storing.durable().await?,
                 }
@@ -196,17 +202,32 @@ impl Space {
         Ok(())
     }
 
+    /// Frees a block that was put aside as damaged, unless it has been repaired meanwhile.
+    pub(crate) async fn free_damaged(
+        &self,
+        volume: VolumeId,
+        block: BlockDescriptor,
+    ) -> Result<(), StoreFault> {
+        let is_damaged = |table: &BlockTable, block: &BlockDescriptor| {
+            table.identity_of_damaged(volume, *block).is_some() && !table.is_known(volume, block)
+        };
+        loop {
+            match self.begin_free(volume, &[block], is_damaged)? {
+                Storing::Full => self.log.sync().await?,
+                storing => return storing.durable().await,
+            }
+        }
+    }
+
     fn begin_free(
         &self,
         volume: VolumeId,
         blocks: &[BlockDescriptor],
+        is_meant: impl Fn(&BlockTable, &BlockDescriptor) -> bool,
     ) -> Result<Storing, StoreFault> {
         let mut table = locked(&self.table);
-        // One that was put aside as damaged lies in the log all the same, to be found at a restart.
-        let is_here = |block: &&BlockDescriptor| {
-            table.is_known(volume, block) || table.identity_of_damaged(volume, **block).is_some()
-        };
-        let here: Vec<BlockDescriptor> = blocks.iter().filter(is_here).copied().collect();
+        let meant = blocks.iter().filter(|block| is_meant(&table, block));
+        let here: Vec<BlockDescriptor> = meant.copied().collect();
         if here.is_empty() {
             return Ok(Storing::Stored);
         }

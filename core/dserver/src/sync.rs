@@ -110,9 +110,9 @@ impl SyncJob {
         self.here.volume.id
     }
 
-    /// Goes through every source. Each has all that was acknowledged, so one is enough; a block is
-    /// dropped only when all could be gone through and none has it. An anonymous one that would have
-    /// to be dropped keeps the sync from its end until then: with it a deleted file would be back.
+    /// Goes through every source. Each has all that was acknowledged, so one is enough. A block of a
+    /// named file is dropped only when all could be gone through and none has it; an anonymous one
+    /// when those that could have none: with it a deleted file would be back.
     async fn attempt(&mut self, sources: &[ServerId]) -> bool {
         self.present = 0;
         let mut has_heard_all = true;
@@ -139,12 +139,9 @@ impl SyncJob {
         };
         // Copies of what was written in this epoch may be on their way to the others.
         surplus.retain(|block| locked(&self.space.table).is_of_before(self.volume(), block));
-        if has_heard_all {
-            let surplus: Vec<_> = surplus.into_iter().collect();
-            return self.space.free(self.volume(), &surplus).await.is_ok();
-        }
-        // What one source lacks may be what another had to give.
-        !surplus.iter().any(|block| block.file.is_anonymous())
+        surplus.retain(|block| has_heard_all || block.file.is_anonymous());
+        let surplus: Vec<_> = surplus.into_iter().collect();
+        self.space.free(self.volume(), &surplus).await.is_ok()
     }
 
     /// Copies from one source all it has; what is here only is given back.
@@ -263,15 +260,25 @@ impl SyncJob {
     }
 }
 
-/// Copies a block from another member; its bytes, or nothing when it was freed there meanwhile. In
-/// the place of a damaged one the same is wanted: a member that is not in sync may have other bytes
-/// under the descriptor, from a write that failed.
+/// What came of copying a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// So many bytes are stored.
+    Bytes(u64),
+    /// The other member has no such block.
+    Absent,
+    /// It was freed here meanwhile, or is damaged no more.
+    Unwanted,
+}
+
+/// Copies a block from another member. In the place of a damaged one the same is wanted: a member
+/// that is not in sync may have other bytes under the descriptor, from a write that failed.
 pub(crate) async fn copy_block(
     shared: &Shared,
     space: &Space,
     (volume, block): (VolumeId, BlockDescriptor),
     (source, wanted): (ServerId, Option<Identity>),
-) -> Result<Option<u64>, AskFault> {
+) -> Result<Copied, AskFault> {
     let call = ReadBlock {
         volume,
         block,
@@ -288,7 +295,7 @@ pub(crate) async fn copy_block(
     )
     .await;
     let (range, payload) = match answer {
-        Err(AskFault::Refused(Refusal::NoSuchBlock)) => return Ok(None),
+        Err(AskFault::Refused(Refusal::NoSuchBlock)) => return Ok(Copied::Absent),
         answer => answer?,
     };
     let parts: Vec<Bytes> = payload.into_pieces();
@@ -305,8 +312,8 @@ pub(crate) async fn copy_block(
         Err(fault) => Err(fault),
     };
     match stored {
-        Ok(()) => Ok(Some(u64::from(body.length_bytes))),
-        Err(StoreFault::Gone) => Ok(None),
+        Ok(()) => Ok(Copied::Bytes(u64::from(body.length_bytes))),
+        Err(StoreFault::Gone) => Ok(Copied::Unwanted),
         Err(fault) => {
             tracing::warn!(%volume, %block, %fault, "a copy was not stored");
             Err(AskFault::Refused(shared.disk_failed()))
@@ -321,7 +328,8 @@ async fn copy_one(
     source: ServerId,
 ) -> Result<u64, SyncFault> {
     match copy_block(shared, space, (volume, kept.block), (source, None)).await {
-        Ok(bytes) => Ok(bytes.unwrap_or(0)),
+        Ok(Copied::Bytes(bytes)) => Ok(bytes),
+        Ok(Copied::Absent | Copied::Unwanted) => Ok(0),
         Err(AskFault::Refused(Refusal::DiskFailed { server })) if server == shared.me => {
             Err(SyncFault::Disk)
         }

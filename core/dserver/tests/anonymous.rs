@@ -212,7 +212,7 @@ async fn a_file_freed_during_a_sync_does_not_come_back() {
 }
 
 #[actix::test]
-async fn a_file_freed_elsewhere_does_not_come_back_while_a_source_is_silent() {
+async fn a_file_freed_elsewhere_does_not_come_back_when_a_source_is_silent() {
     use MemberState::{InSync, Syncing};
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
@@ -237,11 +237,8 @@ async fn a_file_freed_elsewhere_does_not_come_back_while_a_source_is_silent() {
     for to in [1, 3] {
         cluster.push_to(to, 4, &syncing).await;
     }
+    // The other may be gone for good.
     cluster.sync(3, &syncing).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(cluster.wires.syncs.lock().unwrap().len(), 0, "not yet");
-    cluster.set_down(2, false);
-    cluster.push_to(2, 4, &syncing).await;
     cluster.synced(4).await;
     let spaces = cluster.server(3).spaces();
     assert_eq!(spaces[0].blocks, 1, "{kept:?} alone");

@@ -217,6 +217,30 @@ async fn last_member_in_sync_is_repaired_too() {
     rots_and_is_repaired(&cluster).await;
 }
 
+#[actix::test]
+async fn two_damaged_members_are_repaired_by_one_that_waits_for_them() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let at = block(1, 0);
+    cluster.write(1, 2, at, &bytes_for(1, 3000)).await.unwrap();
+    let one_syncs = volume(3, &[Syncing, InSync, InSync], VolumeStatus::Degraded);
+    cluster.push(3, &one_syncs).await;
+    for damaged in [2, 3] {
+        cluster.rot(damaged);
+        assert_eq!(cluster.read(damaged, at).await, Err(Refusal::Corrupt));
+    }
+    for damaged in [2, 3] {
+        let deadline = tokio::time::Instant::now() + common::PATIENCE;
+        while cluster.read(damaged, at).await != Ok(bytes_for(1, 3000)) {
+            assert!(tokio::time::Instant::now() < deadline, "it is not repaired");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    cluster.sync(1, &one_syncs).await;
+    cluster.synced(3).await;
+    assert_eq!(cluster.read(1, at).await, Ok(bytes_for(1, 3000)));
+}
+
 async fn rots_and_is_repaired(cluster: &Cluster) {
     let at = block(1, 0);
     cluster.rot(3);

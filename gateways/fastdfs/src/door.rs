@@ -23,7 +23,7 @@ use crate::ports::{storage_address, tracker_address};
 use crate::storage::Storage;
 use crate::tracker;
 use crate::view::View;
-use crate::wire::common;
+use crate::wire::{common, tracker as commands};
 
 /// What the key of file names is derived for.
 const NAMES_LABEL: &str = "fastdfs file names";
@@ -231,11 +231,11 @@ struct TrackerParts {
 }
 
 impl TrackerParts {
-    /// The cluster as it was a moment ago; as it is now when it took no uploads then, so that a
-    /// cluster that has just become ready is not refused.
-    fn view(&self) -> Arc<View> {
+    /// The cluster as it was a moment ago; for an upload as it is now when it took none then, so
+    /// that a cluster that has just become ready is not refused.
+    fn view(&self, command: u8) -> Arc<View> {
         let view = Arc::clone(&self.view.borrow());
-        if view.writable().next().is_none() {
+        if commands::STORES.contains(&command) && view.writable().next().is_none() {
             return (self.look)();
         }
         view
@@ -271,7 +271,7 @@ async fn answer_one(
     }
     let body_bytes = usize::try_from(header.body_bytes).map_err(|_| too_long)?;
     let body = connection.body(body_bytes).await?;
-    let view = parts.view();
+    let view = parts.view(header.command);
     let mut turn = parts.turns.fetch_add(1, Ordering::Relaxed);
     match tracker::answer((&view, &parts.names), header.command, &body, &mut turn) {
         Ok(answer) => {

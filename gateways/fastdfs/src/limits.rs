@@ -56,6 +56,16 @@ pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
 /// Pause before a change that met another one is tried again.
 pub const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
 
+/// Pause before a change of a file is tried again that is being made a normal one.
+pub const SEALED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a file stays sealed for one who makes it a normal one and was stopped in between. Half
+/// of it is for reading all of the file, the rest for clocks that differ.
+pub const SEAL_MAX: Duration = Duration::from_secs(600);
+
+/// All metadata of a file, bytes: what one request may bring, so that FastDFS's limit holds.
+pub const METADATA_BYTES_MAX: usize = PARAMETERS_BYTES_MAX as usize;
+
 /// How long one command may take in the cluster.
 pub const COMMAND_WAIT: Duration = Duration::from_secs(20);
 

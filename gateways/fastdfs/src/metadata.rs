@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::errno::Errno;
+use crate::limits::METADATA_BYTES_MAX;
 
 /// Between two records.
 const RECORD: u8 = 1;
@@ -12,8 +13,6 @@ const FIELD: u8 = 2;
 const NAME_BYTES_MAX: usize = 64;
 /// Longest value, bytes.
 const VALUE_BYTES_MAX: usize = 256;
-/// All of a file's metadata, bytes: each change reads and writes all of it.
-const METADATA_BYTES_MAX: usize = 64 << 10;
 
 /// How metadata is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,10 +143,10 @@ mod tests {
                 .collect();
             records.join(&RECORD)
         };
-        let full = text(0, 4_681);
+        let full = text(0, 18_724);
         assert!(full.len() <= METADATA_BYTES_MAX);
         assert_eq!(set(SetHow::Merge, &full, &full), Ok(full.clone()));
-        let more = text(4_681, 1);
+        let more = text(18_724, 1);
         assert_eq!(set(SetHow::Merge, &full, &more), Err(Errno::Invalid));
     }
 

@@ -8,20 +8,24 @@ use crc_fast::{CrcAlgorithm, Digest};
 use futures::StreamExt;
 use sdfs_client::{ByteStream, Client, Error, File, PutOptions};
 use sdfs_server_group::{Config, Deadline};
-use sdfs_types::{Attributes, Refusal};
+use sdfs_types::{Attributes, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
 use crate::connection::{Connection, End};
 use crate::errno::Errno;
-use crate::limits::{COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX};
+use crate::limits::{COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX, SEALED_PAUSE};
 use crate::metadata::{self, SetHow};
 
 /// The directory of all of them; users see it.
 const ROOT: &str = "/.fastdfs";
 
-/// The attribute of an appender file that becomes a normal one: nothing is written to it any more.
+/// The attribute of an appender file that becomes a normal one: since when, milliseconds since the
+/// Unix epoch. Nothing is written to it any more.
 const SEALED: &str = "fastdfs.sealed";
+
+/// What a file was sealed with.
+pub(crate) struct Seal(String);
 
 /// The files of a group.
 pub(crate) struct Recorded {
@@ -150,11 +154,7 @@ impl Recorded {
     }
 
     pub(crate) async fn facts(&self, name: &str) -> Result<Facts, Errno> {
-        let stat = self.client().await?.stat(&self.data(name)).await;
-        let file = stat
-            .map_err(|error| errno_of(&error))?
-            .file
-            .ok_or(Errno::NotFound)?;
+        let file = self.record(name).await?;
         Ok(Facts {
             size: file.size_bytes,
             modified_s: file.modified_ms / 1_000,
@@ -192,36 +192,67 @@ impl Recorded {
         }
     }
 
-    /// From now on nothing is written to the file, until it is unsealed.
-    pub(crate) async fn seal(&self, name: &str) -> Result<(), Errno> {
-        let sealed = Attributes::from([(SEALED.to_owned(), String::new())]);
+    /// From now on nothing is written to the file, until it is unsealed or [`SEAL_MAX`] is over.
+    pub(crate) async fn seal(&self, name: &str) -> Result<Seal, Errno> {
+        if is_sealed(&self.attributes(name).await?) {
+            return Err(Errno::Busy);
+        }
+        let seal = Seal(clock::now_ms().to_string());
+        let sealed = Attributes::from([(SEALED.to_owned(), seal.0.clone())]);
         let client = self.client().await?;
         let set = client.set_attributes(&self.data(name), sealed, &[]).await;
-        set.map(drop).map_err(|error| errno_of(&error))
+        set.map_err(|error| errno_of(&error))?;
+        Ok(seal)
     }
 
-    /// Undoes [`Recorded::seal`].
-    pub(crate) async fn unseal(&self, name: &str) -> Result<(), Errno> {
+    /// Undoes a seal, unless another one stands in its place.
+    pub(crate) async fn unseal(&self, name: &str, seal: &Seal) -> Result<(), Errno> {
+        if self.attributes(name).await?.get(SEALED) != Some(&seal.0) {
+            return Ok(());
+        }
         let (client, path) = (self.client().await?, self.data(name));
         let set = client.set_attributes(&path, Attributes::new(), &[SEALED]);
         set.await.map(drop).map_err(|error| errno_of(&error))
     }
 
-    /// Gives a file another name.
-    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        let client = self.client().await?;
-        let renamed = client.rename(&self.data(from), &self.data(to)).await;
-        renamed.map_err(|error| errno_of(&error))?;
-        match client.rename(&self.meta(from), &self.meta(to)).await {
-            Err(error) if !error.is_not_found() => Err(errno_of(&error)),
-            _ => Ok(()),
-        }
+    async fn attributes(&self, name: &str) -> Result<Attributes, Errno> {
+        Ok(self.record(name).await?.attributes)
     }
 
+    async fn record(&self, name: &str) -> Result<FileMetaData, Errno> {
+        let stat = self.client().await?.stat(&self.data(name)).await;
+        let stat = stat.map_err(|error| errno_of(&error))?;
+        stat.file.ok_or(Errno::NotFound)
+    }
+
+    /// Gives a file another name. It is told as done when the file has it: under which name it is
+    /// must not be lost with an answer.
+    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+        let client = self.client().await?;
+        if let Err(error) = client.rename(&self.data(from), &self.data(to)).await
+            && self.record(to).await.is_err()
+        {
+            return Err(errno_of(&error));
+        }
+        match client.rename(&self.meta(from), &self.meta(to)).await {
+            Err(error) if !error.is_not_found() => {
+                tracing::warn!(from, to, %error, "metadata stays under the former name");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Deletes a file and its metadata: before it, so that a file of that name made anew has none,
+    /// and after it, when some was set meanwhile.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), Errno> {
+        self.delete_metadata(name).await?;
         let deleted = self.client().await?.delete_now(&self.data(name)).await;
         deleted.map_err(|error| errno_of(&error))?;
-        self.delete_metadata(name).await
+        if let Err(errno) = self.delete_metadata(name).await {
+            tracing::warn!(name, ?errno, "metadata of a deleted file may stay");
+        }
+        Ok(())
     }
 
     /// Takes the metadata of a file away, if it has any.
@@ -260,6 +291,10 @@ impl Recorded {
             };
             match set {
                 Ok(()) => return Ok(()),
+                // Another one has deleted it while this one looked.
+                Err(error) if error.is_not_found() && !deadline.is_over() => {
+                    tokio::time::sleep(CONFLICT_PAUSE).await;
+                }
                 Err(error) => look_again(error, deadline).await?,
             }
         }
@@ -271,7 +306,8 @@ impl Change {
         let file = client.open_for_write(path).await?;
         let seen = file.meta_data();
         let size = seen.size_bytes;
-        if seen.attributes.contains_key(SEALED) {
+        if is_sealed(&seen.attributes) {
+            tokio::time::sleep(SEALED_PAUSE).await;
             let revision = seen.revision;
             return Err(Error::Refused(Refusal::Changed { revision }));
         }
@@ -287,6 +323,13 @@ impl Change {
         };
         changed.map(drop)
     }
+}
+
+/// Whether a file is sealed, and by one who may still be at work.
+fn is_sealed(attributes: &Attributes) -> bool {
+    let since_ms = attributes.get(SEALED).and_then(|since| since.parse().ok());
+    let age_ms = since_ms.map(|since_ms: u64| clock::now_ms().abs_diff(since_ms));
+    age_ms.is_some_and(|age_ms| u128::from(age_ms) < SEAL_MAX.as_millis())
 }
 
 /// Waits a moment when a change failed for another one that was faster.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use sdfs_types::{Stamp, VolumeId};
+use tokio::time::timeout;
 
 use crate::change_request::{
     APPEND_BYTES, Following, MODIFY_BYTES, SLAVE_BYTES, SetMetadata, Slave, append, modify,
@@ -11,7 +12,7 @@ use crate::connection::Connection;
 use crate::errno::Errno;
 use crate::fields::Fields;
 use crate::header::Header;
-use crate::limits::CHANGE_BYTES_MAX;
+use crate::limits::{CHANGE_BYTES_MAX, SEAL_MAX};
 use crate::name::{FileKind, FileName, Given, NewName};
 use crate::recorded::{Change, StoreFault};
 use crate::storage::{Content, Fault, Storage, checksum_of, soon};
@@ -194,18 +195,19 @@ impl Storage {
     ) -> Result<(), Fault> {
         let old = self.appender(body)?;
         // What is written from now on would not be in the name.
-        self.recorded.seal(old.text).await?;
+        let seal = self.recorded.seal(old.text).await?;
         let named = self.rename_to_content(&old).await;
         if named.is_err()
-            && let Err(errno) = self.recorded.unseal(old.text).await
+            && let Err(errno) = self.recorded.unseal(old.text, &seal).await
         {
-            tracing::warn!(name = old.text, ?errno, "an appender file stays sealed");
+            tracing::warn!(name = old.text, ?errno, "an appender file may stay sealed");
         }
         self.answer_name(connection, &named?).await
     }
 
     async fn rename_to_content(&self, old: &FileName<'_>) -> Result<String, Errno> {
-        let (crc32, size) = self.recorded.checksum(old.text).await?;
+        let checksum = timeout(SEAL_MAX / 2, self.recorded.checksum(old.text));
+        let (crc32, size) = checksum.await.map_err(|_| Errno::Again)??;
         let new = NewName {
             volume: None::<VolumeId>,
             stamp: self
@@ -240,11 +242,14 @@ impl Storage {
         }
         self.recorded.set_metadata(name.text, set.how, text).await?;
         // Who deleted the file meanwhile may have looked for its metadata too early.
-        if let Err(Errno::NotFound) = self.expect(&name).await {
-            self.recorded.delete_metadata(name.text).await?;
-            return Err(Errno::NotFound.into());
+        match self.expect(&name).await {
+            Ok(_) => Ok(()),
+            Err(Errno::NotFound) => {
+                self.recorded.delete_metadata(name.text).await?;
+                Err(Errno::NotFound.into())
+            }
+            Err(errno) => Err(errno.into()),
         }
-        Ok(())
     }
 
     pub(crate) async fn get_metadata(

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const HEADER_BYTES: usize = 10;
 const ANSWER: u8 = 100;
@@ -16,6 +18,11 @@ const DOWNLOAD: u8 = 14;
 const QUERY_STORE: u8 = 101;
 const QUERY_FETCH: u8 = 102;
 const QUERY_UPDATE: u8 = 103;
+const ACTIVE_TEST: u8 = 111;
+/// The status of a wrong request.
+const WRONG: u8 = 22;
+/// Longest a request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest answer taken: a download and little more.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// Bytes read at once.
@@ -30,9 +37,11 @@ pub(super) struct FastDfs {
     storages: BTreeMap<SocketAddr, Connection>,
 }
 
-/// One connection, one request at a time.
+/// One connection, one request at a time. It is made at the first request, and anew after one that
+/// was not answered.
 struct Connection {
-    stream: TcpStream,
+    to: SocketAddr,
+    stream: Option<TcpStream>,
     answer: Vec<u8>,
 }
 
@@ -43,11 +52,16 @@ struct Named {
 }
 
 impl FastDfs {
-    pub(super) async fn connect(tracker: SocketAddr) -> io::Result<FastDfs> {
-        Ok(FastDfs {
-            tracker: Connection::to(tracker).await?,
+    pub(super) fn new(tracker: SocketAddr) -> FastDfs {
+        FastDfs {
+            tracker: Connection::new(tracker),
             storages: BTreeMap::new(),
-        })
+        }
+    }
+
+    /// Whether the tracker answers.
+    pub(super) async fn test(&mut self) -> io::Result<()> {
+        self.tracker.ask(ACTIVE_TEST, &[]).await.map(drop)
     }
 
     /// Stores a file: the tracker is asked for a storage, then it gets the bytes.
@@ -56,21 +70,21 @@ impl FastDfs {
         let path = named.rest.first().copied().unwrap_or_default();
         let size = (content.len() as u64).to_be_bytes();
         let head = [&[path], &size[..], b"bin\0\0\0"].concat();
-        let storage = self.storage(named.storage).await?;
+        let storage = self.storage(named.storage);
         Ok(storage.ask(UPLOAD, &[&head, content]).await?.to_vec())
     }
 
     /// Reads a file: the tracker is asked who has it.
     pub(super) async fn download(&mut self, id: &FileId) -> io::Result<&[u8]> {
         let named = self.ask_tracker(QUERY_FETCH, id).await?;
-        let storage = self.storage(named.storage).await?;
+        let storage = self.storage(named.storage);
         storage.ask(DOWNLOAD, &[&[0; 16], id]).await
     }
 
     /// Deletes a file: the tracker is asked who takes changes of it.
     pub(super) async fn delete(&mut self, id: &FileId) -> io::Result<()> {
         let named = self.ask_tracker(QUERY_UPDATE, id).await?;
-        let storage = self.storage(named.storage).await?;
+        let storage = self.storage(named.storage);
         storage.ask(DELETE, &[id]).await.map(drop)
     }
 
@@ -79,12 +93,9 @@ impl FastDfs {
         named(answer).ok_or_else(|| io::Error::other("the tracker's answer names no storage"))
     }
 
-    async fn storage(&mut self, address: SocketAddr) -> io::Result<&mut Connection> {
-        use std::collections::btree_map::Entry;
-        match self.storages.entry(address) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(new) => Ok(new.insert(Connection::to(address).await?)),
-        }
+    fn storage(&mut self, address: SocketAddr) -> &mut Connection {
+        let new = || Connection::new(address);
+        self.storages.entry(address).or_insert_with(new)
     }
 }
 
@@ -105,26 +116,47 @@ fn named(answer: &[u8]) -> Option<Named> {
 }
 
 impl Connection {
-    async fn to(address: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Connection {
-            stream,
+    fn new(to: SocketAddr) -> Connection {
+        Connection {
+            to,
+            stream: None,
             answer: Vec::new(),
-        })
+        }
     }
 
     /// Asks and waits for the answer's body.
     async fn ask(&mut self, command: u8, body: &[&[u8]]) -> io::Result<&[u8]> {
+        let asked = timeout(PATIENCE, self.exchange(command, body)).await;
+        let status = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        match status {
+            0 => Ok(&self.answer[HEADER_BYTES..]),
+            status => Err(io::Error::other(format!(
+                "command {command} is answered with status {status}: {}",
+                io::Error::from_raw_os_error(status.into())
+            ))),
+        }
+    }
+
+    /// The status of the answer, which is here whole then.
+    async fn exchange(&mut self, command: u8, body: &[&[u8]]) -> io::Result<u8> {
         let length: usize = body.iter().map(|part| part.len()).sum();
         let mut request = Vec::with_capacity(HEADER_BYTES + length);
         request.extend_from_slice(&(length as u64).to_be_bytes());
         request.extend_from_slice(&[command, 0]);
         body.iter().for_each(|part| request.extend_from_slice(part));
-        self.stream.write_all(&request).await?;
+        // Out of its place until it has answered.
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                let stream = TcpStream::connect(self.to).await?;
+                stream.set_nodelay(true)?;
+                stream
+            }
+        };
+        stream.write_all(&request).await?;
         // Header and body in one read, when they come together.
         self.answer.clear();
-        self.read_to(HEADER_BYTES).await?;
+        read_to(&mut stream, &mut self.answer, HEADER_BYTES).await?;
         let mut header = [0; HEADER_BYTES];
         header.copy_from_slice(&self.answer[..HEADER_BYTES]);
         let [length @ .., kind, status] = header;
@@ -135,27 +167,25 @@ impl Connection {
             ));
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        self.read_to(HEADER_BYTES + length).await?;
-        match status {
-            0 => Ok(&self.answer[HEADER_BYTES..]),
-            status => Err(io::Error::other(format!(
-                "command {command} is answered with status {status}: {}",
-                io::Error::from_raw_os_error(status.into())
-            ))),
+        read_to(&mut stream, &mut self.answer, HEADER_BYTES + length).await?;
+        // A storage closes the connection after this one.
+        if status != WRONG {
+            self.stream = Some(stream);
         }
+        Ok(status)
     }
+}
 
-    /// Reads until the answer has so many bytes.
-    async fn read_to(&mut self, bytes: usize) -> io::Result<()> {
-        while self.answer.len() < bytes {
-            let missing = bytes - self.answer.len();
-            self.answer.reserve(missing.max(READ_BYTES));
-            if self.stream.read_buf(&mut self.answer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+/// Reads until there are so many bytes.
+async fn read_to(stream: &mut TcpStream, bytes: &mut Vec<u8>, count: usize) -> io::Result<()> {
+    while bytes.len() < count {
+        let missing = count - bytes.len();
+        bytes.reserve(missing.max(READ_BYTES));
+        if stream.read_buf(bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod client;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,18 +32,21 @@ use client::{FastDfs, FileId};
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the workers of one run share.
-struct Run {
+struct Run<'a> {
     work: FastdfsWork,
     content: Bytes,
     turns_left: Cell<u64>,
     until: Option<Instant>,
     recorder: Recorder,
     /// Files that are there, and may be read or deleted.
-    files: RefCell<Vec<FileId>>,
+    files: &'a RefCell<VecDeque<FileId>>,
+    /// Whether to end early.
+    ending: &'a Cell<bool>,
 }
 
 /// Measures the machine, then the servers.
 pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Outcome {
+    let extent = args.extent()?;
     let mut stops = Stops::listen()?;
     let Target {
         trackers,
@@ -53,20 +57,24 @@ pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Out
     if let Some(limits) = &limits {
         report::show_limits(limits, out);
     }
-    let mut clients = Vec::new();
-    for number in 0..usize::from(args.concurrency) {
-        let tracker = trackers[number % trackers.len()];
-        let connected = FastDfs::connect(tracker).await;
-        clients.push(connected.map_err(|error| unreachable_tracker(tracker, &error))?);
-    }
+    let mut clients: Vec<_> = (0..usize::from(args.concurrency))
+        .map(|number| FastDfs::new(trackers[number % trackers.len()]))
+        .collect();
+    let ending = Cell::new(false);
+    let measuring = measure_work(&mut clients, (args, extent), (&servers, &ending));
+    let mut measuring = std::pin::pin!(measuring);
     let measured = tokio::select! {
-        measured = measure_work(&mut clients, args, &servers) => measured,
-        () = stops.next() => Err(Failure::new(Code::Interrupted, "interrupted")),
+        measured = &mut measuring => measured,
+        () = stops.next() => {
+            // What was stored is taken away all the same.
+            ending.set(true);
+            measuring.await.and(Err(Failure::new(Code::Interrupted, "interrupted")))
+        }
     };
     let shape = Shape {
         name: args.work.name(),
         like: args.work.like(),
-        concurrency: clients.len(),
+        concurrency: args.concurrency.into(),
         size_bytes: args.size,
         copies,
     };
@@ -113,35 +121,44 @@ fn target(global: &Global, args: &FastdfsArgs) -> Outcome<Target> {
     })
 }
 
-fn unreachable_tracker(tracker: SocketAddr, error: &io::Error) -> Failure {
-    let what = format!("no tracker at {tracker}: {error}");
-    Failure::new(Code::Unreachable, what).advise("Start the servers, or name another --tracker")
-}
-
 async fn measure_work(
     clients: &mut [FastDfs],
-    args: &FastdfsArgs,
-    servers: &[u32],
+    (args, extent): (&FastdfsArgs, Extent),
+    (servers, ending): (&[u32], &Cell<bool>),
 ) -> Outcome<Measured> {
-    let prepare = Run::new(FastdfsWork::Upload, args.size, Vec::new());
-    let (prepared, files) = prepare.go(clients, args.prepared(), &[]).await;
-    if let Some(words) = prepared.told.keys().next() {
-        let what = format!("the files to work on could not be stored: {words}");
-        return Err(Failure::new(Code::NotNow, what));
-    }
-    let run = Run::new(args.work, args.size, files);
-    let (measured, files) = run.go(clients, args.extent(), servers).await;
+    clients[0].test().await.map_err(|error| {
+        let what = format!("no tracker answers: {error}");
+        Failure::new(Code::Unreachable, what).advise("Start the servers, or name another --tracker")
+    })?;
+    let files = RefCell::new(VecDeque::new());
+    let prepare = Run::new(FastdfsWork::Upload, args.size, (&files, ending));
+    let prepared = prepare.go(clients, args.prepared(), &[]).await;
+    let measured = match prepared.told.keys().next() {
+        Some(words) => {
+            let what = format!("the files to work on could not be stored: {words}");
+            Err(Failure::new(Code::NotNow, what))
+        }
+        None => {
+            let run = Run::new(args.work, args.size, (&files, ending));
+            Ok(run.go(clients, extent, servers).await)
+        }
+    };
     // Takes away everything that was made; a failure is told and that is all.
-    let count = Extent::Count(files.len() as u64);
-    let clean = Run::new(FastdfsWork::Delete, args.size, files);
-    for (words, times) in clean.go(clients, count, &[]).await.0.told {
+    let (count, goes_on) = (files.borrow().len() as u64, Cell::new(false));
+    let clean = Run::new(FastdfsWork::Delete, args.size, (&files, &goes_on));
+    let cleaned = clean.go(clients, Extent::Count(count), &[]).await;
+    for (words, times) in cleaned.told {
         warn(&format!("sdfs: {times} files stay: {words}"));
     }
-    Ok(measured)
+    measured
 }
 
-impl Run {
-    fn new(work: FastdfsWork, size_bytes: u64, files: Vec<FileId>) -> Run {
+impl<'a> Run<'a> {
+    fn new(
+        work: FastdfsWork,
+        size_bytes: u64,
+        (files, ending): (&'a RefCell<VecDeque<FileId>>, &'a Cell<bool>),
+    ) -> Run<'a> {
         let Some(recorder) = Recorder::new() else {
             unreachable!("the histogram's bounds fit")
         };
@@ -151,17 +168,13 @@ impl Run {
             turns_left: Cell::new(0),
             until: None,
             recorder,
-            files: RefCell::new(files),
+            files,
+            ending,
         }
     }
 
-    /// Works until `extent` is reached; what was measured, and the files that are there then.
-    async fn go(
-        mut self,
-        clients: &mut [FastDfs],
-        extent: Extent,
-        servers: &[u32],
-    ) -> (Measured, Vec<FileId>) {
+    /// Works until `extent` is reached.
+    async fn go(mut self, clients: &mut [FastDfs], extent: Extent, servers: &[u32]) -> Measured {
         let begin = Instant::now();
         match extent {
             Extent::Count(count) => self.turns_left.set(count),
@@ -178,8 +191,7 @@ impl Run {
         while workers.next().await.is_some() {}
         drop(workers);
         let cpu = CpuTime::now(servers).since(cpu_before);
-        let measured = self.recorder.finish(begin.elapsed(), cpu);
-        (measured, self.files.into_inner())
+        self.recorder.finish(begin.elapsed(), cpu)
     }
 
     /// One operation after the other until the work is done.
@@ -199,7 +211,8 @@ impl Run {
     fn has_turn(&self) -> bool {
         let left = self.turns_left.get();
         self.turns_left.set(left.saturating_sub(1));
-        left > 0 && self.until.is_none_or(|until| Instant::now() < until)
+        let is_time = self.until.is_none_or(|until| Instant::now() < until);
+        left > 0 && is_time && !self.ending.get()
     }
 
     /// The bytes it moved.
@@ -208,7 +221,7 @@ impl Run {
         match self.work {
             FastdfsWork::Upload => {
                 let id = client.upload(&self.content).await?;
-                self.files.borrow_mut().push(id);
+                self.files.borrow_mut().push_back(id);
                 Ok(bytes)
             }
             FastdfsWork::Download => {
@@ -222,9 +235,14 @@ impl Run {
                 }
             }
             FastdfsWork::Delete => {
-                let id = self.files.borrow_mut().pop();
+                let id = self.files.borrow_mut().pop_back();
                 let id = id.ok_or_else(|| io::Error::other("no file is left"))?;
-                client.delete(&id).await.map(|()| 0)
+                let deleted = client.delete(&id).await;
+                if deleted.is_err() {
+                    // The last to be tried again.
+                    self.files.borrow_mut().push_front(id);
+                }
+                deleted.map(|()| 0)
             }
         }
     }
