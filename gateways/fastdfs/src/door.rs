@@ -231,11 +231,11 @@ struct TrackerParts {
 }
 
 impl TrackerParts {
-    /// The cluster as it was a moment ago; for an upload as it is now when it took none then, so
-    /// that a cluster that has just become ready is not refused.
+    /// The cluster as it was a moment ago; when it took no uploads then and that is asked for, as it
+    /// is now: nobody is refused by a cluster that has just become ready.
     fn view(&self, command: u8) -> Arc<View> {
         let view = Arc::clone(&self.view.borrow());
-        if commands::STORES.contains(&command) && view.writable().next().is_none() {
+        if commands::TELL_WRITABLE.contains(&command) && view.writable().next().is_none() {
             return (self.look)();
         }
         view

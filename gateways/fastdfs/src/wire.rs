@@ -55,8 +55,15 @@ pub mod tracker {
     pub const STORE_ALL: u8 = 106;
     /// All storages to upload to, of a group.
     pub const STORE_IN_GROUP_ALL: u8 = 107;
-    /// All that ask where to upload to.
-    pub const STORES: [u8; 4] = [STORE_ONE, STORE_IN_GROUP_ONE, STORE_ALL, STORE_IN_GROUP_ALL];
+    /// All that tell where uploads may go.
+    pub const TELL_WRITABLE: [u8; 6] = [
+        STORE_ONE,
+        STORE_IN_GROUP_ONE,
+        STORE_ALL,
+        STORE_IN_GROUP_ALL,
+        ONE_GROUP,
+        ALL_GROUPS,
+    ];
     /// Takes a group away.
     pub const DELETE_GROUP: u8 = 108;
     /// One group.
