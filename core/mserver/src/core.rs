@@ -82,7 +82,7 @@ pub(crate) struct Core {
     pub(crate) loads: DashMap<ServerId, u32, FixedHasher>,
     /// Counts the creates this mserver has led.
     pub(crate) sequence: AtomicU64,
-    /// Lost mservers whose former life is forgotten here; a status on another task reads it.
+    /// Lost mservers that no group here names any more; a status on another task reads it.
     pub(crate) forgotten: watch::Sender<Vec<Loss>>,
     /// Calls being served.
     pub(crate) calls: AtomicUsize,

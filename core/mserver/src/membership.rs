@@ -1,6 +1,6 @@
 //! What the root group's leader does about the list of servers: begins it, makes members of those
 //! that a majority of mservers has heard of and that vote where they are to, lets go those that
-//! keep nothing any more, and lets a lost mserver begin anew when all others have forgotten it.
+//! keep nothing any more, and lets a lost mserver begin anew when its groups have let it go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

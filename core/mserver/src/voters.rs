@@ -1,5 +1,5 @@
 //! The members of the raft groups, kept to what the list of servers says: a lost mserver is let go
-//! by the leaders of its groups and forgotten by everybody, and taken back when it comes anew.
+//! by the leaders of its groups, and taken back when it comes anew.
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ enum Change {
     Remove(ServerId),
 }
 
-/// Keeps the groups that are led here to the list, and forgets whom the list says is lost.
+/// Keeps the groups that are led here to the list, and notes which lost mservers they have let go.
 pub(crate) async fn tend(core: Arc<Core>) {
     loop {
         let list = Arc::clone(&core.root.servers.borrow());
-        forget(&core, &list).await;
+        note_forgotten(&core, &list);
         let status = core.groups.status();
         let led = status.groups.iter();
         let led = led.filter(|group| core.groups.is_leader(group.group));
@@ -81,26 +81,17 @@ fn due(
     missing.map(|(server, votes)| Change::Add(*server, *votes))
 }
 
-/// Forgets the former life of each lost mserver, once for each loss: when no group here has it as a
-/// member, and this server takes its calls no more, so that it cannot tell another life meanwhile.
-async fn forget(core: &Core, list: &ServerList) {
+/// Notes each lost mserver that no group here names any more, once for each loss.
+fn note_forgotten(core: &Core, list: &ServerList) {
     let lost = list.present().filter(|one| one.state == ServerState::Lost);
     let losses: Vec<Loss> = lost.map(|one| (one.id, one.change)).collect();
-    for loss in &losses {
-        let (server, _) = *loss;
-        let is_due = !core.forgotten.borrow().contains(loss)
-            && core.mesh.server(server).is_none()
-            && !core.groups.is_member(server);
-        if is_due && core.groups.forget_life(server).await.is_ok() {
-            tracing::info!(%server, "the life of a lost server is forgotten");
-            core.forgotten
-                .send_modify(|forgotten| forgotten.push(*loss));
-        }
-    }
-    core.forgotten.send_if_modified(|forgotten| {
-        let before = forgotten.len();
-        forgotten.retain(|loss| losses.contains(loss));
-        forgotten.len() != before
+    let is_kept = |loss: &&Loss| core.forgotten.borrow().contains(loss);
+    let is_due = |loss: &&Loss| is_kept(loss) || !core.groups.is_member(loss.0);
+    let forgotten: Vec<Loss> = losses.iter().filter(is_due).copied().collect();
+    core.forgotten.send_if_modified(|known| {
+        let is_news = *known != forgotten;
+        *known = forgotten;
+        is_news
     });
 }
 

@@ -1,22 +1,26 @@
 //! Answers the calls of other servers.
 
-use crate::barrier::index_here;
+use crate::barrier::{self, index_here};
 use crate::entry_code::Malformed;
 use crate::forward::propose_all;
 use crate::group::{Group, Member, Receiving};
+use crate::group_store::read_applied;
 use crate::groups::Shared;
+use crate::identity::{Address, life_in};
 use crate::ids::GroupId;
-use crate::lives;
+use crate::limits::VERDICT_WAIT;
 use crate::messages::{
-    Append, AskPreVote, AskVote, Call, NotServed, PieceReply, Propose, ReadIndex, Register,
-    Registered, SnapshotPiece, Transfer, decode, decode_append, encode,
+    Append, AskPreVote, AskVote, Call, Introduce, Introduced, NotServed, PieceReply, Propose,
+    ReadIndex, SnapshotPiece, Transfer, decode, decode_append, encode,
 };
+use crate::record::Life;
 use crate::snapshot::{GatherError, SnapshotBody, gather};
 use crate::types::{RaftSnapshot, Types};
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::raft::TransferLeaderRequest;
-use sdfs_server_group::Payload;
+use sdfs_server_group::{Deadline, Payload, ServerId};
 use std::sync::PoisonError;
 
 /// A reply: its head and its payload.
@@ -33,8 +37,8 @@ pub(crate) async fn answer(shared: &Shared, kind: u16, head: Bytes, payload: Pay
         SnapshotPiece::KIND => reply::<SnapshotPiece>(piece(shared, &head, run).await),
         Propose::KIND => propose(shared, &head, run).await,
         ReadIndex::KIND => reply::<ReadIndex>(read_index(shared, &head).await),
-        Register::KIND => reply::<Register>(register(shared, &head).await),
-        _ => reply::<Register>(Err(NotServed::Malformed)),
+        Introduce::KIND => reply::<Introduce>(introduce(shared, &head).await),
+        _ => reply::<Introduce>(Err(NotServed::Malformed)),
     }
 }
 
@@ -48,15 +52,36 @@ impl From<Malformed> for NotServed {
     }
 }
 
-/// The membership a call is for, once this server may take part.
+/// This server's membership of a group.
 fn member(shared: &Shared, group: GroupId) -> Result<(&Group, &Member), NotServed> {
     let group = shared.groups.get(&group).ok_or(NotServed::UnknownGroup)?;
     let member = group.member.as_ref().ok_or(NotServed::UnknownGroup)?;
-    if shared.is_registered() && shared.standing.may_take_part() {
-        Ok((group, member))
-    } else {
-        Err(NotServed::NotReady)
+    Ok((group, member))
+}
+
+/// The membership a call of raft is for. Whoever is called by another life than its own is not
+/// whom the caller's group has as a member, and must not answer for it; and a group that was begun
+/// another time has another history.
+fn addressed<'a>(
+    shared: &'a Shared,
+    address: &Address,
+) -> Result<(&'a Group, &'a Member), NotServed> {
+    let (group, member) = member(shared, address.group)?;
+    if address.to.life != shared.life {
+        shared.doubt.notify_one();
+        return Err(NotServed::OtherLife);
     }
+    if !member.is_of(address.to.birth) {
+        member.told_other_birth.call_once(|| {
+            tracing::error!(
+                group = %group.id,
+                "a server calls this group by another birth: two histories of it exist, and \
+                 nothing of the other is taken here; empty the servers of one of them"
+            );
+        });
+        return Err(NotServed::OtherBirth);
+    }
+    Ok((group, member))
 }
 
 fn stopped<E>(error: RaftError<Types, E>) -> NotServed {
@@ -71,14 +96,14 @@ async fn append(
     run: Bytes,
 ) -> Result<<Append as Call>::Reply, NotServed> {
     let head = decode::<Append>(head)?;
-    let (_, member) = member(shared, head.group)?;
+    let (_, member) = addressed(shared, &head.address)?;
     let request = decode_append(head, run)?;
     member.raft.append_entries(request).await.map_err(stopped)
 }
 
 async fn vote(shared: &Shared, head: &[u8]) -> Result<<AskVote as Call>::Reply, NotServed> {
-    let AskVote { group, request } = decode(head)?;
-    member(shared, group)?
+    let AskVote { address, request } = decode(head)?;
+    addressed(shared, &address)?
         .1
         .raft
         .vote(request)
@@ -87,8 +112,8 @@ async fn vote(shared: &Shared, head: &[u8]) -> Result<<AskVote as Call>::Reply, 
 }
 
 async fn pre_vote(shared: &Shared, head: &[u8]) -> Result<<AskPreVote as Call>::Reply, NotServed> {
-    let AskPreVote { group, request } = decode(head)?;
-    member(shared, group)?
+    let AskPreVote { address, request } = decode(head)?;
+    addressed(shared, &address)?
         .1
         .raft
         .pre_vote(request)
@@ -98,12 +123,12 @@ async fn pre_vote(shared: &Shared, head: &[u8]) -> Result<<AskPreVote as Call>::
 
 async fn transfer(shared: &Shared, head: &[u8]) -> Result<<Transfer as Call>::Reply, NotServed> {
     let Transfer {
-        group,
+        address,
         from,
         to,
         last,
     } = decode(head)?;
-    let (_, member) = member(shared, group)?;
+    let (_, member) = addressed(shared, &address)?;
     let request = TransferLeaderRequest::new(from, to, last);
     member
         .raft
@@ -128,32 +153,52 @@ async fn propose(shared: &Shared, head: &[u8], run: Bytes) -> Reply {
 }
 
 async fn read_index(shared: &Shared, head: &[u8]) -> Result<Option<u64>, NotServed> {
-    let ReadIndex { group } = decode(head)?;
+    let ReadIndex { group, birth } = decode(head)?;
     let (_, member) = member(shared, group)?;
-    if !member.raft.is_leader() {
+    if !member.raft.is_leader() || member.birth.get() != Some(&birth) {
         return Ok(None);
     }
     Ok(index_here(member).await)
 }
 
-async fn register(shared: &Shared, head: &[u8]) -> Result<Registered, NotServed> {
-    let Register { server, life } = decode(head)?;
-    let is_known = lives::note(&shared.stores, server, life).await;
-    match is_known {
-        Ok(true) => Ok(Registered::Known {
-            existing: shared.existing_groups(),
-        }),
-        Ok(false) => Ok(Registered::OtherLife),
-        Err(error) => {
-            tracing::error!(%server, %error, "the life of a server could not be stored");
-            Err(NotServed::StoreFailed)
+async fn introduce(shared: &Shared, head: &[u8]) -> Result<Introduced, NotServed> {
+    let Introduce { server, life } = decode(head)?;
+    if is_other_life(shared, server, life).await {
+        return Ok(Introduced::OtherLife);
+    }
+    Ok(Introduced::Here {
+        life: shared.life,
+        existing: shared.existing_groups(),
+    })
+}
+
+/// Whether a group has agreed that `server` is a member in another life than this one. What this
+/// server knows may be old, and the life the newer one: so that counts which it has applied after
+/// a majority has confirmed that nothing newer is agreed on.
+async fn is_other_life(shared: &Shared, server: ServerId, life: Life) -> bool {
+    let deadline = Deadline::after(VERDICT_WAIT);
+    let is_other = |known: Option<Life>| known.is_some_and(|known| known != life);
+    for (_, member) in shared.members() {
+        let known = {
+            let metrics = member.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            life_in(metrics.membership_config.membership(), server)
+        };
+        if !is_other(known) || barrier::pass(member, deadline).await.is_err() {
+            continue;
+        }
+        let applied = read_applied(&member.current.get());
+        let known = applied.map(|applied| life_in(applied.members.membership(), server));
+        if known.is_ok_and(is_other) {
+            return true;
         }
     }
+    false
 }
 
 async fn piece(shared: &Shared, head: &[u8], run: Bytes) -> Result<PieceReply, NotServed> {
     let head = decode::<SnapshotPiece>(head)?;
-    let (group, member) = member(shared, head.group)?;
+    let (group, member) = addressed(shared, &head.address)?;
     // Out of its place while it works on the piece: another transfer then begins anew beside it.
     let taken = member
         .receiving
@@ -214,7 +259,7 @@ fn receiving_for(
     let (keyspace, generation) = member
         .stage
         .next()
-        .map_err(|error| store_failed(piece.group, &error))?;
+        .map_err(|error| store_failed(piece.address.group, &error))?;
     Ok(Some(Receiving {
         transfer: piece.transfer,
         next: 0,

@@ -1,5 +1,6 @@
 //! Linearizable reads at any member (ReadIndex, Ongaro 6.4): one round for all that wait.
 
+use crate::errors::ReadError;
 use crate::group::{Group, Member};
 use crate::limits::{RETRY_FIRST, RETRY_LAST, TRY_WAIT};
 use crate::messages::ReadIndex;
@@ -9,7 +10,18 @@ use openraft::async_runtime::WatchReceiver;
 use sdfs_server_group::{Deadline, Payload};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
+
+/// Waits until this member has applied everything that had been answered anywhere before.
+pub(crate) async fn pass(member: &Member, deadline: Deadline) -> Result<(), ReadError> {
+    let (told, passed) = oneshot::channel();
+    let waited = timeout_at(deadline.instant(), async {
+        let asked = member.barriers.send(told).await;
+        asked.map_err(|_| ReadError::Stopped)?;
+        passed.await.map_err(|_| ReadError::Stopped)
+    });
+    waited.await.unwrap_or(Err(ReadError::Deadline))
+}
 
 /// Serves barriers: while a round is on its way the next callers gather for the next one. Ends,
 /// and with it every wait, when the group stops or its last handle is gone.
@@ -50,7 +62,10 @@ async fn round(group: &Group, member: &Member) -> Option<()> {
         index_here(member).await?
     } else {
         let leader = group.leader().filter(|leader| *leader != group.me())?;
-        let call = ReadIndex { group: group.id };
+        let call = ReadIndex {
+            group: group.id,
+            birth: *member.birth.get()?,
+        };
         let deadline = Deadline::after(TRY_WAIT);
         match ask(group.wire.as_ref(), leader, &call, Payload::new(), deadline).await {
             Ok((index, _)) => index?,

@@ -61,6 +61,9 @@ pub enum MemberError {
     /// Another change of members is not yet committed.
     #[error("another change of members is under way")]
     Busy,
+    /// The server that is to be a member does not say who it is.
+    #[error("the server does not answer")]
+    NoAnswer,
     /// The last voter cannot leave.
     #[error("a group needs a voter")]
     NoVoter,
@@ -218,7 +221,10 @@ pub enum LogDamage {
         index: u64,
     },
     /// A record is whole, but this program cannot understand it.
-    #[error("a record in segment {segment} at byte {offset} is not understood")]
+    #[error(
+        "the record in segment {segment} at byte {offset} is not of the form this version reads; \
+         if another version has written it, use that one"
+    )]
     Unknown {
         /// The segment.
         segment: u32,
@@ -231,7 +237,7 @@ pub enum LogDamage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// Another server knows an earlier life of this one, whose log is gone.
+    /// The groups have agreed that this server's number belongs to another life of it.
     #[error(
         "server {known_by} knows server {me} by another log than the one here: the log of this \
          server was lost, and voting without it could undo what the cluster agreed on. Put the \

@@ -3,13 +3,14 @@
 use crate::applier::CurrentKeyspace;
 use crate::forward::Forward;
 use crate::group_store::Stage;
+use crate::identity::Birth;
 use crate::ids::GroupId;
 use crate::status::LeaderView;
 use crate::types::Raft;
 use crate::wire::Wire;
 use sdfs_server_group::ServerId;
 use sdfs_store::Keyspace;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A group as it was started here.
@@ -30,6 +31,10 @@ pub(crate) struct Group {
 /// This server's membership of a group.
 pub(crate) struct Member {
     pub(crate) raft: Raft,
+    /// Which beginning of the group this is a member of, from the first call that was taken.
+    pub(crate) birth: OnceLock<Birth>,
+    /// For saying only once that there is another.
+    pub(crate) told_other_birth: Once,
     pub(crate) current: CurrentKeyspace,
     pub(crate) stage: Stage,
     /// Reads that wait for a barrier.
@@ -48,6 +53,13 @@ pub(crate) struct Receiving {
     pub(crate) next: u32,
     pub(crate) keyspace: Keyspace,
     pub(crate) generation: u32,
+}
+
+impl Member {
+    /// Whether this is, or from now on is, a member of the group of that birth.
+    pub(crate) fn is_of(&self, birth: Birth) -> bool {
+        *self.birth.get_or_init(|| birth) == birth
+    }
 }
 
 impl Group {

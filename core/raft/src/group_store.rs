@@ -5,8 +5,10 @@
 //! generation and becomes the state by one write to keyspace `raft`, so it is never half there.
 
 use crate::ids::GroupId;
+use crate::record::Life;
 use crate::types::{LogId, StoredMembership};
 use bytes::Bytes;
+use sdfs_server_group::ServerId;
 use sdfs_store::{Batch, Keyspace, Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,9 +55,21 @@ impl GroupStores {
         &self.store
     }
 
-    /// Keys of the crate itself that belong to no group.
-    pub(crate) fn own(&self) -> &Keyspace {
-        &self.own
+    /// The life of the server whose store this is.
+    pub(crate) fn life_of(&self, server: ServerId) -> Result<Option<Life>, GroupStoreError> {
+        let key = life_key(server);
+        let Some(bytes) = self.own.get(&key)? else {
+            return Ok(None);
+        };
+        let life = <[u8; 16]>::try_from(bytes.as_ref()).map_err(|_| malformed(&self.own, &key))?;
+        Ok(Some(Life(life)))
+    }
+
+    /// Notes it. Durable only after the next persist.
+    pub(crate) fn put_life(&self, server: ServerId, life: Life) -> Result<(), StoreError> {
+        let mut batch = self.own.batch();
+        batch.put(life_key(server), life.0.to_vec());
+        batch.commit()
     }
 
     /// Opens the group's keyspace and removes what an interrupted snapshot left behind.
@@ -152,6 +166,10 @@ pub(crate) fn put_members(batch: &mut Batch, members: &StoredMembership) {
 
 fn keyspace_name(group: GroupId, generation: u32) -> String {
     format!("group-{group}-{generation}")
+}
+
+fn life_key(server: ServerId) -> Vec<u8> {
+    format!("life/{server}").into_bytes()
 }
 
 fn generation_key(group: GroupId) -> Vec<u8> {

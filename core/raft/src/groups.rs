@@ -1,6 +1,7 @@
 //! The handle to all groups of a process.
 
 use crate::answer::answer;
+use crate::barrier;
 use crate::ending::Ending;
 use crate::errors::{MemberError, ProposeError, ReadError, StartError, StopReason};
 use crate::forward::{Forward, Stopped, propose_here};
@@ -8,30 +9,25 @@ use crate::group::{Group, Member};
 use crate::group_store::GroupStores;
 use crate::ids::GroupId;
 use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST};
-use crate::lives;
 use crate::members;
 use crate::messages::Outcome;
 use crate::options::RaftOptions;
-use crate::owner::Owner;
 use crate::raft_log::RaftLog;
 use crate::record::Life;
 use crate::snapshot::persist;
-use crate::standing::Standing;
 use crate::start::{Parts, start};
 use crate::status::{LeaderView, RaftStatus};
 use crate::tend::transfer;
 use crate::wire::Wire;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
-use sdfs_log::Disk;
 use sdfs_server_group::{Deadline, IncomingCall, ServerId};
 use sdfs_store::Keyspace;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout_at};
 
@@ -42,15 +38,15 @@ pub struct RaftGroups(Arc<Shared>);
 /// What the tasks of all groups share.
 pub(crate) struct Shared {
     pub(crate) wire: Arc<dyn Wire>,
-    pub(crate) standing: Arc<Standing>,
+    /// The life of this server's log.
+    pub(crate) life: Life,
+    /// The other servers named for any group.
+    pub(crate) others: BTreeSet<ServerId>,
+    /// Told when somebody calls this server by another life.
+    pub(crate) doubt: Notify,
     pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
     pub(crate) log: RaftLog,
     pub(crate) stores: GroupStores,
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) dir: PathBuf,
-    /// As it was at start; whether it is registered now is in `registered`.
-    pub(crate) owner: Owner,
-    pub(crate) registered: watch::Sender<bool>,
     pub(crate) ending: Ending,
     /// For ending them; touched at start and stop.
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -61,30 +57,17 @@ impl Shared {
         self.wire.me()
     }
 
-    pub(crate) fn life(&self) -> Life {
-        self.owner.life
-    }
-
-    pub(crate) fn is_registered(&self) -> bool {
-        *self.registered.borrow()
-    }
-
-    /// Notes durably that a majority knows this server, which may take part from now on.
-    pub(crate) fn set_registered(&self) -> Result<(), StartError> {
-        let owner = Owner {
-            is_registered: true,
-            ..self.owner
-        };
-        owner.write(self.disk.as_ref(), &self.dir)?;
-        self.registered.send_replace(true);
-        Ok(())
+    /// The groups this server is a member of.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Group, &Member)> {
+        let groups = self.groups.values();
+        groups.filter_map(|group| Some((group.as_ref(), group.member.as_ref()?)))
     }
 
     /// The groups of which this server has anything.
     pub(crate) fn existing_groups(&self) -> Vec<GroupId> {
-        let members = self.groups.values().filter(|group| group.member.is_some());
-        let begun = members.filter(|group| !self.log.with(group.id, |log| log.is_blank()));
-        begun.map(|group| group.id).collect()
+        let is_begun = |one: &(&Group, &Member)| !self.log.with(one.0.id, |log| log.is_blank());
+        let begun = self.members().filter(is_begun);
+        begun.map(|(group, _)| group.id).collect()
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -199,16 +182,7 @@ impl RaftGroups {
     /// See [`ReadError`].
     pub async fn read_barrier(&self, group: GroupId, deadline: Deadline) -> Result<(), ReadError> {
         let member = self.member(group).ok_or(ReadError::NotMember(group))?;
-        let (told, passed) = oneshot::channel();
-        let waited = timeout_at(deadline.instant(), async {
-            member
-                .barriers
-                .send(told)
-                .await
-                .map_err(|_| ReadError::Stopped)?;
-            passed.await.map_err(|_| ReadError::Stopped)
-        });
-        waited.await.unwrap_or(Err(ReadError::Deadline))
+        barrier::pass(member, deadline).await
     }
 
     /// The group's leader, as far as known here.
@@ -254,8 +228,8 @@ impl RaftGroups {
         Ok(())
     }
 
-    /// Adds a member: as a learner first, and once it has caught up as a voter if `is_voter`.
-    /// Works at the leader only; one change of members at a time.
+    /// Adds a member in the life it is in now: as a learner first, and once it has caught up as a
+    /// voter if `is_voter`. Works at the leader only; one change of members at a time.
     ///
     /// # Errors
     /// See [`MemberError`]. After [`MemberError::Deadline`] the change may still happen.
@@ -267,13 +241,14 @@ impl RaftGroups {
         deadline: Deadline,
     ) -> Result<(), MemberError> {
         let member = self.leading(group)?;
-        let added = members::add(&member.raft, server, is_voter);
+        let added = members::add(&self.0, member, server, is_voter);
         timeout_at(deadline.instant(), added)
             .await
             .unwrap_or(Err(MemberError::Deadline))
     }
 
-    /// Removes a member altogether. Works at the leader only. A server that a leader's
+    /// Removes a member altogether; one that comes back with another disk is added like a new one,
+    /// under the same number. Works at the leader only. A server that a leader's
     /// [`crate::GroupSpec`] lists as a learner is added again as such when it is up.
     ///
     /// # Errors
@@ -295,24 +270,8 @@ impl RaftGroups {
     /// here or on its way.
     #[must_use]
     pub fn is_member(&self, server: ServerId) -> bool {
-        let members = self.0.groups.values().filter_map(|one| one.member.as_ref());
-        let mut all = members.map(|member| member.raft.metrics().borrow_watched().clone());
-        all.any(|metrics| members::names(&metrics, server))
-    }
-
-    /// Forgets here the former life of a server that lost its log, so that its number can be used
-    /// again: it then begins with an empty space, and is added like a new server. Only after it was
-    /// removed from every group, and while nobody takes its calls. A second life is let in when no
-    /// server it asks knows the first, so this is to be done at every one.
-    ///
-    /// # Errors
-    /// [`MemberError::Stopped`] when this server's store failed.
-    pub async fn forget_life(&self, server: ServerId) -> Result<(), MemberError> {
-        let forgotten = lives::forget(&self.0.stores, server).await;
-        forgotten.map_err(|error| {
-            tracing::error!(%server, %error, "the life of a server could not be forgotten");
-            MemberError::Stopped
-        })
+        let mut members = self.0.members();
+        members.any(|(_, member)| members::names(&member.raft.metrics().borrow_watched(), server))
     }
 
     /// Answers one call of [`crate::CALL_KINDS`]. Never blocks: it runs in a task of its own.

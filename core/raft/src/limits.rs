@@ -111,12 +111,12 @@ pub(crate) const RETURN_LAG_MAX: u64 = 256;
 /// Entries a learner may lack when it is made a voter.
 pub(crate) const PROMOTE_LAG_MAX: u64 = 512;
 
-/// How often a server that just came to be asks the others whether they know it.
-pub(crate) const REGISTER_EVERY: Duration = Duration::from_millis(200);
-
-/// How often it is looked whether a link came up over which this server has not told who it is:
-/// it takes no part before one is confirmed, so this is short beside an election.
-pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(20);
+/// How often a server that lacks a group asks the others who they are.
+pub(crate) const INTRODUCE_EVERY: Duration = Duration::from_millis(200);
 
 /// How long one such question may take.
-pub(crate) const REGISTER_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const INTRODUCE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the asked server may take to make sure what its groups have agreed on about the
+/// asker: less than the asker waits.
+pub(crate) const VERDICT_WAIT: Duration = Duration::from_millis(1_500);

@@ -1,7 +1,12 @@
 //! Changes of a group's members, at its leader.
 
 use crate::errors::MemberError;
+use crate::group::Member;
+use crate::groups::Shared;
+use crate::identity::Identity;
+use crate::join::introduce_to;
 use crate::limits::PROMOTE_LAG_MAX;
+use crate::messages::Introduced;
 use crate::types::{Raft, Types, node_of, server_of};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
@@ -16,11 +21,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Adds `server` as a learner if it is no member, waits until it has nearly caught up, and makes
 /// it a voter if asked.
-pub(crate) async fn add(raft: &Raft, server: ServerId, is_voter: bool) -> Result<(), MemberError> {
-    let node = node_of(server);
-    let members = raft.metrics().borrow_watched().membership_config.clone();
-    if members.membership().get_node(&node).is_none() {
-        raft.add_learner(node, (), false).await.map_err(cause_of)?;
+pub(crate) async fn add(
+    shared: &Shared,
+    member: &Member,
+    server: ServerId,
+    is_voter: bool,
+) -> Result<(), MemberError> {
+    let (raft, node) = (&member.raft, node_of(server));
+    let metrics = raft.metrics().borrow_watched().clone();
+    let members = metrics.membership_config.membership();
+    if members.get_node(&node).is_none() {
+        let identity = identity_of(shared, member, server).await?;
+        let added = raft.add_learner(node, identity, false).await;
+        added.map_err(cause_of)?;
     }
     if !is_voter || members.voter_ids().any(|voter| voter == node) {
         return Ok(());
@@ -33,6 +46,23 @@ pub(crate) async fn add(raft: &Raft, server: ServerId, is_voter: bool) -> Result
         .await
         .map(|_| ())
         .map_err(cause_of)
+}
+
+/// Who a server is that is to become a member of this group: it is asked for its life.
+async fn identity_of(
+    shared: &Shared,
+    member: &Member,
+    server: ServerId,
+) -> Result<Identity, MemberError> {
+    let birth = *member.birth.get().ok_or(MemberError::NotLeader(None))?;
+    match introduce_to(shared, server).await {
+        Ok(Introduced::Here { life, .. }) => Ok(Identity { birth, life }),
+        Ok(Introduced::OtherLife) => Err(MemberError::NotLeader(None)),
+        Err(error) => {
+            tracing::debug!(%server, %error, "it does not say who it is");
+            Err(MemberError::NoAnswer)
+        }
+    }
 }
 
 /// Whether `server` is among the members that are committed, or those that are to be.

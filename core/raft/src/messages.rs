@@ -4,6 +4,7 @@
 //! `Result<_, NotServed>`. Variants and kinds are only ever added at the end.
 
 use crate::entry_code::{Malformed, put_number, take_entry, take_number};
+use crate::identity::{Address, Birth};
 use crate::ids::GroupId;
 use crate::record::Life;
 use crate::types::{Entry, LogId, SnapshotMeta, Types, Vote};
@@ -31,20 +32,22 @@ pub(crate) trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
 pub(crate) enum NotServed {
     #[error("it has no such group")]
     UnknownGroup,
-    #[error("it is not ready to take part yet")]
-    NotReady,
     #[error("the group has stopped there")]
     Stopped,
     #[error("it could not understand the call")]
     Malformed,
     #[error("its store failed")]
     StoreFailed,
+    #[error("it is in another life than the one that was called")]
+    OtherLife,
+    #[error("its group of that number was begun another time: two histories exist")]
+    OtherBirth,
 }
 
 /// Entries for a follower; they are the payload.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Append {
-    pub(crate) group: GroupId,
+    pub(crate) address: Address,
     pub(crate) vote: Vote,
     pub(crate) previous: Option<LogId>,
     pub(crate) committed: Option<LogId>,
@@ -60,7 +63,7 @@ impl Call for Append {
 /// A candidate asks for a vote.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AskVote {
-    pub(crate) group: GroupId,
+    pub(crate) address: Address,
     pub(crate) request: VoteRequest<Types>,
 }
 
@@ -72,7 +75,7 @@ impl Call for AskVote {
 /// A server asks whether it would get a vote.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AskPreVote {
-    pub(crate) group: GroupId,
+    pub(crate) address: Address,
     pub(crate) request: VoteRequest<Types>,
 }
 
@@ -84,7 +87,7 @@ impl Call for AskPreVote {
 /// The leader asks a member to lead.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Transfer {
-    pub(crate) group: GroupId,
+    pub(crate) address: Address,
     pub(crate) from: Vote,
     pub(crate) to: u64,
     pub(crate) last: Option<LogId>,
@@ -98,7 +101,7 @@ impl Call for Transfer {
 /// A piece of a snapshot; its pairs are the payload.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SnapshotPiece {
-    pub(crate) group: GroupId,
+    pub(crate) address: Address,
     pub(crate) vote: Vote,
     /// Random for each transfer.
     pub(crate) transfer: u64,
@@ -138,6 +141,8 @@ impl Call for Propose {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ReadIndex {
     pub(crate) group: GroupId,
+    /// The one the asker is a member of: an index of another group's says nothing.
+    pub(crate) birth: Birth,
 }
 
 impl Call for ReadIndex {
@@ -146,25 +151,26 @@ impl Call for ReadIndex {
     type Reply = Option<u64>;
 }
 
-/// A server that just came to be tells who it is, and asks who the groups are.
+/// A server tells who it is, and asks the same.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Register {
+pub(crate) struct Introduce {
     pub(crate) server: ServerId,
     pub(crate) life: Life,
 }
 
-/// The answer to [`Register`].
-#[derive(Serialize, Deserialize)]
-pub(crate) enum Registered {
-    /// Known now; these groups exist already.
-    Known { existing: Vec<GroupId> },
-    /// Another life of that server is known: its log is gone.
+/// The answer to [`Introduce`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Introduced {
+    /// Who the asked server is, and the groups of which it has anything.
+    Here { life: Life, existing: Vec<GroupId> },
+    /// The asker's number belongs to another life, by what a group has agreed on: its log is lost,
+    /// or it was replaced.
     OtherLife,
 }
 
-impl Call for Register {
+impl Call for Introduce {
     const KIND: u16 = 0x0107;
-    type Reply = Registered;
+    type Reply = Introduced;
 }
 
 /// What became of one forwarded command.
@@ -187,13 +193,16 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> 
 }
 
 /// The call for openraft's request, and the entries' bytes.
-pub(crate) fn encode_append(group: GroupId, rpc: &AppendEntriesRequest<Types>) -> (Append, Bytes) {
+pub(crate) fn encode_append(
+    address: Address,
+    rpc: &AppendEntriesRequest<Types>,
+) -> (Append, Bytes) {
     let mut run = BytesMut::new();
     for entry in &rpc.entries {
         crate::entry_code::put_entry(&mut run, entry);
     }
     let head = Append {
-        group,
+        address,
         vote: rpc.vote,
         previous: rpc.prev_log_id,
         committed: rpc.leader_commit,

@@ -1,5 +1,6 @@
 //! openraft's calls to another member, over the wire.
 
+use crate::identity::{Address, Identity};
 use crate::ids::GroupId;
 use crate::limits::{APPEND_WAIT, SNAPSHOT_PIECE_WAIT};
 use crate::messages::{
@@ -7,7 +8,6 @@ use crate::messages::{
     encode_append,
 };
 use crate::snapshot::{Pieces, SnapshotBody};
-use crate::standing::Standing;
 use crate::types::{RaftSnapshot, RpcError, Types, Vote, node_of, server_of};
 use crate::wire::{Request, Wire};
 use futures::future::{Either, select};
@@ -31,17 +31,18 @@ const BACKOFF: Duration = Duration::from_millis(100);
 pub(crate) struct Network {
     pub(crate) group: GroupId,
     pub(crate) wire: Arc<dyn Wire>,
-    pub(crate) standing: Arc<Standing>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Way;
 
-    async fn new_client(&mut self, target: u64, (): &()) -> Way {
+    async fn new_client(&mut self, target: u64, identity: &Identity) -> Way {
         Way {
-            group: self.group,
+            address: Address {
+                group: self.group,
+                to: *identity,
+            },
             wire: Arc::clone(&self.wire),
-            standing: Arc::clone(&self.standing),
             to: server_of(target),
         }
     }
@@ -49,9 +50,8 @@ impl RaftNetworkFactory<Types> for Network {
 
 /// The way of one group to one member.
 pub(crate) struct Way {
-    group: GroupId,
+    address: Address,
     wire: Arc<dyn Wire>,
-    standing: Arc<Standing>,
     to: ServerId,
 }
 
@@ -95,10 +95,6 @@ impl Way {
         payload: Payload,
         wait: Duration,
     ) -> Result<C::Reply, RpcError> {
-        if !self.standing.may_take_part() {
-            let why = "nobody has confirmed yet that this server has no other life";
-            return Err(RpcError::Unreachable(Unreachable::from_string(why)));
-        }
         let asked = ask(
             self.wire.as_ref(),
             self.to,
@@ -144,7 +140,7 @@ impl Way {
                 .map_err(|error| unsendable(&error.to_string()))?;
             let end = is_last.then(|| snapshot.meta.clone());
             let call = SnapshotPiece {
-                group: self.group,
+                address: self.address,
                 vote,
                 transfer,
                 number,
@@ -177,7 +173,7 @@ impl RaftNetworkV2<Types> for Way {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RpcError> {
-        let (call, run) = encode_append(self.group, &rpc);
+        let (call, run) = encode_append(self.address, &rpc);
         // Without entries it is a heartbeat, and the next one comes soon. Entries have to reach
         // the member's disk: asking again while they do would only write them twice.
         let wait = if call.count == 0 {
@@ -195,7 +191,7 @@ impl RaftNetworkV2<Types> for Way {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RpcError> {
         let call = AskVote {
-            group: self.group,
+            address: self.address,
             request,
         };
         self.ask(RPCTypes::Vote, &call, Payload::new(), option.soft_ttl())
@@ -208,7 +204,7 @@ impl RaftNetworkV2<Types> for Way {
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RpcError> {
         let call = AskPreVote {
-            group: self.group,
+            address: self.address,
             request,
         };
         self.ask(RPCTypes::Vote, &call, Payload::new(), option.soft_ttl())
@@ -235,7 +231,7 @@ impl RaftNetworkV2<Types> for Way {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RpcError> {
         let call = Transfer {
-            group: self.group,
+            address: self.address,
             from: *request.from_leader(),
             to: *request.to_node_id(),
             last: request.last_log_id().copied(),

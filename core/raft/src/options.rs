@@ -32,8 +32,9 @@ pub struct RaftOptions {
 pub struct GroupSpec {
     /// Which group.
     pub id: GroupId,
-    /// The voters a new group begins with, the same at every member. Later the group itself
-    /// knows its members; this is then only where a server that is no member asks first.
+    /// The voters a new group begins with, the same at every member; it begins when all of them
+    /// run. Later the group itself knows its members; this is then only where a server that is no
+    /// member asks first.
     pub voters: Vec<ServerId>,
     /// Servers that get everything and vote never; the leader adds them by itself.
     pub learners: Vec<ServerId>,

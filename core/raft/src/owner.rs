@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "owner";
 const FILE_NEW: &str = "owner.new";
 
-/// Longest an owner file may be, in bytes; it has three short lines.
+/// Longest an owner file may be, in bytes; it has two short lines.
 const FILE_BYTES_MAX: u64 = 1_024;
 
 /// What the file says.
@@ -19,8 +19,6 @@ const FILE_BYTES_MAX: u64 = 1_024;
 pub(crate) struct Owner {
     pub(crate) server: ServerId,
     pub(crate) life: Life,
-    /// Whether a majority of the others knows this life.
-    pub(crate) is_registered: bool,
 }
 
 /// What is said of who this server is.
@@ -39,7 +37,6 @@ impl Owner {
         Ok(Self {
             server,
             life: Life(life),
-            is_registered: false,
         })
     }
 
@@ -83,8 +80,8 @@ impl Owner {
     }
 
     /// Which life this server is in, from what the owner file, the log and the store say; `None`
-    /// for a server that was never here before. The log says it from the first record on, the
-    /// store a moment later, so a crash at the very first start may leave the file alone.
+    /// for a server that was never here before. The log says it first, the others later: without
+    /// the log, either of them means that it was lost.
     pub(crate) fn settle(me: ServerId, dir: &Path, said: Said) -> Result<Option<Self>, StartError> {
         let owners = said
             .file
@@ -101,14 +98,12 @@ impl Owner {
             }
         }
         let Some((_, life)) = said.log else {
-            let has_been_member =
-                said.store.is_some() || said.file.is_some_and(|file| file.is_registered);
-            if has_been_member {
+            if said.store.is_some() || said.file.is_some() {
                 return Err(StartError::LogLost {
                     dir: dir.to_owned(),
                 });
             }
-            return Ok(said.file);
+            return Ok(None);
         };
         let others = said
             .file
@@ -120,33 +115,22 @@ impl Owner {
                 dir: dir.to_owned(),
             });
         }
-        Ok(Some(said.file.unwrap_or(Self {
-            server: me,
-            life,
-            is_registered: false,
-        })))
+        Ok(Some(Self { server: me, life }))
     }
 
     fn to_text(self) -> String {
         let life = u128::from_be_bytes(self.life.0);
-        let Self {
-            server,
-            is_registered,
-            ..
-        } = self;
-        format!("server {server}\nlife {life:032x}\nregistered {is_registered}\n")
+        format!("server {}\nlife {life:032x}\n", self.server)
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let server = lines.next()?.strip_prefix("server ")?.parse().ok()?;
         let life = u128::from_str_radix(lines.next()?.strip_prefix("life ")?, 16).ok()?;
-        let is_registered = lines.next()?.strip_prefix("registered ")?.parse().ok()?;
         let life = Life(life.to_be_bytes());
         Some(Self {
             server: ServerId(server),
             life,
-            is_registered,
         })
     }
 }
@@ -168,21 +152,11 @@ mod tests {
     const FILE: Owner = Owner {
         server: ServerId(3),
         life: LIFE,
-        is_registered: true,
     };
 
     #[test]
     fn empty_space_is_a_new_server() {
         assert_eq!(settle(Said::default()).unwrap(), None);
-        let unfinished = Owner {
-            is_registered: false,
-            ..FILE
-        };
-        let said = Said {
-            file: Some(unfinished),
-            ..Said::default()
-        };
-        assert_eq!(settle(said).unwrap(), Some(unfinished));
     }
 
     #[test]
@@ -228,9 +202,9 @@ mod tests {
         let said = Said {
             log,
             file: None,
-            store: Some(LIFE),
+            store: None,
         };
-        assert!(!settle(said).unwrap().unwrap().is_registered);
+        assert_eq!(settle(said).unwrap(), Some(FILE));
     }
 
     #[test]
@@ -238,9 +212,8 @@ mod tests {
         let owner = Owner {
             server: ServerId(3),
             life: Life([7; 16]),
-            is_registered: true,
         };
         assert_eq!(Owner::parse(&owner.to_text()), Some(owner));
-        assert_eq!(Owner::parse("server 3\nlife zz\nregistered true\n"), None);
+        assert_eq!(Owner::parse("server 3\nlife zz\n"), None);
     }
 }

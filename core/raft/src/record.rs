@@ -9,11 +9,11 @@ use bytes::Bytes;
 use sdfs_server_group::ServerId;
 use serde::{Deserialize, Serialize};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One life of a server's log: made at random when the log is, so that a log that was lost and
 /// made anew is not taken for the old one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Life(pub(crate) [u8; 16]);
 
 /// What a record says. Entries follow in its data.
@@ -89,7 +89,7 @@ mod tests {
                 server: ServerId(1),
                 life: Life([9; 16]),
             },
-            &[1, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+            &[2, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
         );
         golden(
             &RecordHead::Entries {
@@ -98,14 +98,14 @@ mod tests {
                 count: 2,
                 committed: Some(log_id),
             },
-            &[1, 1, 3, 8, 2, 1, 172, 2, 2, 7],
+            &[2, 1, 3, 8, 2, 1, 172, 2, 2, 7],
         );
         golden(
             &RecordHead::Opened {
                 server: ServerId(1),
                 life: Life([9; 16]),
             },
-            &[1, 5, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+            &[2, 5, 1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
         );
         golden(
             &RecordHead::Copied {
@@ -113,14 +113,14 @@ mod tests {
                 first: 8,
                 count: 2,
             },
-            &[1, 2, 3, 8, 2],
+            &[2, 2, 3, 8, 2],
         );
         golden(
             &RecordHead::Truncated {
                 group: GroupId(3),
                 after: Some(5),
             },
-            &[1, 3, 3, 1, 5],
+            &[2, 3, 3, 1, 5],
         );
         let vote = Vote::from_leader_id(LeaderId::new(4, 2), true);
         let state = HardState {
@@ -133,14 +133,14 @@ mod tests {
                 group: GroupId(0),
                 state,
             },
-            &[1, 4, 0, 1, 4, 2, 1, 1, 172, 2, 2, 7, 0],
+            &[2, 4, 0, 1, 4, 2, 1, 1, 172, 2, 2, 7, 0],
         );
     }
 
     #[test]
     fn other_versions_are_not_guessed_at() {
-        assert_eq!(RecordHead::from_bytes(&[2, 3, 3, 1, 5]), None);
-        assert_eq!(RecordHead::from_bytes(&[1, 3, 3, 1, 5, 0]), None);
+        assert_eq!(RecordHead::from_bytes(&[1, 3, 3, 1, 5]), None);
+        assert_eq!(RecordHead::from_bytes(&[2, 3, 3, 1, 5, 0]), None);
         assert_eq!(RecordHead::from_bytes(&[]), None);
     }
 }

@@ -6,22 +6,22 @@ use crate::ending::Ending;
 use crate::errors::StartError;
 use crate::forward::forward;
 use crate::group::{Group, Member};
-use crate::group_store::GroupStores;
+use crate::group_store::{GroupStoreError, GroupStores};
 use crate::groups::Shared;
+use crate::identity::Birth;
 use crate::ids::GroupId;
+use crate::join::join;
 use crate::limits::{
     APPEND_ENTRIES_MAX, BARRIER_QUEUE_MAX, FORWARD_QUEUE_MAX, SEGMENT_BYTES, SNAPSHOT_PIECE_WAIT,
 };
-use crate::lives;
 use crate::log_storage::GroupStorage;
 use crate::network::Network;
 use crate::options::{GroupSpec, LogKept, RaftTimers};
 use crate::owner::{Owner, Said};
 use crate::raft_log::RaftLog;
 use crate::snapshot::persist;
-use crate::standing::Standing;
 use crate::status::LeaderView;
-use crate::tend::{announce, join, tend, tend_log, watch_leader};
+use crate::tend::{tend, tend_log, watch_leader};
 use crate::types::{Raft, node_of};
 use crate::wire::Wire;
 use openraft::{Config, SnapshotPolicy};
@@ -30,8 +30,8 @@ use sdfs_server_group::ServerId;
 use sdfs_store::Store;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use tokio::sync::{mpsc, watch};
+use std::sync::{Arc, Mutex, Once, OnceLock};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What groups start from, but for the wire.
 pub(crate) struct Parts {
@@ -77,16 +77,15 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
     let ending = Ending::not_yet();
     let named = specs
         .iter()
-        .flat_map(|spec| spec.voters.iter().chain(&spec.learners))
-        .copied();
-    let standing = Arc::new(Standing::new(Arc::clone(&wire), named));
+        .flat_map(|spec| spec.voters.iter().chain(&spec.learners));
+    let is_other = |server: &&ServerId| **server != wire.me();
+    let others = named.filter(is_other).copied().collect();
     let mut groups = BTreeMap::new();
     let mut all_queues = Vec::new();
     for spec in specs {
         let id = spec.id;
         let opener = Opener {
             wire: &wire,
-            standing: &standing,
             dir: &dir,
             log: &log,
             stores: &stores,
@@ -99,18 +98,15 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
             return Err(StartError::DuplicateGroup(id));
         }
     }
-    let (registered, _) = watch::channel(owner.is_registered);
     let tasks = Mutex::new(Vec::new());
     let shared = Arc::new(Shared {
         wire,
-        standing,
+        life: owner.life,
+        others,
+        doubt: Notify::new(),
         groups,
         log,
         stores,
-        disk,
-        dir,
-        owner,
-        registered,
         ending,
         tasks,
     });
@@ -118,7 +114,6 @@ pub(crate) async fn start(wire: Arc<dyn Wire>, parts: Parts) -> Result<Arc<Share
         run(&shared, group, queues);
     }
     shared.spawn(join(Arc::clone(&shared)));
-    shared.spawn(announce(Arc::clone(&shared)));
     shared.spawn(tend_log(Arc::clone(&shared)));
     Ok(shared)
 }
@@ -136,16 +131,19 @@ async fn settle(
         dir: dir.to_owned(),
         source,
     };
-    let store = lives::known(stores, me).map_err(failed)?;
+    let store = stores.life_of(me)?;
     let owner = match Owner::settle(me, dir, Said { store, ..said })? {
         Some(owner) => owner,
         None => Owner::new(me)?,
     };
+    // The log first: see `Owner::settle`.
+    log.write_opened(me, owner.life).await.map_err(failed)?;
     if said.file.is_none() {
         owner.write(disk, dir)?;
     }
-    log.write_opened(me, owner.life).await.map_err(failed)?;
-    lives::note(stores, me, owner.life).await.map_err(failed)?;
+    stores
+        .put_life(me, owner.life)
+        .map_err(GroupStoreError::from)?;
     // What replay of the store's own journal brought back may not be on disk yet, and counts as
     // a snapshot from now on.
     persist(stores.store()).await.map_err(failed)?;
@@ -155,7 +153,6 @@ async fn settle(
 /// What all groups are opened with.
 struct Opener<'a> {
     wire: &'a Arc<dyn Wire>,
-    standing: &'a Arc<Standing>,
     dir: &'a Path,
     log: &'a RaftLog,
     stores: &'a GroupStores,
@@ -181,9 +178,12 @@ impl Opener<'_> {
                 let applier = Applier::open(id, self.stores.clone(), machine, self.ending.clone())?;
                 let (current, stage) = (applier.current(), applier.stage());
                 let raft = self.raft(id, applier).await?;
+                let birth = birth_of(id, &raft).await?;
                 let receiving = Mutex::new(None);
                 Some(Member {
                     raft,
+                    birth,
+                    told_other_birth: Once::new(),
                     current,
                     stage,
                     barriers,
@@ -227,7 +227,6 @@ impl Opener<'_> {
         let network = Network {
             group,
             wire: Arc::clone(self.wire),
-            standing: Arc::clone(self.standing),
         };
         let storage = GroupStorage::new(self.log.clone(), group);
         let me = node_of(self.wire.me());
@@ -244,6 +243,18 @@ impl Opener<'_> {
             source: Box::new(fatal),
         })
     }
+}
+
+/// Which group this server is a member of, by what is on its disk.
+async fn birth_of(group: GroupId, raft: &Raft) -> Result<OnceLock<Birth>, StartError> {
+    let birth = raft
+        .with_raft_state(|state| Birth::of_members(state.membership_state.effective().membership()))
+        .await;
+    let birth = birth.map_err(|fatal| StartError::Group {
+        group,
+        source: Box::new(fatal),
+    })?;
+    Ok(birth.map_or_else(OnceLock::new, OnceLock::from))
 }
 
 fn run(shared: &Arc<Shared>, group: Arc<Group>, queues: Queues) {

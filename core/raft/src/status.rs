@@ -24,7 +24,7 @@ pub struct LeaderView {
 /// What a server is in a group now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum GroupState {
-    /// Asking the other members whether the group already exists.
+    /// Waits for all that are to vote to begin the group, or for its leader to add this server.
     Joining,
     /// Gets the log, votes never.
     Learner,
@@ -154,11 +154,12 @@ fn group_status(shared: &Shared, group: &Group) -> GroupStatus {
     let Some(member) = &group.member else {
         return status;
     };
+    let is_blank = shared.log.with(group.id, |log| log.is_blank());
     let metrics = member.raft.metrics();
     let metrics = metrics.borrow_watched();
     status.state = match metrics.state {
         _ if metrics.running_state.is_err() => GroupState::Stopped,
-        _ if !shared.is_registered() => GroupState::Joining,
+        _ if is_blank => GroupState::Joining,
         ServerState::Learner => GroupState::Learner,
         ServerState::Follower => GroupState::Follower,
         ServerState::Candidate => GroupState::Candidate,
@@ -181,11 +182,10 @@ fn group_status(shared: &Shared, group: &Group) -> GroupStatus {
 
 fn members_of(metrics: &RaftMetrics<Types>) -> Vec<MemberStatus> {
     let members = metrics.membership_config.membership();
-    let voters: Vec<u64> = members.voter_ids().collect();
     let matched = |node: &u64| metrics.replication.as_ref()?.get(node)?.as_ref();
-    let status = |(node, ()): (&u64, &())| MemberStatus {
+    let status = |(node, _): (&u64, _)| MemberStatus {
         server: server_of(*node),
-        is_voter: voters.contains(node),
+        is_voter: members.voter_ids().any(|voter| voter == *node),
         matched_index: matched(node).map(|log_id| log_id.index),
     };
     members.nodes().map(status).collect()

@@ -10,8 +10,6 @@ pub(crate) trait Wire: Send + Sync + 'static {
     fn me(&self) -> ServerId;
     /// Whether a call to that server can be sent now.
     fn is_up(&self, server: ServerId) -> bool;
-    /// Which of all links with that server there is now: another one bears another number.
-    fn link(&self, server: ServerId) -> Option<u64>;
     /// Asks a server; see [`Mesh::call`].
     fn call(
         &self,
@@ -35,12 +33,6 @@ impl Wire for Mesh {
 
     fn is_up(&self, server: ServerId) -> bool {
         Mesh::is_up(self, server)
-    }
-
-    fn link(&self, server: ServerId) -> Option<u64> {
-        // The number first: a link that is up afterwards is that one, or bears a higher one.
-        let number = self.epoch(server);
-        (Mesh::is_up(self, server) && self.epoch(server) == number).then_some(number)
     }
 
     fn call(

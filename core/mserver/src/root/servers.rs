@@ -60,7 +60,7 @@ pub enum ServersCommand {
         /// Its name.
         name: ServerName,
     },
-    /// All other mservers have forgotten the life of a lost one: it may begin another.
+    /// The groups have let a lost mserver go: it may come back with an empty disk.
     Forgotten {
         /// Which one.
         server: ServerId,

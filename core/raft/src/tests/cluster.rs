@@ -64,9 +64,6 @@ impl StateMachine for OlderRegister {
 struct Net {
     running: BTreeMap<ServerId, RaftGroups>,
     cut: BTreeSet<(ServerId, ServerId)>,
-    /// How often each was started, and how often anything was cut.
-    starts: BTreeMap<ServerId, u64>,
-    cuts: u64,
 }
 
 #[derive(Clone)]
@@ -90,12 +87,6 @@ impl Wire for TestWire {
 
     fn is_up(&self, server: ServerId) -> bool {
         server == self.me || self.reach(server).is_some()
-    }
-
-    fn link(&self, server: ServerId) -> Option<u64> {
-        self.reach(server)?;
-        let net = self.net.lock().unwrap();
-        Some(net.cuts + net.starts.get(&server).copied().unwrap_or(0))
     }
 
     fn call(
@@ -209,7 +200,6 @@ impl Cluster {
         };
         let groups = RaftGroups::start_on(Arc::new(wire), parts).await?;
         let mut net = self.net.lock().unwrap();
-        *net.starts.entry(id).or_default() += 1;
         net.running.insert(id, groups.clone());
         drop(net);
         Ok(groups)
@@ -247,7 +237,6 @@ impl Cluster {
     pub(crate) fn cut(&self, one: ServerId, other: ServerId) {
         let mut net = self.net.lock().unwrap();
         net.cut.insert((one, other));
-        net.cuts += 1;
     }
 
     pub(crate) fn heal(&self) {

@@ -30,16 +30,6 @@ async fn single_voter_leads_itself() {
 }
 
 #[tokio::test]
-async fn two_of_three_begin_a_group() {
-    let cluster = Cluster::new(3);
-    cluster.start(server(1)).await.unwrap();
-    let second = cluster.start(server(2)).await.unwrap();
-    set(&second, "a", "1").await;
-    let third = cluster.start(server(3)).await.unwrap();
-    assert_eq!(read(&third, "a").await.unwrap(), "1");
-}
-
-#[tokio::test]
 async fn stopped_leader_is_replaced() {
     let cluster = Cluster::of_three().await;
     let leader = cluster.leader().await;

@@ -1,6 +1,7 @@
 //! Tests of the crate as a whole: against openraft's own suite, against a model with crashes, and
 //! as a cluster.
 
+mod beginnings;
 mod cluster;
 mod faults;
 mod groups;

@@ -23,7 +23,7 @@ pub struct ServersTold {
     pub list: Option<ServerList>,
     /// Whom the answering server has a connection with, itself included.
     pub up: Vec<ServerId>,
-    /// Lost servers whose former life the answering server has forgotten, each with the number of
+    /// Lost servers that no group at the answering server names any more, each with the number of
     /// the change that made it lost.
     pub forgotten: Vec<(ServerId, u64)>,
     /// The raft groups the answering server leads.
