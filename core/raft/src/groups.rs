@@ -232,7 +232,9 @@ impl RaftGroups {
     /// voter if `is_voter`. Works at the leader only; one change of members at a time.
     ///
     /// # Errors
-    /// See [`MemberError`]. After [`MemberError::Deadline`] the change may still happen.
+    /// See [`MemberError`]. After [`MemberError::Deadline`] the change may still happen, or half
+    /// of it: [`crate::MemberStatus::is_voter`] tells when it is whole, and asking again makes it
+    /// so.
     pub async fn add_member(
         &self,
         group: GroupId,

@@ -35,7 +35,7 @@ pub(crate) async fn add(
         let added = raft.add_learner(node, identity, false).await;
         added.map_err(cause_of)?;
     }
-    if !is_voter || members.voter_ids().any(|voter| voter == node) {
+    if !is_voter || votes(&metrics, node) {
         return Ok(());
     }
     while !has_caught_up(raft, node)? {
@@ -63,6 +63,19 @@ async fn identity_of(
             Err(MemberError::NoAnswer)
         }
     }
+}
+
+/// Whether a member votes for good: a change of voters takes two steps, and between them there are
+/// two configurations, of which a leader that is lost may leave the group in.
+pub(crate) fn votes(metrics: &RaftMetrics<Types>, node: u64) -> bool {
+    let all = [
+        &metrics.membership_config,
+        &metrics.committed_membership_config,
+    ];
+    let mut configs = all
+        .into_iter()
+        .flat_map(|members| members.get_joint_config());
+    configs.all(|voters| voters.contains(&node))
 }
 
 /// Whether `server` is among the members that are committed, or those that are to be.

@@ -3,6 +3,7 @@
 use crate::group::Group;
 use crate::groups::Shared;
 use crate::ids::GroupId;
+use crate::members::votes;
 use crate::types::{Types, server_of};
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Instant, RaftMetrics, ServerState};
@@ -45,7 +46,7 @@ pub enum GroupState {
 pub struct MemberStatus {
     /// The member.
     pub server: ServerId,
-    /// Whether it votes.
+    /// Whether it votes, and no change of that is under way.
     pub is_voter: bool,
     /// Last entry it is known to hold; known at the leader only.
     pub matched_index: Option<u64>,
@@ -185,7 +186,7 @@ fn members_of(metrics: &RaftMetrics<Types>) -> Vec<MemberStatus> {
     let matched = |node: &u64| metrics.replication.as_ref()?.get(node)?.as_ref();
     let status = |(node, _): (&u64, _)| MemberStatus {
         server: server_of(*node),
-        is_voter: members.voter_ids().any(|voter| voter == *node),
+        is_voter: votes(metrics, *node),
         matched_index: matched(node).map(|log_id| log_id.index),
     };
     members.nodes().map(status).collect()

@@ -2,6 +2,7 @@
 //! as a cluster.
 
 mod beginnings;
+mod changes;
 mod cluster;
 mod faults;
 mod groups;

@@ -35,7 +35,7 @@ pub struct ServersTold {
 pub struct GroupLed {
     /// 0 is the root group, `i` the meta group of the `i`-th mserver.
     pub group: u8,
-    /// Who votes in it.
+    /// Who votes in it, as far as no change of that is under way.
     pub voters: Vec<ServerId>,
 }
 
