@@ -81,10 +81,13 @@ fn configured(core: &Core) -> Vec<(ServerId, NewServer)> {
     servers.collect()
 }
 
-/// The mservers of the list but one.
-pub(crate) fn other_mservers(list: &ServerList, but: ServerId) -> Vec<ServerId> {
-    let others = list.present().filter(|one| one.role == Role::Mserver);
-    others.map(|one| one.id).filter(|id| *id != but).collect()
+/// The mservers that are members, but one. Whoever is lost or joins is asked nothing: the groups do
+/// without it.
+pub(crate) fn other_members(list: &ServerList, but: ServerId) -> Vec<ServerId> {
+    let is_other = |one: &&ServerRecord| {
+        one.role == Role::Mserver && one.state == ServerState::Member && one.id != but
+    };
+    list.present().filter(is_other).map(|one| one.id).collect()
 }
 
 /// Asks mservers whom they have a connection with, and what they have done about lost ones.
@@ -147,10 +150,10 @@ impl Seen<'_> {
         })
     }
 
-    /// Whether every other mserver has forgotten the life it had. One that does not answer has not:
-    /// it would know the server by that life.
+    /// Whether no group names it any more, in the words of every other member: one that does not
+    /// answer may lead a group that does.
     fn is_forgotten(&self, record: &ServerRecord) -> bool {
-        let others = other_mservers(self.list, record.id);
+        let others = other_members(self.list, record.id);
         let forgotten = (record.id, record.change);
         others.iter().all(|other| {
             let told = self.heard.get(other);
@@ -273,6 +276,18 @@ mod tests {
         let forgotten = [ServersCommand::Forgotten { server, change }];
         assert_eq!(due_of(&lost, &heard(&[1, 3], &told(5)), 4), forgotten);
         assert_eq!(due_of(&lost, &heard(&[1], &told(5)), 4), []);
+        // Whoever is lost or joins itself is no member of any group that could name it.
+        for state in [ServerState::Lost, ServerState::Joining] {
+            let mut two = lost.clone();
+            two.servers
+                .entry(ServerId(3))
+                .and_modify(|one| one.state = state);
+            assert_eq!(
+                due_of(&two, &heard(&[1], &told(5)), 4),
+                forgotten,
+                "{state}"
+            );
+        }
         // Another loss of the same server is not this one.
         assert_eq!(due_of(&lost, &heard(&[1, 3], &told(4)), 4), []);
     }

@@ -76,8 +76,8 @@ async fn drain(
     Ok(())
 }
 
-/// Refuses to replace a mserver that runs, and while another one is away: it could not forget it,
-/// and the groups could not let it go.
+/// Refuses to replace a mserver that runs, and while another one is away, without which the groups
+/// may be unable to let it go.
 async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
     let list = Arc::clone(&core.root.servers.borrow());
     let is_due =
@@ -85,7 +85,7 @@ async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
     let Some(record) = list.named(name.as_str()).filter(is_due) else {
         return Ok(());
     };
-    let others = membership::other_mservers(&list, record.id);
+    let others = membership::other_members(&list, record.id);
     let told = membership::hear(core, &others).await;
     let refused = |why| {
         let record = Box::new(record.clone());
@@ -102,7 +102,7 @@ async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
                 .get(other)
                 .map_or("another", |one| one.name.as_str());
             refused(format!(
-                "{other} does not answer; every other mserver must be up to replace one"
+                "{other} does not answer; the members among the mservers must be up to replace one"
             ))
         }
         None => Ok(()),
