@@ -244,6 +244,8 @@ impl From<ServerError> for Failure {
                     "Check `admin.secret_file` in config.conf; `sdfs up` makes it when absent",
                 )
             }
+            other if other.is_of_other_version() => Failure::new(Code::Damaged, what)
+                .advise("Start the version that wrote it; keep the directory as it is"),
             ServerError::Mserver(sdfs_server::MserverStartError::Raft(_))
             | ServerError::Store(_)
             | ServerError::Raft(_) => Failure::new(Code::Damaged, what).advise(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sdfs_server_group::{Deadline, Role};
+use sdfs_server_group::{Deadline, Role, ServerId};
 use sdfs_types::calls::maintenance::{Maintain, MaintenanceOrder};
 use sdfs_types::calls::servers::{ChangeServers, ServerOrder};
 use sdfs_types::{Access, FilePath, Refusal, ServerName, ServerRecord, ServerState, UserName};
@@ -76,8 +76,8 @@ async fn drain(
     Ok(())
 }
 
-/// Refuses to replace a mserver that runs, and while another one is away, without which the groups
-/// may be unable to let it go.
+/// Refuses to replace a mserver that runs, and while one of its groups has no majority that answers,
+/// which could not let it go.
 async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
     let list = Arc::clone(&core.root.servers.borrow());
     let is_due =
@@ -95,16 +95,57 @@ async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
         let why = "it runs; only one that has stopped can be replaced";
         return refused(why.to_owned());
     }
-    match others.iter().find(|other| !told.contains_key(other)) {
-        Some(other) => {
-            let other = list
-                .servers
-                .get(other)
-                .map_or("another", |one| one.name.as_str());
-            refused(format!(
-                "{other} does not answer; the members among the mservers must be up to replace one"
-            ))
+    let answers = |server: &ServerId| told.contains_key(server) || *server == core.me();
+    for group in core.layout.groups_of_voter(record.id) {
+        let members = core.layout.members_of(group);
+        let voters: Vec<_> = members
+            .iter()
+            .filter(|one| one.1)
+            .map(|one| one.0)
+            .collect();
+        if let Some(silent) = missing_for_majority(&voters, record.id, answers) {
+            let silent = list.servers.get(&silent);
+            let silent = silent.map_or("another", |one| one.name.as_str());
+            return refused(format!(
+                "{silent} does not answer; more than half of the members of group {group} must be \
+                 up to let it go"
+            ));
         }
-        None => Ok(()),
+    }
+    Ok(())
+}
+
+/// A voter that does not answer, when without `lost` those that do are no majority.
+fn missing_for_majority(
+    voters: &[ServerId],
+    lost: ServerId,
+    answers: impl Fn(&ServerId) -> bool,
+) -> Option<ServerId> {
+    let others = voters.iter().copied().filter(|voter| *voter != lost);
+    let (up, silent): (Vec<_>, Vec<_>) = others.partition(|voter| answers(voter));
+    let is_majority = up.len() * 2 > voters.len();
+    silent.first().copied().filter(|_| !is_majority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_lets_a_lost_member_go() {
+        let table: [(&[u16], &[u16], Option<u16>); 6] = [
+            (&[1, 2, 3], &[2, 3], None),
+            (&[1, 2, 3], &[2], Some(3)),
+            (&[1, 2, 3, 4], &[2, 3, 4], None),
+            (&[1, 2, 3, 4], &[2, 4], Some(3)),
+            (&[1, 2, 3, 4, 5], &[2, 3, 5], None),
+            (&[1], &[], None),
+        ];
+        for (voters, up, expected) in table {
+            let voters: Vec<_> = voters.iter().map(|id| ServerId(*id)).collect();
+            let answers = |server: &ServerId| up.contains(&server.0);
+            let missing = missing_for_majority(&voters, ServerId(1), answers);
+            assert_eq!(missing, expected.map(ServerId), "{voters:?} {up:?}");
+        }
     }
 }

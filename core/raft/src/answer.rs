@@ -17,6 +17,7 @@ use crate::record::Life;
 use crate::snapshot::{GatherError, SnapshotBody, gather};
 use crate::types::{RaftSnapshot, Types};
 use bytes::Bytes;
+use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::raft::TransferLeaderRequest;
@@ -177,23 +178,30 @@ async fn introduce(shared: &Shared, head: &[u8]) -> Result<Introduced, NotServed
 /// a majority has confirmed that nothing newer is agreed on.
 async fn is_other_life(shared: &Shared, server: ServerId, life: Life) -> bool {
     let deadline = Deadline::after(VERDICT_WAIT);
+    // Side by side: a group without a majority must not keep another one from its verdict.
+    let verdicts = shared
+        .members()
+        .map(|(_, member)| is_other_life_in(member, (server, life), deadline));
+    join_all(verdicts).await.contains(&true)
+}
+
+async fn is_other_life_in(
+    member: &Member,
+    (server, life): (ServerId, Life),
+    deadline: Deadline,
+) -> bool {
     let is_other = |known: Option<Life>| known.is_some_and(|known| known != life);
-    for (_, member) in shared.members() {
-        let known = {
-            let metrics = member.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            life_in(metrics.membership_config.membership(), server)
-        };
-        if !is_other(known) || barrier::pass(member, deadline).await.is_err() {
-            continue;
-        }
-        let applied = read_applied(&member.current.get());
-        let known = applied.map(|applied| life_in(applied.members.membership(), server));
-        if known.is_ok_and(is_other) {
-            return true;
-        }
+    let known = {
+        let metrics = member.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        life_in(metrics.membership_config.membership(), server)
+    };
+    if !is_other(known) || barrier::pass(member, deadline).await.is_err() {
+        return false;
     }
-    false
+    let applied = read_applied(&member.current.get());
+    let known = applied.map(|applied| life_in(applied.members.membership(), server));
+    known.is_ok_and(is_other)
 }
 
 async fn piece(shared: &Shared, head: &[u8], run: Bytes) -> Result<PieceReply, NotServed> {

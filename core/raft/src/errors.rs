@@ -96,8 +96,8 @@ pub enum StartError {
     /// The store is gone, and the log no longer holds everything it held.
     #[error(
         "the store has group {group} only up to entry {applied}, but the raft log in {dir} begins \
-         after entry {purged}. Put the store's directory back; if it is lost, remove this server \
-         from the cluster, empty its space and let it join again"
+         after entry {purged}. Put the store's directory back; if it is lost, have this server \
+         replaced, empty its space and start it again"
     )]
     StoreLost {
         /// The group.
@@ -130,13 +130,21 @@ pub enum StartError {
     },
     /// Entries that were once durable cannot be read.
     #[error(
-        "the raft log in {dir} is damaged ({damage}): remove this server from the cluster, empty \
-         its space and let it join again"
+        "the raft log in {dir} is damaged ({damage}): have this server replaced, empty its space \
+         and start it again"
     )]
     LogDamaged {
         /// Where the log is.
         dir: PathBuf,
         /// What is wrong.
+        damage: LogDamage,
+    },
+    /// Another version of this program has written the log. It is whole.
+    #[error("the raft log in {dir} was not written by this version ({damage}); nothing is changed")]
+    LogOfOtherVersion {
+        /// Where the log is.
+        dir: PathBuf,
+        /// Which record shows it.
         damage: LogDamage,
     },
     /// The log could not be opened.
@@ -155,8 +163,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The store's own notes of raft are not what this program writes.
     #[error(
-        "the value of {key} in keyspace {keyspace} of the store is not understood: remove this \
-         server from the cluster, empty its space and let it join again"
+        "the value of {key} in keyspace {keyspace} of the store is not understood: have this server \
+         replaced, empty its space and start it again"
     )]
     StoreDamaged {
         /// The keyspace.
@@ -240,8 +248,9 @@ pub enum StopReason {
     /// The groups have agreed that this server's number belongs to another life of it.
     #[error(
         "server {known_by} knows server {me} by another log than the one here: the log of this \
-         server was lost, and voting without it could undo what the cluster agreed on. Put the \
-         directory back; if it is lost, remove server {me} from the cluster and let it join again"
+         server was lost or is that of one that was replaced, and voting with it could undo what \
+         the cluster agreed on. Put the right directory back; if it is lost, have this server \
+         replaced"
     )]
     LogLost {
         /// This server.

@@ -31,11 +31,7 @@ impl Heard {
         voters: &[ServerId],
         me: (ServerId, Life),
     ) -> Option<BTreeMap<ServerId, Identity>> {
-        if self
-            .0
-            .values()
-            .any(|(_, existing)| existing.contains(&group))
-        {
+        if !self.having(group).is_empty() {
             return None;
         }
         let life_of = |voter: &ServerId| match self.0.get(voter) {
@@ -48,6 +44,13 @@ impl Heard {
         Some(lives.into_iter().map(named).collect())
     }
 
+    /// The servers that have anything of a group.
+    fn having(&self, group: GroupId) -> Vec<ServerId> {
+        let has = |(_, existing): &(Life, Vec<GroupId>)| existing.contains(&group);
+        let having = self.0.iter().filter(|(_, told)| has(told));
+        having.map(|(server, _)| *server).collect()
+    }
+
     /// The voters that have not been heard.
     fn missing(&self, voters: &[ServerId], me: ServerId) -> BTreeSet<ServerId> {
         let is_missing = |voter: &&ServerId| **voter != me && !self.0.contains_key(*voter);
@@ -55,10 +58,43 @@ impl Heard {
     }
 }
 
+/// What a voter that has nothing of its group waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Waits {
+    /// These servers, to begin it with them.
+    ToBegin(BTreeSet<ServerId>),
+    /// These servers have it: they add this one, or tell it that its log is lost.
+    ToBeAdded(Vec<ServerId>),
+}
+
+impl Waits {
+    fn of(heard: &Heard, group: &Group, me: ServerId) -> Waits {
+        match heard.having(group.id) {
+            having if having.is_empty() => Waits::ToBegin(heard.missing(&group.voters, me)),
+            having => Waits::ToBeAdded(having),
+        }
+    }
+
+    fn tell(&self, group: GroupId) {
+        match self {
+            Waits::ToBegin(missing) if missing.is_empty() => {}
+            Waits::ToBegin(missing) => {
+                tracing::info!(%group, ?missing, "a new group begins when these servers run too");
+            }
+            Waits::ToBeAdded(having) => tracing::warn!(
+                %group,
+                ?having,
+                "these servers have the group, this one has nothing of it: it waits to be added, \
+                 or to be told that its log is lost; `sdfs join --replace` has it added"
+            ),
+        }
+    }
+}
+
 /// Begins the groups that nobody has, and looks who this server is whenever that is in doubt.
 pub(crate) async fn join(shared: Arc<Shared>) {
     let started = Instant::now();
-    let mut awaited = BTreeSet::new();
+    let mut told = BTreeMap::new();
     loop {
         // One that has all its groups asks nobody, until it is called by another life than its own.
         if !shared.members().any(|(group, _)| is_blank(&shared, group)) {
@@ -67,18 +103,15 @@ pub(crate) async fn join(shared: Arc<Shared>) {
         let Some(heard) = introduce(&shared).await else {
             return;
         };
-        let mut missing = BTreeSet::new();
         for (group, member) in shared.members() {
             if is_blank(&shared, group) && group.voters.contains(&shared.me()) {
                 begin(&shared, (group, member), &heard, started).await;
-                missing.extend(heard.missing(&group.voters, shared.me()));
+                let waits = Waits::of(&heard, group, shared.me());
+                if told.insert(group.id, waits.clone()).as_ref() != Some(&waits) {
+                    waits.tell(group.id);
+                }
             }
         }
-        if awaited != missing && !missing.is_empty() {
-            let servers: Vec<u16> = missing.iter().map(|server| server.0).collect();
-            tracing::info!(?servers, "a new group begins when these servers run too");
-        }
-        awaited = missing;
         sleep(INTRODUCE_EVERY).await;
     }
 }

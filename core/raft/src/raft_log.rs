@@ -1,7 +1,7 @@
 //! The log all groups of the process share: one file, one thread, one sync for everybody.
 
 use crate::entry_code::{Malformed, put_entry, take_entry};
-use crate::errors::StartError;
+use crate::errors::{LogDamage, StartError};
 use crate::group_log::{Found, Gap, GroupLog, Slot};
 use crate::ids::GroupId;
 use crate::limits::{LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX};
@@ -69,12 +69,13 @@ impl RaftLog {
         let Recovered {
             owner,
             groups: mut found,
-        } = recovery
-            .finish(&damaged)
-            .map_err(|damage| StartError::LogDamaged {
-                dir: dir.to_owned(),
-                damage,
-            })?;
+        } = recovery.finish(&damaged).map_err(|damage| {
+            let dir = dir.to_owned();
+            match damage {
+                LogDamage::Unknown { .. } => StartError::LogOfOtherVersion { dir, damage },
+                damage => StartError::LogDamaged { dir, damage },
+            }
+        })?;
         for group in groups {
             found.entry(group).or_default();
         }

@@ -79,11 +79,8 @@ fn may_lead(metrics: &RaftMetrics<Types>, preferred: ServerId, me: ServerId) -> 
         return false;
     };
     let matched = replication.get(&node).and_then(|matched| matched.as_ref());
-    let is_voter = metrics
-        .membership_config
-        .membership()
-        .voter_ids()
-        .any(|voter| voter == node);
+    // One whose promotion is under way would have to finish it itself.
+    let is_voter = members::votes(metrics, node);
     let last = metrics.last_log_index.unwrap_or(0);
     preferred != me
         && is_voter

@@ -190,6 +190,17 @@ pub enum ClusterError {
 }
 
 impl ServerError {
+    /// Whether another version of this program wrote what is on the server's disk, which is whole.
+    #[must_use]
+    pub fn is_of_other_version(&self) -> bool {
+        use sdfs_raft::StartError::LogOfOtherVersion;
+        let raft = match self {
+            ServerError::Mserver(sdfs_mserver::StartError::Raft(raft)) => raft,
+            _ => return false,
+        };
+        matches!(raft, LogOfOtherVersion { .. })
+    }
+
     /// The error for a name `config` does not have.
     pub(crate) fn unknown(config: &Config, name: &str) -> ServerError {
         let known: Vec<_> = config
