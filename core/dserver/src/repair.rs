@@ -18,8 +18,8 @@ impl Space {
 }
 
 /// Asks the members in sync one after the other. When all of them say that there is no such block
-/// it was freed; when one did not answer, or has put it aside too, it is tried again later. Where no
-/// other in sync gives it, those that are not may still have the very bytes: they wait for this
+/// it was freed; when one did not answer, or has put it aside too, it is tried again later. Where
+/// no other in sync gives it, those that are not may still have the very bytes: they wait for this
 /// member to be whole.
 pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDescriptor)) {
     let Ok(here) = shared.volume(volume) else {

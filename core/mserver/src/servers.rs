@@ -76,8 +76,8 @@ async fn drain(
     Ok(())
 }
 
-/// Refuses to replace a mserver that runs, and while one of its groups has no majority that answers,
-/// which could not let it go.
+/// Refuses to replace a mserver that runs, and while one of its groups has no majority that
+/// answers, which could not let it go.
 async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
     let list = Arc::clone(&core.root.servers.borrow());
     let is_due =

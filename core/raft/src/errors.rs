@@ -163,8 +163,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     /// The store's own notes of raft are not what this program writes.
     #[error(
-        "the value of {key} in keyspace {keyspace} of the store is not understood: have this server \
-         replaced, empty its space and start it again"
+        "the value of {key} in keyspace {keyspace} of the store is not understood: have this \
+         server replaced, empty its space and start it again"
     )]
     StoreDamaged {
         /// The keyspace.

@@ -231,8 +231,8 @@ struct TrackerParts {
 }
 
 impl TrackerParts {
-    /// The cluster as it was a moment ago; when it took no uploads then and that is asked for, as it
-    /// is now: nobody is refused by a cluster that has just become ready.
+    /// The cluster as it was a moment ago; when it took no uploads then and that is asked for, as
+    /// it is now: nobody is refused by a cluster that has just become ready.
     fn view(&self, command: u8) -> Arc<View> {
         let view = Arc::clone(&self.view.borrow());
         if commands::TELL_WRITABLE.contains(&command) && view.writable().next().is_none() {
