@@ -82,14 +82,14 @@ impl Shared {
         let space = here.space.as_ref().ok_or(no_volume)?;
         // What was accepted in the epoch before is listed when it is durable.
         space.log.sync().await.map_err(|_| self.disk_failed())?;
+        let limit = call.limit.min(INVENTORY_PAGE) as usize;
+        let (blocks, more) = space.list(call.volume, call.after, limit);
         // A block known to be damaged is in no list, and would be taken for one that was freed.
         if locked(&space.table).has_damage(Some(call.volume)) {
             return Err(Refusal::Busy {
                 why: "damaged blocks are being repaired here".to_owned(),
             });
         }
-        let limit = call.limit.min(INVENTORY_PAGE) as usize;
-        let (blocks, more) = space.list(call.volume, call.after, limit);
         Ok(VolumePage { blocks, more })
     }
 

@@ -19,8 +19,8 @@ impl Space {
 
 /// Asks the members in sync one after the other. When all of them say that there is no such block
 /// it was freed; when one did not answer, or has put it aside too, it is tried again later. Where
-/// no other in sync gives it, those that are not may still have the very bytes: they wait for this
-/// member to be whole.
+/// no other in sync gives it, a member in sync asks those that are not: they may still have the
+/// very bytes, and wait for this member to be whole.
 pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDescriptor)) {
     let Ok(here) = shared.volume(volume) else {
         return;
@@ -52,6 +52,10 @@ pub(crate) async fn run(shared: Arc<Shared>, (volume, block): (VolumeId, BlockDe
         return;
     }
     let is_in_sync = |source: ServerId| here.volume.state_of(source) == Some(MemberState::InSync);
+    // One that is not in sync must not bring back what was freed while both were out.
+    if !is_in_sync(shared.me) {
+        return;
+    }
     let others = here.volume.members.iter().map(|member| member.server);
     for source in others.filter(|source| !is_in_sync(*source)) {
         let copied = copy_block(&shared, space, (volume, block), (source, Some(wanted))).await;

@@ -112,7 +112,7 @@ impl SyncJob {
 
     /// Goes through every source. Each has all that was acknowledged, so one is enough. A block of
     /// a named file is dropped only when all could be gone through and none has it; an anonymous
-    /// one when those that could do not: with it a deleted file would be back.
+    /// one when none of those that could has it: with it a deleted file would be back.
     async fn attempt(&mut self, sources: &[ServerId]) -> bool {
         self.present = 0;
         let mut has_heard_all = true;

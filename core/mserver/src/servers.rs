@@ -107,8 +107,8 @@ async fn check_lost(core: &Core, name: &ServerName) -> Result<(), Refusal> {
             let silent = list.servers.get(&silent);
             let silent = silent.map_or("another", |one| one.name.as_str());
             return refused(format!(
-                "{silent} does not answer; more than half of the members of group {group} must be \
-                 up to let it go"
+                "{silent} does not answer or is no member yet; more than half of the members of \
+                 group {group} must be up to let it go"
             ));
         }
     }

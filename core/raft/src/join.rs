@@ -59,7 +59,7 @@ impl Heard {
 }
 
 /// What a voter that has nothing of its group waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Waits {
     /// These servers, to begin it with them.
     ToBegin(BTreeSet<ServerId>),
@@ -94,7 +94,7 @@ impl Waits {
 /// Begins the groups that nobody has, and looks who this server is whenever that is in doubt.
 pub(crate) async fn join(shared: Arc<Shared>) {
     let started = Instant::now();
-    let mut told = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     loop {
         // One that has all its groups asks nobody, until it is called by another life than its own.
         if !shared.members().any(|(group, _)| is_blank(&shared, group)) {
@@ -107,9 +107,16 @@ pub(crate) async fn join(shared: Arc<Shared>) {
             if is_blank(&shared, group) && group.voters.contains(&shared.me()) {
                 begin(&shared, (group, member), &heard, started).await;
                 let waits = Waits::of(&heard, group, shared.me());
-                if told.insert(group.id, waits.clone()).as_ref() != Some(&waits) {
+                // Told when it is so twice in a row: a group that is just being begun is there a
+                // moment before this server is added.
+                let rounds = match seen.get(&group.id) {
+                    Some((before, rounds)) if *before == waits => rounds + 1,
+                    _ => 1_u64,
+                };
+                if rounds == 2 {
                     waits.tell(group.id);
                 }
+                seen.insert(group.id, (waits, rounds));
             }
         }
         sleep(INTRODUCE_EVERY).await;

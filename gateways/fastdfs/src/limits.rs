@@ -60,7 +60,7 @@ pub const CONFLICT_PAUSE: Duration = Duration::from_millis(2);
 pub const SEALED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a file stays sealed for one who makes it a normal one and was stopped in between. Half
-/// of it is for reading all of the file, the rest for clocks that differ.
+/// of it is for reading all of the file, the rest for the rename and clocks that differ.
 pub const SEAL_MAX: Duration = Duration::from_secs(600);
 
 /// All metadata of a file, bytes: what one request may bring, so that FastDFS's limit holds.

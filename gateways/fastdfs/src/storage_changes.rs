@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sdfs_types::{Stamp, VolumeId};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::change_request::{
     APPEND_BYTES, Following, MODIFY_BYTES, SLAVE_BYTES, SetMetadata, Slave, append, modify,
@@ -195,8 +195,9 @@ impl Storage {
     ) -> Result<(), Fault> {
         let old = self.appender(body)?;
         // What is written from now on would not be in the name.
+        let begun = Instant::now();
         let seal = self.recorded.seal(old.text).await?;
-        let named = self.rename_to_content(&old).await;
+        let named = self.rename_to_content(&old, begun).await;
         if named.is_err()
             && let Err(errno) = self.recorded.unseal(old.text, &seal).await
         {
@@ -205,7 +206,8 @@ impl Storage {
         self.answer_name(connection, &named?).await
     }
 
-    async fn rename_to_content(&self, old: &FileName<'_>) -> Result<String, Errno> {
+    /// Renames a file that was sealed after `begun`.
+    async fn rename_to_content(&self, old: &FileName<'_>, begun: Instant) -> Result<String, Errno> {
         let checksum = timeout(SEAL_MAX / 2, self.recorded.checksum(old.text));
         let (crc32, size) = checksum.await.map_err(|_| Errno::Again)??;
         let new = NewName {
@@ -220,6 +222,10 @@ impl Storage {
             extension: old.extension().1,
         };
         let name = self.names.make(&new).map_err(|_| Errno::Invalid)?;
+        // A process that stood still may have outlived its seal.
+        if begun.elapsed() > SEAL_MAX / 2 {
+            return Err(Errno::Again);
+        }
         self.recorded.rename(old.text, &name).await?;
         Ok(name)
     }

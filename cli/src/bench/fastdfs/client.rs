@@ -19,8 +19,6 @@ const QUERY_STORE: u8 = 101;
 const QUERY_FETCH: u8 = 102;
 const QUERY_UPDATE: u8 = 103;
 const ACTIVE_TEST: u8 = 111;
-/// The status of a wrong request.
-const WRONG: u8 = 22;
 /// Longest a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest answer taken: a download and little more.
@@ -168,8 +166,8 @@ impl Connection {
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         read_to(&mut stream, &mut self.answer, HEADER_BYTES + length).await?;
-        // A storage closes the connection after this one.
-        if status != WRONG {
+        // A storage may close the connection after a refusal.
+        if status == 0 {
             self.stream = Some(stream);
         }
         Ok(status)

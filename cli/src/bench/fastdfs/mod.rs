@@ -3,7 +3,7 @@
 mod client;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -66,9 +66,13 @@ pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Out
     let measured = tokio::select! {
         measured = &mut measuring => measured,
         () = stops.next() => {
-            // What was stored is taken away all the same.
+            // What was stored is taken away all the same, unless it is asked twice.
             ending.set(true);
-            measuring.await.and(Err(Failure::new(Code::Interrupted, "interrupted")))
+            let interrupted = Err(Failure::new(Code::Interrupted, "interrupted"));
+            tokio::select! {
+                measured = &mut measuring => measured.and(interrupted),
+                () = stops.next() => interrupted,
+            }
         }
     };
     let shape = Shape {
@@ -127,7 +131,7 @@ async fn measure_work(
     (servers, ending): (&[u32], &Cell<bool>),
 ) -> Outcome<Measured> {
     clients[0].test().await.map_err(|error| {
-        let what = format!("no tracker answers: {error}");
+        let what = format!("the first tracker does not answer: {error}");
         Failure::new(Code::Unreachable, what).advise("Start the servers, or name another --tracker")
     })?;
     let files = RefCell::new(VecDeque::new());
@@ -143,11 +147,16 @@ async fn measure_work(
             Ok(run.go(clients, extent, servers).await)
         }
     };
-    // Takes away everything that was made; a failure is told and that is all.
-    let (count, goes_on) = (files.borrow().len() as u64, Cell::new(false));
-    let clean = Run::new(FastdfsWork::Delete, args.size, (&files, &goes_on));
-    let cleaned = clean.go(clients, Extent::Count(count), &[]).await;
-    for (words, times) in cleaned.told {
+    // Takes away everything that was made; a failure is told and that is all. A connection that
+    // was closed meanwhile is noticed by the first attempt.
+    let never = Cell::new(false);
+    let mut told = BTreeMap::new();
+    for _ in 0..2 {
+        let count = Extent::Count(files.borrow().len() as u64);
+        let clean = Run::new(FastdfsWork::Delete, args.size, (&files, &never));
+        told = clean.go(clients, count, &[]).await.told;
+    }
+    for (words, times) in told {
         warn(&format!("sdfs: {times} files stay: {words}"));
     }
     measured
