@@ -190,7 +190,7 @@ fn a_frozen_storage_is_named_for_seconds_only() {
         assert!(begun.elapsed() < Duration::from_secs(10));
         sleep(Duration::from_millis(50));
     }
-    upload(trackers[1], 7).expect("the others take uploads");
+    upload(trackers[0], 7).expect("the others take uploads");
     servers.thaw("dserver-2");
     let begun = Instant::now();
     while !named().contains(&storages[1]) {

@@ -112,7 +112,8 @@ fn store(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
 }
 
 /// Storages that have a file and can be reached, and the one that took it. Any of them when the
-/// name tells nothing: each can look up what has a record.
+/// name tells nothing, for each can look up what has a record; and when none is known that has it
+/// and can be reached: this mserver may be behind, and each says whether it is missing or away.
 fn having<'a>(
     (view, names): (&'a View, &Names),
     body: &[u8],
@@ -124,11 +125,13 @@ fn having<'a>(
     let parsed = FileName::parse(name).ok();
     let file = parsed.as_ref().and_then(|name| names.anonymous(name));
     let members = file.and_then(|file| view.in_sync.get(&file.volume));
-    let mut having: Vec<&Storage> = match members {
-        Some(members) => members.iter().map(|place| &view.storages[*place]).collect(),
-        None => view.storages.iter().collect(),
-    };
-    having.retain(|storage| storage.is_up);
+    let up = |storage: &&Storage| storage.is_up;
+    let members = members.into_iter().flatten();
+    let members = members.map(|place| &view.storages[*place]);
+    let mut having: Vec<&Storage> = members.filter(up).collect();
+    if having.is_empty() {
+        having.extend(view.storages.iter().filter(up));
+    }
     let server = parsed.and_then(|name| name.server());
     let source = having
         .iter()

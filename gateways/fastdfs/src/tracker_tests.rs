@@ -146,10 +146,13 @@ fn files_are_fetched_where_they_are() {
         (39, vec![4]),
         "the only living member"
     );
-    assert_eq!(
-        ask(tracker::FETCH_ONE, &name_of(2, 5)),
-        Err(Errno::NotFound)
-    );
+    // Its member is away, not the file: anybody says so.
+    let away = ask(tracker::FETCH_ALL, &name_of(2, 5)).expect("storages");
+    assert_eq!(ports(&away), [6, 4]);
+    let mut nobody = view();
+    nobody.storages.iter_mut().for_each(|one| one.is_up = false);
+    let answer = ask_of(&nobody, tracker::FETCH_ONE, &name_of(1, 4));
+    assert_eq!(answer, Err(Errno::NotFound));
     // What has a record, or is no name at all, is asked of anybody.
     let any = ask(tracker::FETCH_ALL, &with_group(&[b'x'; 22])).expect("storages");
     assert_eq!(ports(&any), [6, 4]);
