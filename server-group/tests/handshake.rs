@@ -197,7 +197,7 @@ fn other_version_is_told_ours() {
         let mut stranger = Stranger::connect(plan.address(1)).await;
         stranger.send(PacketKind::Hello, hello.into()).await;
         let refused = stranger.expect(PacketKind::Hello).await;
-        assert_eq!(refused, Err(RefusalReason::OtherVersion(2)));
+        assert_eq!(refused, Err(RefusalReason::OtherVersion(3)));
     });
 }
 

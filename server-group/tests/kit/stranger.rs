@@ -74,7 +74,7 @@ impl Hello {
     }
 
     pub fn wire(&self) -> Bytes {
-        postcard::to_extend(self, vec![2]).unwrap().into()
+        postcard::to_extend(self, vec![3]).unwrap().into()
     }
 }
 
