@@ -186,8 +186,8 @@ async fn begin(shared: &Shared, place: (&Group, &Member), heard: &Heard, started
     if !is_first && started.elapsed() < RETURN_AFTER {
         return;
     }
-    let birth = Birth::of(first.values().map(|one| one.life));
-    if !member.is_of(birth) {
+    // All have the same birth.
+    if first.values().any(|one| !member.is_of(one.birth)) {
         return;
     }
     let first: BTreeMap<u64, Identity> = first

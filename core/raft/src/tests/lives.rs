@@ -171,37 +171,23 @@ async fn only_the_life_that_is_called_votes() {
     let (life, other) = (three.shared().life, Life([7; 16]));
     let right = Identity { birth, life };
     assert_eq!(vote_asked_of(&three, right).await, Ok(()));
-    let asked = vote_asked_of(
-        &three,
-        Identity {
-            life: other,
-            ..right
-        },
-    )
-    .await;
+    let reborn = Identity {
+        life: other,
+        ..right
+    };
+    let asked = vote_asked_of(&three, reborn).await;
     assert_eq!(asked, Err(NotServed::OtherLife));
-    let begun_again = Birth::of([life, other].into_iter());
-    let asked = vote_asked_of(
-        &three,
-        Identity {
-            birth: begun_again,
-            ..right
-        },
-    )
-    .await;
+    let begun_again = Identity {
+        birth: Birth::of([life, other].into_iter()),
+        ..right
+    };
+    let asked = vote_asked_of(&three, begun_again).await;
     assert_eq!(asked, Err(NotServed::OtherBirth));
     // It knows which group it is of when it comes back, too.
     drop(three);
     cluster.stop(server(3)).await;
     let three = cluster.start(server(3)).await.unwrap();
-    let asked = vote_asked_of(
-        &three,
-        Identity {
-            birth: begun_again,
-            ..right
-        },
-    )
-    .await;
+    let asked = vote_asked_of(&three, begun_again).await;
     assert_eq!(asked, Err(NotServed::OtherBirth));
 }
 
