@@ -103,9 +103,7 @@ impl FastdfsArgs {
     pub(crate) fn prepared(&self) -> Extent {
         Extent::Count(match self.work {
             FastdfsWork::Upload => 0,
-            FastdfsWork::Download => {
-                (PREPARED_BYTES / self.size.max(1)).clamp(1, PREPARED_FILES_MAX)
-            }
+            FastdfsWork::Download => prepared_files(self.size),
             FastdfsWork::Delete => self.count.unwrap_or(DELETES_USUAL),
         })
     }
@@ -187,9 +185,14 @@ const NAMES_USUAL: u64 = 10_000;
 /// Files deleted when no count is given.
 const DELETES_USUAL: u64 = 20_000;
 /// Bytes stored so that there is something to read: more than a processor's cache.
-pub(super) const PREPARED_BYTES: u64 = 256 * 1024 * 1024;
+const PREPARED_BYTES: u64 = 256 * 1024 * 1024;
 /// At most so many files for that.
-pub(super) const PREPARED_FILES_MAX: u64 = 1_000;
+const PREPARED_FILES_MAX: u64 = 1_000;
+
+/// How many files of a size are stored so that there is something to read.
+pub(super) fn prepared_files(size_bytes: u64) -> u64 {
+    (PREPARED_BYTES / size_bytes.max(1)).clamp(1, PREPARED_FILES_MAX)
+}
 
 impl BenchArgs {
     /// How long it goes on.

@@ -1,7 +1,7 @@
 //! The load generator: so many futures on this one thread, no task an operation, so that it
 //! takes as little as it can from the cluster it shares the machine with.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,11 +11,12 @@ use sdfs_client::{Client, CreateOptions, Error, PutOptions};
 use sdfs_types::Name;
 use sdfs_types::limits::LIST_ENTRIES_MAX;
 
-use super::args::{Extent, PREPARED_BYTES, PREPARED_FILES_MAX, Work};
+use super::args::{Extent, Work, prepared_files};
 use super::cpu::CpuTime;
 use super::mix::{Dice, Operation, operation, random_bytes};
 use super::recorder::{Measured, Recorder};
 use super::report::Shape;
+use super::turns::Turns;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::warn;
@@ -27,7 +28,7 @@ const PIECE_BYTES: usize = 1024 * 1024;
 /// Files up to here are stored and read in one piece of memory.
 const WHOLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Pause of a worker after a failure: a server that is gone must not make it spin.
-const FAILURE_PAUSE: Duration = Duration::from_millis(10);
+pub(super) const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A work on a cluster.
 pub(crate) struct Bench {
@@ -48,9 +49,7 @@ struct Run<'a> {
     bench: &'a Bench,
     work: Work,
     piece: Bytes,
-    turns: Cell<u64>,
-    turns_max: u64,
-    until: Option<Instant>,
+    turns: Turns,
     recorder: Recorder,
     /// Files put by this run that may be deleted.
     deletable: RefCell<Vec<String>>,
@@ -64,7 +63,7 @@ impl Bench {
             Work::Create | Work::Put => Ok(()),
             Work::Get | Work::Mixed => {
                 let piece = piece(self.size_bytes);
-                let puts = (0..self.prepared_files()).map(|file| {
+                let puts = (0..prepared_files(self.size_bytes)).map(|file| {
                     let (name, piece) = (self.prepared(file), piece.clone());
                     async move { self.put(self.client(file), &name, piece).await }
                 });
@@ -100,17 +99,11 @@ impl Bench {
             unreachable!("the histogram's bounds fit")
         };
         let begin = Instant::now();
-        let (turns_max, until) = match extent {
-            Extent::Count(count) => (count, None),
-            Extent::Time(time) => (u64::MAX, Some(begin + time)),
-        };
         let run = Run {
             bench: self,
             work,
             piece: piece(self.size_bytes),
-            turns: Cell::new(0),
-            turns_max,
-            until,
+            turns: Turns::begin(extent),
             recorder,
             deletable: RefCell::new(Vec::new()),
         };
@@ -145,10 +138,6 @@ impl Bench {
 
     fn client(&self, turn: u64) -> &Client {
         &self.clients[turn as usize % self.clients.len()]
-    }
-
-    fn prepared_files(&self) -> u64 {
-        (PREPARED_BYTES / self.size_bytes.max(1)).clamp(1, PREPARED_FILES_MAX)
     }
 
     fn prepared(&self, file: u64) -> String {
@@ -203,7 +192,7 @@ impl Run<'_> {
     async fn worker(&self, worker: u64) {
         let mut dice = Dice::new(worker + 1);
         let mut after: Option<Name> = None;
-        while let Some(turn) = self.next_turn() {
+        while let Some(turn) = self.turns.next() {
             let client = self.bench.client(worker);
             let operation = operation(self.work, dice.roll());
             let begin = Instant::now();
@@ -221,16 +210,6 @@ impl Run<'_> {
         }
     }
 
-    fn next_turn(&self) -> Option<u64> {
-        let turn = self.turns.get();
-        let is_over = self.until.is_some_and(|until| Instant::now() >= until);
-        if turn >= self.turns_max || is_over {
-            return None;
-        }
-        self.turns.set(turn + 1);
-        Some(turn)
-    }
-
     /// How many operations it was, and the bytes they moved.
     async fn one(
         &self,
@@ -240,7 +219,7 @@ impl Run<'_> {
         dice: u64,
     ) -> Result<(u64, u64), Error> {
         let bench = self.bench;
-        let file = bench.prepared(dice % bench.prepared_files());
+        let file = bench.prepared(dice % prepared_files(bench.size_bytes));
         match operation {
             Operation::Create => {
                 bench

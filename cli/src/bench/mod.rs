@@ -8,6 +8,7 @@ mod limits;
 mod mix;
 mod recorder;
 mod report;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;

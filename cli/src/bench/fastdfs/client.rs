@@ -5,20 +5,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use sdfs_fastdfs::wire::{GROUP_BYTES, HEADER_BYTES, RESPONSE, common, storage, tracker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const HEADER_BYTES: usize = 10;
-const ANSWER: u8 = 100;
-const GROUP_BYTES: usize = 16;
-const UPLOAD: u8 = 11;
-const DELETE: u8 = 12;
-const DOWNLOAD: u8 = 14;
-const QUERY_STORE: u8 = 101;
-const QUERY_FETCH: u8 = 102;
-const QUERY_UPDATE: u8 = 103;
-const ACTIVE_TEST: u8 = 111;
 /// Longest a request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest answer taken: a download and little more.
@@ -59,31 +50,31 @@ impl FastDfs {
 
     /// Whether the tracker answers.
     pub(super) async fn test(&mut self) -> io::Result<()> {
-        self.tracker.ask(ACTIVE_TEST, &[]).await.map(drop)
+        self.tracker.ask(common::ACTIVE_TEST, &[]).await.map(drop)
     }
 
     /// Stores a file: the tracker is asked for a storage, then it gets the bytes.
     pub(super) async fn upload(&mut self, content: &[u8]) -> io::Result<FileId> {
-        let named = self.ask_tracker(QUERY_STORE, &[]).await?;
+        let named = self.ask_tracker(tracker::STORE_ONE, &[]).await?;
         let path = named.rest.first().copied().unwrap_or_default();
         let size = (content.len() as u64).to_be_bytes();
         let head = [&[path], &size[..], b"bin\0\0\0"].concat();
-        let storage = self.storage(named.storage);
-        Ok(storage.ask(UPLOAD, &[&head, content]).await?.to_vec())
+        let at = self.storage(named.storage);
+        Ok(at.ask(storage::UPLOAD, &[&head, content]).await?.to_vec())
     }
 
     /// Reads a file: the tracker is asked who has it.
     pub(super) async fn download(&mut self, id: &FileId) -> io::Result<&[u8]> {
-        let named = self.ask_tracker(QUERY_FETCH, id).await?;
-        let storage = self.storage(named.storage);
-        storage.ask(DOWNLOAD, &[&[0; 16], id]).await
+        let named = self.ask_tracker(tracker::FETCH_ONE, id).await?;
+        let at = self.storage(named.storage);
+        at.ask(storage::DOWNLOAD, &[&[0; 16], id]).await
     }
 
     /// Deletes a file: the tracker is asked who takes changes of it.
     pub(super) async fn delete(&mut self, id: &FileId) -> io::Result<()> {
-        let named = self.ask_tracker(QUERY_UPDATE, id).await?;
-        let storage = self.storage(named.storage);
-        storage.ask(DELETE, &[id]).await.map(drop)
+        let named = self.ask_tracker(tracker::UPDATE, id).await?;
+        let at = self.storage(named.storage);
+        at.ask(storage::DELETE, &[id]).await.map(drop)
     }
 
     async fn ask_tracker(&mut self, command: u8, body: &[u8]) -> io::Result<Named> {
@@ -159,7 +150,7 @@ impl Connection {
         header.copy_from_slice(&self.answer[..HEADER_BYTES]);
         let [length @ .., kind, status] = header;
         let length = u64::from_be_bytes(length);
-        if kind != ANSWER || length > ANSWER_BYTES_MAX {
+        if kind != RESPONSE || length > ANSWER_BYTES_MAX {
             return Err(io::Error::other(
                 "what answers does not speak FastDFS's protocol",
             ));

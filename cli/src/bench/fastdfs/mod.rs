@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -16,10 +16,12 @@ use sdfs_server_group::Role;
 
 use super::args::{Extent, FastdfsArgs, FastdfsWork};
 use super::cpu::{self, CpuTime};
+use super::engine::FAILURE_PAUSE;
 use super::limits::{Limits, measure};
 use super::mix::{Dice, random_bytes};
 use super::recorder::{Measured, Recorder};
 use super::report::{self, Report, Shape};
+use super::turns::Turns;
 use crate::args::Global;
 use crate::commands::serve::Stops;
 use crate::exit::Code;
@@ -28,15 +30,11 @@ use crate::output::{Output, warn};
 use crate::session;
 use client::{FastDfs, FileId};
 
-/// Pause of a worker after a failure: a server that is gone must not make it spin.
-const FAILURE_PAUSE: Duration = Duration::from_millis(10);
-
 /// What the workers of one run share.
 struct Run<'a> {
     work: FastdfsWork,
     content: Bytes,
-    turns_left: Cell<u64>,
-    until: Option<Instant>,
+    turns: Turns,
     recorder: Recorder,
     /// Files that are there, and may be read or deleted.
     files: &'a RefCell<VecDeque<FileId>>,
@@ -135,16 +133,20 @@ async fn measure_work(
         Failure::new(Code::Unreachable, what).advise("Start the servers, or name another --tracker")
     })?;
     let files = RefCell::new(VecDeque::new());
-    let prepare = Run::new(FastdfsWork::Upload, args.size, (&files, ending));
-    let prepared = prepare.go(clients, args.prepared(), &[]).await;
+    let prepare = Run::new(
+        FastdfsWork::Upload,
+        (args.size, args.prepared()),
+        (&files, ending),
+    );
+    let prepared = prepare.go(clients, &[]).await;
     let measured = match prepared.told.keys().next() {
         Some(words) => {
             let what = format!("the files to work on could not be stored: {words}");
             Err(Failure::new(Code::NotNow, what))
         }
         None => {
-            let run = Run::new(args.work, args.size, (&files, ending));
-            Ok(run.go(clients, extent, servers).await)
+            let run = Run::new(args.work, (args.size, extent), (&files, ending));
+            Ok(run.go(clients, servers).await)
         }
     };
     // Takes away everything that was made; a failure is told and that is all. A connection that
@@ -153,8 +155,8 @@ async fn measure_work(
     let mut told = BTreeMap::new();
     for _ in 0..2 {
         let count = Extent::Count(files.borrow().len() as u64);
-        let clean = Run::new(FastdfsWork::Delete, args.size, (&files, &never));
-        told = clean.go(clients, count, &[]).await.told;
+        let clean = Run::new(FastdfsWork::Delete, (args.size, count), (&files, &never));
+        told = clean.go(clients, &[]).await.told;
     }
     for (words, times) in told {
         warn(&format!("sdfs: {times} files stay: {words}"));
@@ -165,7 +167,7 @@ async fn measure_work(
 impl<'a> Run<'a> {
     fn new(
         work: FastdfsWork,
-        size_bytes: u64,
+        (size_bytes, extent): (u64, Extent),
         (files, ending): (&'a RefCell<VecDeque<FileId>>, &'a Cell<bool>),
     ) -> Run<'a> {
         let Some(recorder) = Recorder::new() else {
@@ -174,24 +176,16 @@ impl<'a> Run<'a> {
         Run {
             work,
             content: random_bytes(size_bytes),
-            turns_left: Cell::new(0),
-            until: None,
+            turns: Turns::begin(extent),
             recorder,
             files,
             ending,
         }
     }
 
-    /// Works until `extent` is reached.
-    async fn go(mut self, clients: &mut [FastDfs], extent: Extent, servers: &[u32]) -> Measured {
+    /// Works until it is done.
+    async fn go(self, clients: &mut [FastDfs], servers: &[u32]) -> Measured {
         let begin = Instant::now();
-        match extent {
-            Extent::Count(count) => self.turns_left.set(count),
-            Extent::Time(time) => {
-                self.turns_left.set(u64::MAX);
-                self.until = Some(begin + time);
-            }
-        }
         let cpu_before = CpuTime::now(servers);
         let numbered = (1..).zip(clients.iter_mut());
         let mut workers: FuturesUnordered<_> = numbered
@@ -205,7 +199,7 @@ impl<'a> Run<'a> {
 
     /// One operation after the other until the work is done.
     async fn worker(&self, client: &mut FastDfs, mut dice: Dice) {
-        while self.has_turn() {
+        while !self.ending.get() && self.turns.next().is_some() {
             let begin = Instant::now();
             match self.one(client, dice.roll()).await {
                 Ok(bytes) => self.recorder.done(begin.elapsed(), 1, bytes),
@@ -215,13 +209,6 @@ impl<'a> Run<'a> {
                 }
             }
         }
-    }
-
-    fn has_turn(&self) -> bool {
-        let left = self.turns_left.get();
-        self.turns_left.set(left.saturating_sub(1));
-        let is_time = self.until.is_none_or(|until| Instant::now() < until);
-        left > 0 && is_time && !self.ending.get()
     }
 
     /// The bytes it moved.
