@@ -29,6 +29,7 @@ mod owner;
 mod raft_log;
 mod record;
 mod recovery;
+mod runtime;
 mod segments;
 mod snapshot;
 mod start;

@@ -120,3 +120,10 @@ pub(crate) const INTRODUCE_WAIT: Duration = Duration::from_secs(2);
 /// How long the asked server may take to make sure what its groups have agreed on about the
 /// asker: less than the asker waits.
 pub(crate) const VERDICT_WAIT: Duration = Duration::from_millis(1_500);
+
+/// Lines of the grid of openraft's sleeps in a heartbeat, about its ticks in one: the ticks of all
+/// groups of a process are one wakeup, and elections and heartbeats come a tick later at most.
+pub(crate) const SLEEPS_PER_HEARTBEAT: u32 = 5;
+
+/// A sleep of openraft so short ends at once: tokio would make a millisecond of it.
+pub(crate) const SLEEP_SHORTEST: Duration = Duration::from_micros(2);

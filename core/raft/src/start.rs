@@ -31,6 +31,7 @@ use sdfs_store::Store;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 /// What groups start from, but for the wire.
@@ -275,6 +276,7 @@ fn config_of(timers: RaftTimers, kept: LogKept) -> Result<Config, StartError> {
     if heartbeat_ms == 0 || election_ms < heartbeat_ms.saturating_mul(3) {
         return Err(StartError::Timers);
     }
+    crate::runtime::sleep_for(Duration::from_millis(heartbeat_ms));
     let config = Config {
         cluster_name: "sdfs".to_owned(),
         heartbeat_interval: heartbeat_ms,

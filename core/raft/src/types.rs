@@ -16,6 +16,7 @@ openraft::declare_raft_types!(
         R = Answer,
         NodeId = u64,
         Node = Identity,
+        AsyncRuntime = crate::runtime::Runtime,
 );
 
 pub(crate) type LogId = alias::LogIdOf<Types>;
