@@ -47,6 +47,9 @@ use crate::output::Output;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages for all it may ever use; they double an idle server's
+    // memory and make nothing faster. Where they cannot be refused the server runs as well.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     panic_hook::install();
     let cli = command_line();
     let out = Output::new(cli.global.json);
