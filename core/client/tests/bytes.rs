@@ -609,6 +609,24 @@ async fn what_was_not_seen_is_not_changed() {
     assert_eq!(found, [&bytes(10)[8..], b"ne", &[0; 8]].concat());
 }
 
+/// A handle says which revision it has seen, and a write on that condition relies on it.
+#[actix_rt::test]
+async fn what_others_changed_is_seen_after_a_write() {
+    let (_kit, client) = cluster().await;
+    let far = 3 * BLOCK as u64;
+    client
+        .put("/f", bytes(4 * BLOCK), small_blocks())
+        .await
+        .unwrap();
+    let (mine, other) = (
+        client.open_for_write("/f").await.unwrap(),
+        client.open_for_write("/f").await.unwrap(),
+    );
+    other.write_at(far, "theirs").await.unwrap();
+    mine.write_at(0, "mine").await.unwrap();
+    assert_eq!(mine.read_at(far..far + 6).await.unwrap(), "theirs");
+}
+
 #[actix_rt::test]
 async fn a_replaced_file_is_noticed() {
     let (kit, client) = cluster().await;
