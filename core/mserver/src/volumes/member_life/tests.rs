@@ -431,6 +431,25 @@ fn the_last_copy_is_never_given_up() {
 }
 
 #[test]
+fn a_last_copy_that_is_found_again_takes_writes() {
+    let mut scene = Scene::new(1, 1, 1);
+    assert_eq!(scene.states(), "1:InSync Writable");
+    scene.lost.push((id(1), V1));
+    scene.hears(1);
+    assert_eq!(scene.states(), "1:InSync ReadOnly");
+    scene.loses(1);
+    scene.hears(1);
+    scene.wait(RETRY_MAX * 2);
+    assert_eq!(scene.states(), "1:InSync ReadOnly");
+    // Its server starts again with the disk in its place.
+    scene.lost.clear();
+    scene.loses(1);
+    scene.hears(1);
+    scene.wait(RETRY_MAX);
+    assert_eq!(scene.states(), "1:InSync Writable");
+}
+
+#[test]
 fn a_mute_member_is_fenced_when_reported() {
     let mut scene = Scene::new(3, 3, 2);
     scene.dumb.push(id(2));

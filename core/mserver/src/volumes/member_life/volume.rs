@@ -384,8 +384,19 @@ impl VolumeLife {
         } else if !is_full && is_roomy && sight.volume.status == VolumeStatus::Full {
             Some(sight.status(VolumeStatus::Writable))
         } else {
-            None
+            self.found_again(sight)
         }
+    }
+
+    /// A volume whose last copy was gone takes writes again when that is there after all: its disk
+    /// was put back, or answers again.
+    fn found_again(&self, sight: Sight<'_>) -> Option<VolumeCommand> {
+        let is_closed = sight.volume.status == VolumeStatus::ReadOnly;
+        let is_enough =
+            sight.volume.readable().count() >= copies_needed(sight.volume, sight.copies_min);
+        let is_there = |server| sight.is_known_good(server) && self.is_sound(server);
+        let is_back = is_closed && is_enough && sight.volume.readable().all(is_there);
+        is_back.then(|| sight.status(VolumeStatus::Writable))
     }
 
     /// Whether nothing speaks against a member's copy: it has not failed and is not gone. One that
