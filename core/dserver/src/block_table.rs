@@ -66,13 +66,17 @@ struct Syncing {
     from: (u32, u32),
     /// Blocks of before that lie behind that now, for their segment was compacted.
     moved: BTreeSet<BlockDescriptor>,
+    /// Blocks of before that were written again since: with the same bytes, so that they are where
+    /// they were, and acknowledged in this epoch.
+    again: BTreeSet<BlockDescriptor>,
     /// Anonymous blocks that were freed meanwhile: a copy of them may be on its way here.
     gone: BTreeSet<BlockDescriptor>,
 }
 
 impl Syncing {
     fn is_of_before(&self, block: &BlockDescriptor, (segment, offset): (u32, u32)) -> bool {
-        (segment, offset) < self.from || self.moved.contains(block)
+        let lay_here = (segment, offset) < self.from || self.moved.contains(block);
+        lay_here && !self.again.contains(block)
     }
 }
 
@@ -98,6 +102,7 @@ impl BlockTable {
         let syncing = self.syncing.entry(volume).or_default();
         syncing.from = (from.segment, from.offset);
         syncing.moved.clear();
+        syncing.again.clear();
     }
 
     /// The volume is being synced no more: no copies are on their way.
@@ -116,7 +121,16 @@ impl BlockTable {
         syncing.is_some_and(|syncing| syncing.gone.contains(block))
     }
 
-    /// Whether a block of a volume that is being synced was stored before its epoch was learnt.
+    /// A block that is stored is written again, which in a volume that is being synced makes it one
+    /// of its epoch.
+    pub(crate) fn write_again(&mut self, volume: VolumeId, block: BlockDescriptor) {
+        if let Some(syncing) = self.syncing.get_mut(&volume) {
+            syncing.again.insert(block);
+        }
+    }
+
+    /// Whether a block of a volume that is being synced was last written before its epoch was
+    /// learnt.
     pub(crate) fn is_of_before(&self, volume: VolumeId, block: &BlockDescriptor) -> bool {
         let Known::Stored(stored) = self.known(volume, block) else {
             return false;
@@ -431,6 +445,9 @@ mod tests {
             }
             assert_eq!(is_of_before(&table), [true, false], "moved to {segment}");
         }
+        // What is written again is of this epoch, wherever it lies.
+        table.write_again(VOLUME, old);
+        assert_eq!(is_of_before(&table), [false, false]);
         // In the next epoch what was written in this one is of before too.
         table.begin_sync(VOLUME, at(5, 0));
         assert_eq!(is_of_before(&table), [true, true]);

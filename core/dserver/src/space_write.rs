@@ -136,12 +136,11 @@ impl Space {
         match table.known(volume, &block) {
             Known::Absent => {}
             Known::Stored(stored) => {
-                let is_same = Identity::of(&stored) == identity;
-                return if is_same {
-                    Ok(Storing::Stored)
-                } else {
-                    Err(StoreFault::Exists)
-                };
+                if Identity::of(&stored) != identity {
+                    return Err(StoreFault::Exists);
+                }
+                table.write_again(volume, block);
+                return Ok(Storing::Stored);
             }
             Known::Pending(pending) if pending == identity => {
                 let (tell, told) = oneshot::channel();
@@ -185,21 +184,42 @@ impl Space {
         volume: VolumeId,
         blocks: &[BlockDescriptor],
     ) -> Result<(), StoreFault> {
+        // One that was put aside as damaged lies in the log all the same, to be found at a restart.
+        let is_here = |table: &BlockTable, block: &BlockDescriptor| {
+            let damaged = table.identity_of_damaged(volume, *block);
+            damaged.is_some() || table.is_known(volume, block)
+        };
+        self.free_meant(volume, blocks, is_here).await
+    }
+
+    async fn free_meant(
+        &self,
+        volume: VolumeId,
+        blocks: &[BlockDescriptor],
+        is_meant: impl Fn(&BlockTable, &BlockDescriptor) -> bool,
+    ) -> Result<(), StoreFault> {
         for portion in blocks.chunks(FREED_BLOCKS_MAX) {
             loop {
-                // One that was put aside as damaged lies in the log all the same, to be found at a
-                // restart.
-                let is_here = |table: &BlockTable, block: &BlockDescriptor| {
-                    let damaged = table.identity_of_damaged(volume, *block);
-                    damaged.is_some() || table.is_known(volume, block)
-                };
-                match self.begin_free(volume, portion, is_here)? {
+                match self.begin_free(volume, portion, &is_meant)? {
                     Storing::Full => self.log.sync().await?,
                     storing => break storing.durable().await?,
                 }
             }
         }
         Ok(())
+    }
+
+    /// Frees blocks of a volume that is being synced, but for those that were written since its
+    /// epoch was learnt: copies of them may be on their way to the other members.
+    pub(crate) async fn free_of_before(
+        &self,
+        volume: VolumeId,
+        blocks: &[BlockDescriptor],
+    ) -> Result<(), StoreFault> {
+        self.free_meant(volume, blocks, |table, block| {
+            table.is_of_before(volume, block)
+        })
+        .await
     }
 
     /// Frees a block that was put aside as damaged, unless it has been repaired meanwhile.
@@ -211,12 +231,7 @@ impl Space {
         let is_damaged = |table: &BlockTable, block: &BlockDescriptor| {
             table.identity_of_damaged(volume, *block).is_some() && !table.is_known(volume, block)
         };
-        loop {
-            match self.begin_free(volume, &[block], is_damaged)? {
-                Storing::Full => self.log.sync().await?,
-                storing => return storing.durable().await,
-            }
-        }
+        self.free_meant(volume, &[block], is_damaged).await
     }
 
     fn begin_free(

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use crate::block_table::Identity;
 use crate::limits::{INVENTORY_PAGE, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE};
-use crate::locked::locked;
 use crate::peers::{AskFault, ask};
 use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
@@ -137,11 +136,10 @@ impl SyncJob {
         let Some(mut surplus) = surplus else {
             return false;
         };
-        // Copies of what was written in this epoch may be on their way to the others.
-        surplus.retain(|block| locked(&self.space.table).is_of_before(self.volume(), block));
         surplus.retain(|block| has_heard_all || block.file.is_anonymous());
         let surplus: Vec<_> = surplus.into_iter().collect();
-        self.space.free(self.volume(), &surplus).await.is_ok()
+        let freed = self.space.free_of_before(self.volume(), &surplus).await;
+        freed.is_ok()
     }
 
     /// Copies from one source all it has; what is here only is given back.
