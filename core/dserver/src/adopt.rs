@@ -15,6 +15,17 @@ pub(crate) enum Adoption {
     Not,
 }
 
+/// Which working spaces keep a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeptIn {
+    /// None.
+    Nowhere,
+    /// This one, alone or longest after the others.
+    Home(usize),
+    /// This one and another, and nothing says which of them lacks something.
+    Unclear(usize),
+}
+
 /// A space that works, as a home for volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
@@ -23,11 +34,11 @@ pub(crate) struct Home {
     pub(crate) volumes: usize,
 }
 
-/// Decides for one volume. `kept_in`: the working space that keeps it; `is_trusted`: whether all
-/// that was acknowledged there is known to be there.
+/// Decides for one volume. `is_trusted`: whether all that was acknowledged where it is kept is
+/// known to be there.
 pub(crate) fn adopt(
     state: Option<MemberState>,
-    kept_in: Option<usize>,
+    kept_in: KeptIn,
     is_trusted: bool,
     homes: &[Home],
 ) -> Adoption {
@@ -36,20 +47,22 @@ pub(crate) fn adopt(
         homes.iter().max_by_key(share).map(|home| home.number)
     };
     match (state, kept_in) {
-        (Some(MemberState::InSync), Some(_)) if !is_trusted => Adoption::Lost,
-        (Some(MemberState::InSync), None) => Adoption::Lost,
-        (Some(MemberState::Syncing), None) => match roomiest() {
+        (Some(MemberState::InSync), KeptIn::Home(_)) if !is_trusted => Adoption::Lost,
+        (Some(MemberState::InSync), KeptIn::Nowhere | KeptIn::Unclear(_)) => Adoption::Lost,
+        (Some(MemberState::Syncing), KeptIn::Nowhere) => match roomiest() {
             Some(number) => Adoption::New(number),
             None => Adoption::Lost,
         },
-        (_, Some(number)) => Adoption::Kept(number),
-        (Some(MemberState::Out) | None, None) => Adoption::Not,
+        (Some(MemberState::Syncing), KeptIn::Unclear(number)) => Adoption::New(number),
+        (_, KeptIn::Home(number) | KeptIn::Unclear(number)) => Adoption::Kept(number),
+        (Some(MemberState::Out) | None, KeptIn::Nowhere) => Adoption::Not,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use KeptIn::{Home as In, Nowhere, Unclear};
     use MemberState::{InSync, Out, Syncing};
 
     #[test]
@@ -68,15 +81,17 @@ mod tests {
         ];
         let table = [
             // state, kept in, trusted, homes, outcome
-            (Some(InSync), Some(0), true, &homes[..], Adoption::Kept(0)),
-            (Some(InSync), Some(0), false, &homes, Adoption::Lost),
-            (Some(InSync), None, true, &homes, Adoption::Lost),
-            (Some(Syncing), Some(0), false, &homes, Adoption::Kept(0)),
-            (Some(Syncing), None, true, &homes, Adoption::New(1)),
-            (Some(Syncing), None, true, &[], Adoption::Lost),
-            (Some(Out), Some(0), true, &homes, Adoption::Kept(0)),
-            (Some(Out), None, true, &homes, Adoption::Not),
-            (None, None, true, &homes, Adoption::Not),
+            (Some(InSync), In(0), true, &homes[..], Adoption::Kept(0)),
+            (Some(InSync), In(0), false, &homes, Adoption::Lost),
+            (Some(InSync), Nowhere, true, &homes, Adoption::Lost),
+            (Some(InSync), Unclear(0), true, &homes, Adoption::Lost),
+            (Some(Syncing), In(0), false, &homes, Adoption::Kept(0)),
+            (Some(Syncing), Nowhere, true, &homes, Adoption::New(1)),
+            (Some(Syncing), Nowhere, true, &[], Adoption::Lost),
+            (Some(Syncing), Unclear(0), true, &homes, Adoption::New(0)),
+            (Some(Out), In(0), true, &homes, Adoption::Kept(0)),
+            (Some(Out), Nowhere, true, &homes, Adoption::Not),
+            (None, Nowhere, true, &homes, Adoption::Not),
         ];
         for (state, kept_in, is_trusted, homes, outcome) in table {
             let found = adopt(state, kept_in, is_trusted, homes);

@@ -34,14 +34,9 @@ pub(crate) struct Checkpoint {
     pub(crate) table: BlockTable,
 }
 
-/// Copies the index and replaces the checkpoint with it. `replay_from` must have been the end of
-/// the log when everything before it was durable and in the table.
-pub(crate) fn write(
-    disk: &dyn Disk,
-    dir: &Path,
-    replay_from: Position,
-    table: &Mutex<BlockTable>,
-) -> io::Result<()> {
+/// Copies the index. `replay_from` must have been the end of the log when everything before it was
+/// durable and in the table.
+pub(crate) fn encode(replay_from: Position, table: &Mutex<BlockTable>) -> Vec<u8> {
     let mut out = vec![0; FRONT_BYTES];
     let volumes: Vec<VolumeId> = locked(table).volumes.keys().copied().collect();
     for volume in volumes {
@@ -60,7 +55,12 @@ pub(crate) fn write(
     out[24..32].copy_from_slice(&entries.to_le_bytes());
     let crc = crc32c(&out[12..]);
     out[8..12].copy_from_slice(&crc.to_le_bytes());
-    replace(disk, dir, (NEW_NAME, NAME), &out)
+    out
+}
+
+/// Replaces the checkpoint of a space.
+pub(crate) fn write(disk: &dyn Disk, dir: &Path, encoded: &[u8]) -> io::Result<()> {
+    replace(disk, dir, (NEW_NAME, NAME), encoded)
 }
 
 /// Copies some entries behind `after` and gives the last of them.

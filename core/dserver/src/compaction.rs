@@ -12,7 +12,7 @@ use sdfs_types::{BlockDescriptor, VolumeId};
 use crate::block_record::{Head, decode, encode_freed};
 use crate::block_table::{Identity, Known, stored_at};
 use crate::compaction_plan::{Candidate, pick};
-use crate::limits::COMPACT_BYTES_PER_S;
+use crate::limits::{BACKGROUND_SYNC_WAIT, COMPACT_BYTES_PER_S};
 use crate::locked::locked;
 use crate::space::Space;
 
@@ -203,8 +203,8 @@ impl Space {
 
     /// Waits until everything appended is durable and in the table.
     pub(crate) fn wait_durable(&self) -> Result<(), CompactFault> {
-        let synced = self.log.sync_blocking();
-        synced.map_err(|_| CompactFault::Failed)
+        let is_durable = self.log.sync_blocking(BACKGROUND_SYNC_WAIT);
+        is_durable.then_some(()).ok_or(CompactFault::Failed)
     }
 
     /// Puts all blocks aside that lie in a segment; how many those were.

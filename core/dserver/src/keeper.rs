@@ -12,7 +12,7 @@ use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{BlockDescriptor, Epoch, MemberState, Refusal, Volume, VolumeId};
 use tokio::time::Instant;
 
-use crate::adopt::{Adoption, Home, adopt};
+use crate::adopt::{Adoption, Home, KeptIn, adopt};
 use crate::limits::{LEFT_BEHIND_EVERY, REPAIRS_PER_TICK, RESERVATION_KEPT, TICK};
 use crate::locked::locked;
 use crate::memory::resident_bytes;
@@ -107,16 +107,27 @@ impl Keeper {
         spaces.filter_map(home).collect()
     }
 
+    fn kept_in(&self, volume: VolumeId, homes: &[Home]) -> KeptIn {
+        let since = |home: &Home| self.shared.spaces[home.number].space()?.kept_since(volume);
+        let keeping: Vec<(Epoch, usize)> = homes
+            .iter()
+            .filter_map(|home| Some((since(home)?, home.number)))
+            .collect();
+        let Some((latest, number)) = keeping.iter().max().copied() else {
+            return KeptIn::Nowhere;
+        };
+        match keeping.iter().filter(|(since, _)| *since == latest).count() {
+            1 => KeptIn::Home(number),
+            _ => KeptIn::Unclear(number),
+        }
+    }
+
     /// Where each volume is to be kept.
     fn adoptions(&self, volumes: &[Volume]) -> Vec<Adoption> {
         let mut homes = self.homes();
         let mut adoptions = Vec::with_capacity(volumes.len());
         for volume in volumes {
-            let is_home = |home: &&Home| {
-                let space = self.shared.spaces[home.number].space();
-                space.is_some_and(|space| space.keeps(volume.id))
-            };
-            let kept_in = homes.iter().find(is_home).map(|home| home.number);
+            let kept_in = self.kept_in(volume.id, &homes);
             let is_trusted = !self.distrusted.contains(&volume.id);
             let state = volume.state_of(self.shared.me);
             let adoption = adopt(state, kept_in, is_trusted, &homes);
@@ -139,21 +150,22 @@ impl Keeper {
         let adoptions = self.adoptions(&volumes);
         let shared = Arc::clone(&self.shared);
         async move {
-            let mut new: BTreeMap<usize, Vec<VolumeId>> = BTreeMap::new();
+            let mut new: BTreeMap<usize, Vec<(VolumeId, Epoch)>> = BTreeMap::new();
             for (volume, adoption) in volumes.iter().zip(&adoptions) {
                 if let Adoption::New(number) = adoption {
-                    new.entry(*number).or_default().push(volume.id);
+                    let since = (volume.id, volume.epoch);
+                    new.entry(*number).or_default().push(since);
                 }
             }
             let mut failed = BTreeSet::new();
             for (number, ids) in new {
                 let Some((space, worker)) = shared.spaces[number].working() else {
-                    failed.extend(ids);
+                    failed.extend(ids.iter().map(|(id, _)| *id));
                     continue;
                 };
                 if let Err(fault) = worker.keep(ids.clone()).await {
                     tracing::error!(space = ?space.path, %fault, "volumes are not taken");
-                    failed.extend(ids);
+                    failed.extend(ids.iter().map(|(id, _)| *id));
                 }
             }
             let mut lost = Vec::new();

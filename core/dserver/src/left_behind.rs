@@ -1,6 +1,7 @@
 //! Giving back what is kept of volumes this server is a member of no more: drained, replaced, or
 //! moved. A mserver is asked first, which answers from the map as it is; and the volume must have
-//! every copy elsewhere.
+//! every copy elsewhere. And what a space keeps of a volume that found another home here while the
+//! space had failed.
 //!
 //! The keeper frees some blocks at a time and handles nothing else meanwhile: so a volume that is
 //! named again is never freed after the push that names it.
@@ -11,9 +12,10 @@ use actix::prelude::*;
 use sdfs_server_group::{Deadline, Payload};
 use sdfs_types::VolumeId;
 use sdfs_types::calls::negotiation::MayForget;
+use tokio::time::timeout;
 
 use crate::keeper::Keeper;
-use crate::limits::{FREED_BLOCKS_MAX, LEFT_BEHIND_PACE, REPORT_WAIT};
+use crate::limits::{FREED_BLOCKS_MAX, LEFT_BEHIND_PACE, LEFT_BEHIND_WAIT, REPORT_WAIT};
 use crate::locked::locked;
 use crate::peers::ask;
 use crate::shared::{Shared, SpaceSlot};
@@ -24,7 +26,7 @@ enum Left {
     Blocks,
     /// Nothing, and the space notes it no more.
     Nothing,
-    /// The disk has failed, or has no time.
+    /// The disk has failed, or has no time, or no room.
     Unknown,
 }
 
@@ -33,12 +35,22 @@ impl Keeper {
     /// push nothing is known.
     pub(crate) fn look_for_left_behind(&mut self, ctx: &mut Context<Self>) {
         let mut left = Vec::new();
+        let mut doubles = Vec::new();
         for (number, slot) in self.shared.spaces.iter().enumerate() {
             let Some((space, _)) = slot.working() else {
                 continue;
             };
-            let behind = self.named.left_behind(&space.volumes());
+            let volumes = space.volumes();
+            let behind = self.named.left_behind(&volumes);
             left.extend(behind.into_iter().map(|volume| (number, volume)));
+            let here = volumes.into_iter();
+            let double = here.filter(|volume| self.shared.is_double(space, *volume));
+            doubles.extend(double.map(|volume| (number, volume)));
+        }
+        for (number, volume) in doubles {
+            if self.forgetting.insert(volume) {
+                self.forget_some_of_double(ctx, number, volume);
+            }
         }
         for (number, volume) in left {
             if !self.forgetting.insert(volume) {
@@ -75,6 +87,26 @@ impl Keeper {
             Left::Unknown => keeper.ends_forgetting(volume),
         }));
     }
+
+    fn forget_some_of_double(&mut self, ctx: &mut Context<Self>, number: usize, volume: VolumeId) {
+        let space = self.shared.spaces[number].space();
+        if !space.is_some_and(|space| self.shared.is_double(space, volume)) {
+            return self.ends_forgetting(volume);
+        }
+        let freeing = free_some(Arc::clone(&self.shared), number, volume).into_actor(self);
+        ctx.wait(freeing.map(move |left, keeper, ctx| match left {
+            Left::Blocks => {
+                ctx.run_later(LEFT_BEHIND_PACE, move |keeper, ctx| {
+                    keeper.forget_some_of_double(ctx, number, volume);
+                });
+            }
+            Left::Nothing => {
+                keeper.ends_forgetting(volume);
+                tracing::info!(%volume, "what a space kept that had failed was given back");
+            }
+            Left::Unknown => keeper.ends_forgetting(volume),
+        }));
+    }
 }
 
 async fn may_forget(shared: Arc<Shared>, volume: VolumeId) -> bool {
@@ -94,6 +126,11 @@ async fn free_some(shared: Arc<Shared>, number: usize, volume: VolumeId) -> Left
     };
     let (blocks, _) = space.list(volume, None, FREED_BLOCKS_MAX);
     if blocks.is_empty() {
+        // The work thread waits for the disk too, and what it was once told it does in the end,
+        // however late: so it is told only while the disk does its work.
+        if !matches!(timeout(LEFT_BEHIND_WAIT, space.log.sync()).await, Ok(Ok(_))) {
+            return Left::Unknown;
+        }
         return match worker.forget(volume).await {
             Ok(()) => {
                 locked(&space.table).end_sync(volume);
@@ -106,8 +143,10 @@ async fn free_some(shared: Arc<Shared>, number: usize, volume: VolumeId) -> Left
         };
     }
     let blocks: Vec<_> = blocks.iter().map(|kept| kept.block).collect();
-    match space.free(volume, &blocks).await {
-        Ok(()) => Left::Blocks,
-        Err(_) => Left::Unknown,
+    // They are freed in the order of the log as soon as that is queued; what is waited for is only
+    // the disk.
+    match timeout(LEFT_BEHIND_WAIT, space.free(volume, &blocks)).await {
+        Ok(Ok(())) => Left::Blocks,
+        Ok(Err(_)) | Err(_) => Left::Unknown,
     }
 }

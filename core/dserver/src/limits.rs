@@ -59,6 +59,14 @@ pub const AGE_MARKS_MAX: usize = 65_536;
 /// How often volumes left behind are looked for: nobody waits for their room.
 pub const LEFT_BEHIND_EVERY: Duration = Duration::from_secs(2);
 
+/// How long freeing a portion of a volume left behind may hold up all else the keeper does: on a
+/// disk that is full to the last byte, or does not answer, it would for ever.
+pub const LEFT_BEHIND_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a checkpoint or a compaction waits for the disk before it gives up until the next tick,
+/// and a server that is to stop for both of them.
+pub const BACKGROUND_SYNC_WAIT: Duration = Duration::from_secs(5);
+
 /// Pause between two portions of blocks of a volume left behind, so that clients keep the disk.
 pub const LEFT_BEHIND_PACE: Duration = Duration::from_millis(20);
 

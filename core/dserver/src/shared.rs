@@ -104,14 +104,18 @@ impl Shared {
     /// The space that keeps a volume. Known without any push, so that reads need none.
     pub(crate) fn space_of(&self, volume: VolumeId) -> Option<&Arc<Space>> {
         let spaces = self.spaces.iter().filter_map(SpaceSlot::space);
-        let mut keeping = spaces.filter(|space| space.keeps(volume));
-        let first = keeping.next()?;
-        // A volume is in two when its first space had failed and works again.
-        if first.is_open() {
-            Some(first)
-        } else {
-            keeping.find(|s| s.is_open()).or(Some(first))
-        }
+        let since = spaces.filter_map(|space| Some((space, space.kept_since(volume)?)));
+        // A volume is in two when one of them had failed. When it works again the later one is
+        // right; as long as it does not, that is said by whatever is tried there.
+        let best = since.max_by_key(|(space, since)| (space.is_open(), *since));
+        best.map(|(space, _)| space)
+    }
+
+    /// Whether a space keeps a volume whose home is another one now.
+    pub(crate) fn is_double(&self, space: &Arc<Space>, volume: VolumeId) -> bool {
+        let here = self.volumes.get(&volume);
+        let home = here.as_ref().and_then(|here| here.space.as_ref());
+        home.is_some_and(|home| !Arc::ptr_eq(home, space) && home.is_open())
     }
 
     /// Whether a caller may do that with a file's blocks: servers may, clients by their grant.

@@ -1,19 +1,20 @@
 //! A space: one disk's directory with its log of blocks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sdfs_log::{Disk, LogOptions, OpenError, Position, SegmentLog};
 use sdfs_types::calls::status::{ScrubStatus, SpaceStatus};
-use sdfs_types::{ServerId, VolumeId};
+use sdfs_types::{Epoch, ServerId, VolumeId};
 use thiserror::Error;
 
 use crate::ages::Ages;
 use crate::block_record::{self, Head};
 use crate::block_table::{BlockTable, Identity, stored_at};
 use crate::checkpoint;
+use crate::limits::BACKGROUND_SYNC_WAIT;
 use crate::locked::locked;
 use crate::space_file::{self, Owner, SpaceRecord};
 
@@ -158,15 +159,17 @@ impl Space {
         })
     }
 
-    /// Whether the space was told to keep a volume and still does.
-    pub(crate) fn keeps(&self, volume: VolumeId) -> bool {
-        locked(&self.record).volumes.contains(&volume)
+    /// The epoch in which the space became the home of a volume, if it was told to keep it and still
+    /// does.
+    pub(crate) fn kept_since(&self, volume: VolumeId) -> Option<Epoch> {
+        locked(&self.record).volumes.get(&volume).copied()
     }
 
-    /// Notes durably which volumes the space keeps besides those it does. Blocks on the disk.
-    pub(crate) fn keep(&self, volumes: &[VolumeId]) -> Result<(), SpaceFault> {
+    /// Notes durably which volumes the space keeps besides those it does, and since when. Blocks on
+    /// the disk.
+    pub(crate) fn keep(&self, volumes: &[(VolumeId, Epoch)]) -> Result<(), SpaceFault> {
         let mut record = locked(&self.record).clone();
-        record.volumes.extend(volumes);
+        record.volumes.extend(volumes.iter().copied());
         self.write_record(record)
     }
 
@@ -199,23 +202,38 @@ impl Space {
 
     /// Volumes kept here.
     pub(crate) fn volumes(&self) -> BTreeSet<VolumeId> {
-        locked(&self.record).volumes.clone()
+        locked(&self.record).volumes.keys().copied().collect()
     }
 
     /// Writes a checkpoint. Blocks on the disk. None is written while blocks are known to be
     /// damaged or lost: the next start would begin behind the damage and never hear of it.
     pub(crate) fn checkpoint(&self) -> Result<(), SpaceFault> {
-        let is_sound = !self.has_lost_records.load(Ordering::Acquire);
-        if !is_sound || locked(&self.table).has_damage(None) {
+        self.checkpoint_when(|| self.log.sync_blocking(BACKGROUND_SYNC_WAIT))
+    }
+
+    /// As `checkpoint`; `sync` makes all that was appended durable, and says whether it is.
+    pub(crate) fn checkpoint_when(&self, sync: impl FnOnce() -> bool) -> Result<(), SpaceFault> {
+        let Some(found_damaged) = self.sound() else {
             return Ok(());
-        }
+        };
         let replay_from = self.log.end();
         // A log that failed has nothing to checkpoint; the next start replays from the last one.
-        if self.log.sync_blocking().is_err() {
+        if !sync() {
             return Ok(());
         }
-        checkpoint::write(&*self.disk, &self.path, replay_from, &self.table)
-            .map_err(fault("writing", &self.path))
+        let encoded = checkpoint::encode(replay_from, &self.table);
+        // A block that was put aside meanwhile may be missing in the copy.
+        if self.sound() != Some(found_damaged) {
+            return Ok(());
+        }
+        checkpoint::write(&*self.disk, &self.path, &encoded).map_err(fault("writing", &self.path))
+    }
+
+    /// How many blocks were ever found damaged here, when none is and no record is lost.
+    fn sound(&self) -> Option<u64> {
+        let table = locked(&self.table);
+        let is_sound = !self.has_lost_records.load(Ordering::Acquire) && !table.has_damage(None);
+        is_sound.then(|| table.damage().0)
     }
 
     /// Whether the space takes blocks.
@@ -306,7 +324,7 @@ fn make_record(
     let record = SpaceRecord {
         identity,
         owner: Some(owner.clone()),
-        volumes: BTreeSet::new(),
+        volumes: BTreeMap::new(),
     };
     space_file::write(disk, path, &record).map_err(fault("writing", path))?;
     Ok(record)

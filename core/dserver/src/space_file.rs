@@ -1,18 +1,20 @@
 //! The file that names a space, whose it is, and the volumes it keeps. A disk that comes back empty
 //! has none, so it is never taken for a healthy one; a disk of another server is told by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use sdfs_log::{Disk, crc32c};
-use sdfs_types::{ServerId, VolumeId};
+use sdfs_types::{Epoch, ServerId, VolumeId};
 use serde::{Deserialize, Serialize};
 
 const NAME: &str = "space";
 const NEW_NAME: &str = "space.new";
-const MAGIC: &[u8; 8] = b"SDFSSPC2";
-/// Of the form before: it does not say whose the space is.
+const MAGIC: &[u8; 8] = b"SDFSSPC3";
+/// Of the form before: it does not say since when a volume is kept.
+const TIMELESS_MAGIC: &[u8; 8] = b"SDFSSPC2";
+/// Of the form before that: it does not say whose the space is either.
 const OWNERLESS_MAGIC: &[u8; 8] = b"SDFSSPC1";
 const FRONT_BYTES: usize = 12;
 
@@ -23,8 +25,9 @@ pub(crate) struct SpaceRecord {
     pub(crate) identity: [u8; 16],
     /// Whose it is; nothing in a file of the form before.
     pub(crate) owner: Option<Owner>,
-    /// Volumes whose blocks are kept here.
-    pub(crate) volumes: BTreeSet<VolumeId>,
+    /// Volumes whose blocks are kept here, each with the epoch in which this became its home. Of
+    /// two spaces that keep a volume because one had failed for a while, the later one is right.
+    pub(crate) volumes: BTreeMap<VolumeId, Epoch>,
 }
 
 /// The server a space belongs to.
@@ -32,6 +35,14 @@ pub(crate) struct SpaceRecord {
 pub(crate) struct Owner {
     pub(crate) cluster: String,
     pub(crate) server: ServerId,
+}
+
+/// What the file held before it named epochs.
+#[derive(Serialize, Deserialize)]
+struct TimelessRecord {
+    identity: [u8; 16],
+    owner: Option<Owner>,
+    volumes: BTreeSet<VolumeId>,
 }
 
 /// What the file held before it named an owner.
@@ -87,14 +98,27 @@ fn decode(bytes: &[u8]) -> Option<SpaceRecord> {
     if front[..8] == *MAGIC {
         return sdfs_types::wire::decode(body).ok();
     }
-    if front[..8] != *OWNERLESS_MAGIC {
+    let TimelessRecord {
+        identity,
+        owner,
+        volumes,
+    } = if front[..8] == *TIMELESS_MAGIC {
+        sdfs_types::wire::decode(body).ok()?
+    } else if front[..8] == *OWNERLESS_MAGIC {
+        let OwnerlessRecord { identity, volumes } = sdfs_types::wire::decode(body).ok()?;
+        TimelessRecord {
+            identity,
+            owner: None,
+            volumes,
+        }
+    } else {
         return None;
-    }
-    let OwnerlessRecord { identity, volumes } = sdfs_types::wire::decode(body).ok()?;
+    };
+    let since = |volume| (volume, Epoch::default());
     Some(SpaceRecord {
         identity,
-        owner: None,
-        volumes,
+        owner,
+        volumes: volumes.into_iter().map(since).collect(),
     })
 }
 
@@ -114,10 +138,10 @@ mod tests {
                 cluster: "sdfs".to_owned(),
                 server: ServerId(4),
             }),
-            volumes: BTreeSet::new(),
+            volumes: BTreeMap::new(),
         };
         write(&disk, dir, &record).unwrap();
-        record.volumes.insert(VolumeId(3));
+        record.volumes.insert(VolumeId(3), Epoch(9));
         write(&disk, dir, &record).unwrap();
         assert_eq!(read(&disk, dir).unwrap(), Some(record));
     }
@@ -129,7 +153,19 @@ mod tests {
         let file = [b"SDFSSPC1".as_slice(), &crc32c(&body).to_le_bytes(), &body].concat();
         let record = decode(&file).expect("a record");
         assert_eq!((record.identity, record.owner), ([7; 16], None));
-        assert_eq!(record.volumes, [VolumeId(1), VolumeId(300)].into());
+        let since = |volume| (VolumeId(volume), Epoch(0));
+        assert_eq!(record.volumes, [since(1), since(300)].into());
+    }
+
+    /// As the releases before wrote it: identity 7.., server 4 of cluster "s", volume 2.
+    #[test]
+    fn file_without_epochs_is_read() {
+        let body = [&[1_u8][..], &[7; 16], &[1, 1, b's', 4, 1, 2]].concat();
+        let file = [b"SDFSSPC2".as_slice(), &crc32c(&body).to_le_bytes(), &body].concat();
+        let record = decode(&file).expect("a record");
+        let owner = record.owner.expect("an owner");
+        assert_eq!((owner.cluster.as_str(), owner.server), ("s", ServerId(4)));
+        assert_eq!(record.volumes, [(VolumeId(2), Epoch(0))].into());
     }
 
     #[test]
@@ -142,7 +178,7 @@ mod tests {
             &SpaceRecord {
                 identity: [7; 16],
                 owner: None,
-                volumes: BTreeSet::new(),
+                volumes: BTreeMap::new(),
             },
         )
         .unwrap();

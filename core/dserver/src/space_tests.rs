@@ -10,11 +10,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
 use sdfs_types::{
-    BlockDescriptor, BlockIndex, BlockVersion, FileDescriptor, FileId, FileVersion, ServerId,
-    VolumeId,
+    BlockDescriptor, BlockIndex, BlockVersion, Epoch, FileDescriptor, FileId, FileVersion,
+    ServerId, VolumeId,
 };
 
-use crate::block_table::position_of;
+use crate::block_table::{Known, position_of};
 use crate::locked::locked;
 use crate::space::{Space, SpaceFault, SpaceOptions};
 use crate::space_file::{self, Owner};
@@ -68,7 +68,7 @@ fn owner(server: u16) -> Owner {
 fn a_space_of_another_server_is_refused() {
     let disk = MemoryDisk::new(64 << 20);
     let space = open(&disk);
-    space.keep(&[VOLUME]).unwrap();
+    space.keep(&[(VOLUME, Epoch(1))]).unwrap();
     drop(space);
     let mut record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
     record.owner = Some(owner(5));
@@ -86,11 +86,11 @@ fn a_space_of_another_server_is_refused() {
 #[test]
 fn a_space_without_an_owner_gets_one() {
     let disk = MemoryDisk::new(64 << 20);
-    open(&disk).keep(&[VOLUME]).unwrap();
+    open(&disk).keep(&[(VOLUME, Epoch(1))]).unwrap();
     let mut record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
     record.owner = None;
     space_file::write(&disk, Path::new(DIR), &record).unwrap();
-    assert!(open(&disk).keeps(VOLUME));
+    assert!(open(&disk).kept_since(VOLUME).is_some());
     let record = space_file::read(&disk, Path::new(DIR)).unwrap().unwrap();
     assert_eq!(record.owner, Some(owner(4)));
 }
@@ -99,7 +99,7 @@ fn a_space_without_an_owner_gets_one() {
 fn a_full_disk_is_opened_and_marked_later() {
     let disk = MemoryDisk::new(64 << 20);
     let space = open(&disk);
-    space.keep(&[VOLUME]).unwrap();
+    space.keep(&[(VOLUME, Epoch(1))]).unwrap();
     let at = block(1, 0, 1);
     store(&space, at, &bytes_for(1, 1_000)).unwrap();
     space.log.close();
@@ -116,7 +116,7 @@ fn a_full_disk_is_opened_and_marked_later() {
     disk.set_capacity(64 << 20);
     space.mark();
     assert_eq!(on_disk().owner, Some(owner(4)));
-    assert!(space.keeps(VOLUME));
+    assert!(space.kept_since(VOLUME).is_some());
 }
 
 fn open(disk: &MemoryDisk) -> Space {
@@ -357,6 +357,46 @@ fn checkpoint_spares_the_replay() {
     );
 }
 
+/// What a checkpoint leaves out the next start never hears of.
+#[test]
+fn block_put_aside_meanwhile_is_in_no_checkpoint() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    let (rotten, good) = (block(1, 0, 1), block(2, 0, 1));
+    for at in [rotten, good] {
+        store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    }
+    let read_meanwhile = || {
+        let mut table = locked(&space.table);
+        let Known::Stored(stored) = table.known(VOLUME, &rotten) else {
+            panic!("it is stored");
+        };
+        table.quarantine(VOLUME, rotten, position_of(&stored))
+    };
+    space.checkpoint_when(read_meanwhile).unwrap();
+    drop(space);
+    let space = open(&disk);
+    assert_eq!(load(&space, rotten).unwrap(), bytes_for(1, 5_000));
+}
+
+/// A block that lay here before a sync began and is written again while it runs is acknowledged.
+#[test]
+fn block_written_again_is_no_surplus() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    let blocks @ [again, old] = [block(1, 0, 1), block(2, 0, 1)];
+    for at in blocks {
+        store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    }
+    locked(&space.table).begin_sync(VOLUME, space.log.end());
+    store(&space, again, &bytes_for(1, 5_000)).unwrap();
+    runtime()
+        .block_on(space.free_of_before(VOLUME, &blocks))
+        .unwrap();
+    assert_eq!(load(&space, again).unwrap(), bytes_for(1, 5_000));
+    assert_eq!(load(&space, old), Err(LoadFault::Absent));
+}
+
 #[test]
 fn damaged_checkpoint_only_costs_a_replay() {
     let disk = MemoryDisk::new(1 << 30);
@@ -386,11 +426,11 @@ fn blocks_without_identity_are_refused() {
 fn kept_volumes_are_remembered() {
     let disk = MemoryDisk::new(1 << 30);
     let space = open(&disk);
-    assert!(!space.keeps(VOLUME));
-    space.keep(&[VOLUME]).unwrap();
+    assert!(!space.kept_since(VOLUME).is_some());
+    space.keep(&[(VOLUME, Epoch(1))]).unwrap();
     drop(space);
     let space = open(&disk.crash(CrashLoss::Everything));
-    assert!(space.keeps(VOLUME) && !space.keeps(VolumeId(4)));
+    assert!(space.kept_since(VOLUME).is_some() && space.kept_since(VolumeId(4)).is_none());
 }
 
 #[test]
@@ -409,7 +449,7 @@ fn failed_disk_refuses_for_good() {
 fn a_repair_stores_nothing_that_was_freed() {
     let disk = MemoryDisk::new(64 << 20);
     let space = open(&disk);
-    space.keep(&[VOLUME]).unwrap();
+    space.keep(&[(VOLUME, Epoch(1))]).unwrap();
     let (at, bytes) = (block(1, 0, 1), body(bytes_for(1, 5_000)));
     store(&space, at, &bytes_for(1, 5_000)).unwrap();
     let repaired = || match space.begin_store((VOLUME, at), &bytes, Purpose::Repair) {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Instant;
 
 use sdfs_log::{SegmentId, Step, Working};
-use sdfs_types::{BlockDescriptor, VolumeId};
+use sdfs_types::{BlockDescriptor, Epoch, VolumeId};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -50,7 +50,7 @@ impl Worker {
     }
 
     /// Notes durably that the space keeps volumes.
-    pub(crate) async fn keep(&self, volumes: Vec<VolumeId>) -> Result<(), KeepFault> {
+    pub(crate) async fn keep(&self, volumes: Vec<(VolumeId, Epoch)>) -> Result<(), KeepFault> {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |space| drop(tell.send(space.keep(&volumes))));
         self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;

@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use common::{Cluster, VOLUME, block, bytes_for, volume, wait_for};
-use sdfs_dserver::limits::LEFT_BEHIND_EVERY;
+use sdfs_dserver::limits::{BACKGROUND_SYNC_WAIT, LEFT_BEHIND_EVERY, LEFT_BEHIND_WAIT};
 use sdfs_log::{CrashLoss, Fault, MemoryDisk};
 use sdfs_server_group::ServerId;
 use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes, SyncVolume};
 use sdfs_types::calls::negotiation::Trouble;
-use sdfs_types::{Epoch, MemberState, Refusal, VolumeMember, VolumeStatus};
+use sdfs_types::{Epoch, MemberState, Refusal, VolumeId, VolumeMember, VolumeStatus};
 
 use MemberState::{InSync, Out, Syncing};
 
@@ -312,6 +312,77 @@ async fn other_space_goes_on_after_one_failed() {
     let spaces = cluster.server(1).spaces();
     assert!(spaces.iter().any(|space| space.failed.is_some()));
     assert!(spaces.iter().any(|space| space.volumes == [VOLUME]));
+}
+
+/// A space that was away while its volume was synced into another one lacks what was written since.
+#[actix::test]
+async fn space_that_works_again_is_home_no_more() {
+    let mut cluster = Cluster::start(1, 2).await;
+    let kept = |cluster: &Cluster, space: usize| cluster.server(1).spaces()[space].volumes.clone();
+    // Others first, until there is more room in the first space, which is looked at first.
+    let mut one = volume(1, &[Syncing], VolumeStatus::ReadOnly);
+    let mut map_version = 0;
+    while kept(&cluster, 1).len() <= kept(&cluster, 0).len() {
+        map_version += 1;
+        one.id = VolumeId(900 + map_version as u32);
+        cluster.push_to(1, map_version, &one).await;
+    }
+    one.id = VOLUME;
+    cluster.push_to(1, map_version + 1, &one).await;
+    assert!(kept(&cluster, 0).contains(&VOLUME));
+    let next = map_version + 2;
+    let disk = cluster.disks[&ServerId(1)].clone();
+    cluster.stop_server(ServerId(1)).await;
+    disk.flip_bit(Path::new("/space-0/space"), 100).unwrap();
+    cluster.start_server(ServerId(1), disk.clone()).await;
+    let in_sync = |epoch| volume(epoch, &[InSync], VolumeStatus::Writable);
+    assert_eq!(cluster.push_to(1, next, &in_sync(2)).await.lost, [VOLUME]);
+    let syncing = volume(3, &[Syncing], VolumeStatus::ReadOnly);
+    assert_eq!(cluster.push_to(1, next + 1, &syncing).await.lost, []);
+    assert_eq!(cluster.push_to(1, next + 2, &in_sync(4)).await.lost, []);
+    let bytes = bytes_for(7, 3_000);
+    cluster.write(1, 4, block(1, 0), &bytes).await.unwrap();
+    // The first space works again.
+    cluster.stop_server(ServerId(1)).await;
+    disk.flip_bit(Path::new("/space-0/space"), 100).unwrap();
+    cluster.start_server(ServerId(1), disk).await;
+    assert_eq!(
+        cluster.read(1, block(1, 0)).await,
+        Ok(bytes.clone()),
+        "before any push"
+    );
+    assert_eq!(cluster.push_to(1, next + 3, &in_sync(5)).await.lost, []);
+    assert_eq!(cluster.read(1, block(1, 0)).await, Ok(bytes.clone()));
+    wait_for("what the first space kept is given back", || {
+        (!kept(&cluster, 0).contains(&VOLUME)).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.read(1, block(1, 0)).await, Ok(bytes));
+}
+
+/// A disk that is full to the last byte has no room to note that something is free.
+#[actix::test]
+async fn full_disk_holds_up_neither_the_map_nor_the_end() {
+    let cluster = Cluster::start(3, 1).await;
+    let current = cluster.found().await;
+    for n in 0..20 {
+        let bytes = bytes_for(n, 5_000);
+        cluster.write(1, 2, block(n, 0), &bytes).await.unwrap();
+    }
+    cluster.disks[&THREE].set_capacity(0);
+    cluster.wires.may_forget.store(true, Ordering::Release);
+    let nothing = PushVolumes {
+        map_version: 3,
+        volumes: Vec::new(),
+        copies_min: 2,
+    };
+    cluster.ask(3, &nothing).await.unwrap();
+    tokio::time::sleep(LEFT_BEHIND_EVERY * 2).await;
+    let in_time = |what| tokio::time::timeout(LEFT_BEHIND_WAIT * 2, what);
+    let pushed = in_time(cluster.push_to(3, 4, &current)).await;
+    assert_eq!(pushed.expect("the map is taken").lost, []);
+    let stopped = tokio::time::timeout(BACKGROUND_SYNC_WAIT * 4, cluster.stop_server(THREE));
+    stopped.await.expect("the server ends");
 }
 
 #[actix::test]

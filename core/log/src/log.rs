@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -163,15 +164,18 @@ impl SegmentLog {
         told.await.unwrap_or(Err(LogFailure::Closed)).map(|_| ())
     }
 
-    /// As `sync`, blocking this thread; never called by what runs on the disk thread.
-    ///
-    /// # Errors
-    /// The log failed or is closed.
-    pub fn sync_blocking(&self) -> Result<(), LogFailure> {
+    /// Waits on this thread until everything queued so far is durable, so long at most; whether it
+    /// is. It is not when the log has failed, or waits for room, or the disk does not answer.
+    pub fn sync_blocking(&self, wait: Duration) -> bool {
         let (tell, told) = std::sync::mpsc::channel();
-        self.when_synced(move |result| drop(tell.send(result)))?;
+        if self
+            .when_synced(move |result| drop(tell.send(result)))
+            .is_err()
+        {
+            return false;
+        }
         self.inner.shared.help_writer();
-        told.recv().unwrap_or(Err(LogFailure::Closed)).map(|_| ())
+        matches!(told.recv_timeout(wait), Ok(Ok(_)))
     }
 
     /// Reads a durable record on this thread, verified by both checksums.
