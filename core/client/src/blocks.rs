@@ -256,7 +256,8 @@ impl Client {
         let source = self.as_mine(&file.source);
         let (meta_data, blocks) = apply(&source, &edits, None).await?;
         if !std::ptr::eq(&*source, &*file.source) {
-            file.source.written(meta_data.clone(), &blocks);
+            let written = self.options.request.is_none().then_some(&blocks[..]);
+            file.source.written(&meta_data, written);
         }
         Ok(Committed {
             file: meta_data,

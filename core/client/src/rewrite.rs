@@ -93,14 +93,13 @@ pub(crate) async fn apply(
         failures += 1;
         match client.ask(&call, Some(request)).await {
             Ok(file) => {
-                // Only the next revision is what was seen with these blocks in it: others may have
-                // changed other blocks, or, after a repetition, these.
-                let is_next = file.revision == view.open.file.revision + 1;
-                if is_next && client.options.request.is_none() {
-                    source.written(file.clone(), &call.written);
-                } else {
-                    source.refresh(&view, client.deadline()).await?;
-                }
+                // The answer may be the first outcome of the same id, with other versions.
+                let written = client
+                    .options
+                    .request
+                    .is_none()
+                    .then_some(&call.written[..]);
+                source.written(&file, written);
                 return Ok((file, call.written));
             }
             Err(Error::Refused(Refusal::NotGranted)) if failures <= REFRESHES_MAX => {

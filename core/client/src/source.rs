@@ -68,6 +68,16 @@ impl View {
         Some(page.get(at).copied().unwrap_or_default())
     }
 
+    /// The view of a later revision, of whose blocks nothing is known.
+    fn without_blocks(&self, file: FileMetaData) -> View {
+        let mut view = self.clone();
+        view.generation += 1;
+        view.open.file = file;
+        view.open.blocks.entries.clear();
+        view.pages.clear();
+        view
+    }
+
     /// The view after blocks were committed.
     fn with_written(&self, file: FileMetaData, written: &[BlockWritten]) -> View {
         let mut view = self.clone();
@@ -250,10 +260,21 @@ impl Source {
         Ok(())
     }
 
-    /// Takes over what this client has just committed.
-    pub(crate) fn written(&self, file: FileMetaData, written: &[BlockWritten]) {
-        self.view
-            .send_modify(|view| *view = Arc::new(view.with_written(file, written)));
+    /// Takes over what this client has just committed, if that is known. Only the next revision is
+    /// what was seen with these blocks in it: before a later one others have changed other blocks,
+    /// or, when a commit had to be repeated, these. Then all entries are asked for again.
+    pub(crate) fn written(&self, file: &FileMetaData, written: Option<&[BlockWritten]>) {
+        self.view.send_if_modified(|view| {
+            let seen = view.open.file.revision;
+            if file.revision > seen {
+                let is_next = file.revision == seen + 1;
+                *view = Arc::new(match written.filter(|_| is_next) {
+                    Some(written) => view.with_written(file.clone(), written),
+                    None => view.without_blocks(file.clone()),
+                });
+            }
+            file.revision > seen
+        });
     }
 
     /// Changes the view unless it is no longer the one `seen`.

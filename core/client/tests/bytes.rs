@@ -625,6 +625,15 @@ async fn what_others_changed_is_seen_after_a_write() {
     other.write_at(far, "theirs").await.unwrap();
     mine.write_at(0, "mine").await.unwrap();
     assert_eq!(mine.read_at(far..far + 6).await.unwrap(), "theirs");
+    // Of several writes at once none is missed, in whatever order they are done.
+    let writes = (0..8_u64).map(|n| mine.write_at(n * 20_000, format!("{n} written")));
+    for written in futures::future::join_all(writes).await {
+        written.unwrap();
+    }
+    for n in 0..8_u64 {
+        let found = mine.read_at(n * 20_000..n * 20_000 + 9).await.unwrap();
+        assert_eq!(found, format!("{n} written"));
+    }
 }
 
 #[actix_rt::test]
