@@ -434,6 +434,7 @@ fn the_last_copy_is_never_given_up() {
 fn a_last_copy_that_is_found_again_takes_writes() {
     let mut scene = Scene::new(1, 1, 1);
     assert_eq!(scene.states(), "1:InSync Writable");
+    scene.reports(1, Trouble::DiskFailed);
     scene.lost.push((id(1), V1));
     scene.hears(1);
     assert_eq!(scene.states(), "1:InSync ReadOnly");

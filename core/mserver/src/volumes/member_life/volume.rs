@@ -394,7 +394,10 @@ impl VolumeLife {
         let is_closed = sight.volume.status == VolumeStatus::ReadOnly;
         let is_enough =
             sight.volume.readable().count() >= copies_needed(sight.volume, sight.copies_min);
-        let is_there = |server| sight.is_known_good(server) && self.is_sound(server);
+        // Whoever answers over this connection says anew what it has lost; that its disk had failed
+        // says nothing of now.
+        let is_lost = |server: ServerId| self.members.get(&server).is_some_and(|note| note.is_lost);
+        let is_there = |server| sight.is_known_good(server) && !is_lost(server);
         let is_back = is_closed && is_enough && sight.volume.readable().all(is_there);
         is_back.then(|| sight.status(VolumeStatus::Writable))
     }
