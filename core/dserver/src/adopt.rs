@@ -15,13 +15,15 @@ pub(crate) enum Adoption {
     Not,
 }
 
-/// Which working spaces keep a volume.
+/// Which spaces keep a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeptIn {
-    /// None.
+    /// None, or the latest of them has failed.
     Nowhere,
-    /// This one, alone or longest after the others.
+    /// This one, alone or later than the others.
     Home(usize),
+    /// This one, since an earlier epoch than the volume is in.
+    Earlier(usize),
     /// This one and another, and nothing says which of them lacks something.
     Unclear(usize),
 }
@@ -47,14 +49,21 @@ pub(crate) fn adopt(
         homes.iter().max_by_key(share).map(|home| home.number)
     };
     match (state, kept_in) {
-        (Some(MemberState::InSync), KeptIn::Home(_)) if !is_trusted => Adoption::Lost,
+        (Some(MemberState::InSync), KeptIn::Home(_) | KeptIn::Earlier(_)) if !is_trusted => {
+            Adoption::Lost
+        }
         (Some(MemberState::InSync), KeptIn::Nowhere | KeptIn::Unclear(_)) => Adoption::Lost,
         (Some(MemberState::Syncing), KeptIn::Nowhere) => match roomiest() {
             Some(number) => Adoption::New(number),
             None => Adoption::Lost,
         },
-        (Some(MemberState::Syncing), KeptIn::Unclear(number)) => Adoption::New(number),
-        (_, KeptIn::Home(number) | KeptIn::Unclear(number)) => Adoption::Kept(number),
+        // Another space that comes back later must not be taken for the later home.
+        (Some(MemberState::Syncing), KeptIn::Earlier(number) | KeptIn::Unclear(number)) => {
+            Adoption::New(number)
+        }
+        (_, KeptIn::Home(number) | KeptIn::Earlier(number) | KeptIn::Unclear(number)) => {
+            Adoption::Kept(number)
+        }
         (Some(MemberState::Out) | None, KeptIn::Nowhere) => Adoption::Not,
     }
 }
@@ -62,7 +71,7 @@ pub(crate) fn adopt(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use KeptIn::{Home as In, Nowhere, Unclear};
+    use KeptIn::{Earlier, Home as In, Nowhere, Unclear};
     use MemberState::{InSync, Out, Syncing};
 
     #[test]
@@ -86,6 +95,9 @@ mod tests {
             (Some(InSync), Nowhere, true, &homes, Adoption::Lost),
             (Some(InSync), Unclear(0), true, &homes, Adoption::Lost),
             (Some(Syncing), In(0), false, &homes, Adoption::Kept(0)),
+            (Some(InSync), Earlier(0), true, &homes, Adoption::Kept(0)),
+            (Some(InSync), Earlier(0), false, &homes, Adoption::Lost),
+            (Some(Syncing), Earlier(0), true, &homes, Adoption::New(0)),
             (Some(Syncing), Nowhere, true, &homes, Adoption::New(1)),
             (Some(Syncing), Nowhere, true, &[], Adoption::Lost),
             (Some(Syncing), Unclear(0), true, &homes, Adoption::New(0)),

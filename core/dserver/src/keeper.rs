@@ -21,6 +21,7 @@ use crate::read_lease::settled;
 use crate::repair;
 use crate::reservations::Reservations;
 use crate::shared::{Shared, SpaceSlot, VolumeHere};
+use crate::space::Space;
 use crate::sync;
 use crate::write_state::check_member;
 
@@ -71,9 +72,16 @@ pub(crate) struct End;
 
 impl Keeper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        // Of a volume whose home is another space by now nothing is lost with this one.
+        let is_home = |space: &Arc<Space>, volume: &VolumeId| {
+            let home = shared.space_of(*volume);
+            home.is_some_and(|home| Arc::ptr_eq(home, space))
+        };
         let doubtful = |slot: &SpaceSlot| match slot {
             SpaceSlot::Open { space, .. } if space.has_lost_records.load(Ordering::Acquire) => {
-                space.volumes()
+                let mut volumes = space.volumes();
+                volumes.retain(|volume| is_home(space, volume));
+                volumes
             }
             SpaceSlot::Open { .. } | SpaceSlot::Faulty { .. } => BTreeSet::new(),
         };
@@ -107,18 +115,23 @@ impl Keeper {
         spaces.filter_map(home).collect()
     }
 
-    fn kept_in(&self, volume: VolumeId, homes: &[Home]) -> KeptIn {
-        let since = |home: &Home| self.shared.spaces[home.number].space()?.kept_since(volume);
-        let keeping: Vec<(Epoch, usize)> = homes
-            .iter()
-            .filter_map(|home| Some((since(home)?, home.number)))
-            .collect();
+    /// Where a volume is kept. A space that has failed since it was opened counts: what an earlier
+    /// home has left of a volume is not what its latest one had.
+    fn kept_in(&self, volume: &Volume) -> KeptIn {
+        let since = |(number, slot): (usize, &SpaceSlot)| {
+            Some((slot.space()?.kept_since(volume.id)?, number))
+        };
+        let spaces = self.shared.spaces.iter().enumerate();
+        let keeping: Vec<(Epoch, usize)> = spaces.filter_map(since).collect();
         let Some((latest, number)) = keeping.iter().max().copied() else {
             return KeptIn::Nowhere;
         };
-        match keeping.iter().filter(|(since, _)| *since == latest).count() {
-            1 => KeptIn::Home(number),
-            _ => KeptIn::Unclear(number),
+        let is_unclear = keeping.iter().filter(|(since, _)| *since == latest).count() > 1;
+        match self.shared.spaces[number].working() {
+            None => KeptIn::Nowhere,
+            Some(_) if is_unclear => KeptIn::Unclear(number),
+            Some(_) if latest < volume.epoch => KeptIn::Earlier(number),
+            Some(_) => KeptIn::Home(number),
         }
     }
 
@@ -127,7 +140,7 @@ impl Keeper {
         let mut homes = self.homes();
         let mut adoptions = Vec::with_capacity(volumes.len());
         for volume in volumes {
-            let kept_in = self.kept_in(volume.id, &homes);
+            let kept_in = self.kept_in(volume);
             let is_trusted = !self.distrusted.contains(&volume.id);
             let state = volume.state_of(self.shared.me);
             let adoption = adopt(state, kept_in, is_trusted, &homes);
@@ -203,7 +216,7 @@ impl Keeper {
 
     fn install_one(&mut self, ctx: &mut Context<Self>, volume: Volume, home: Option<usize>) {
         let id = volume.id;
-        let space = home.and_then(|number| self.shared.spaces[number].space().cloned());
+        let mut space = home.and_then(|number| self.shared.spaces[number].space().cloned());
         let before = self.shared.volumes.get(&id).map(|here| Arc::clone(&here));
         if before
             .as_ref()
@@ -215,6 +228,12 @@ impl Keeper {
         let epoch = volume.epoch;
         let is_new = before.is_none_or(|before| before.volume.epoch != epoch);
         let is_syncing = volume.state_of(self.shared.me) == Some(MemberState::Syncing);
+        // Two takes of one epoch may have chosen two spaces; a sync goes on into the first.
+        let chosen = earlier.as_ref().filter(|_| !is_new);
+        let chosen = chosen.and_then(|earlier| earlier.space.as_ref());
+        if let Some(chosen) = chosen.filter(|chosen| chosen.is_open()) {
+            space = Some(Arc::clone(chosen));
+        }
         if let Some(space) = &space {
             let mut table = locked(&space.table);
             match is_syncing {

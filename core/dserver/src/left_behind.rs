@@ -47,10 +47,13 @@ impl Keeper {
             let double = here.filter(|volume| self.shared.is_double(space, *volume));
             doubles.extend(double.map(|volume| (number, volume)));
         }
-        for (number, volume) in doubles {
-            if self.forgetting.insert(volume) {
-                self.forget_some_of_double(ctx, number, volume);
-            }
+        // One at a time: each portion holds up the keeper.
+        let waiting = doubles
+            .iter()
+            .all(|(_, volume)| !self.forgetting.contains(volume));
+        if let Some((number, volume)) = doubles.first().filter(|_| waiting) {
+            self.forgetting.insert(*volume);
+            self.forget_some_of_double(ctx, *number, *volume);
         }
         for (number, volume) in left {
             if !self.forgetting.insert(volume) {

@@ -145,6 +145,7 @@ impl Space {
             Known::Pending(pending) if pending == identity => {
                 let (tell, told) = oneshot::channel();
                 table.wait(volume, &block, tell);
+                table.write_again(volume, block);
                 return Ok(Storing::Queued(told));
             }
             Known::Pending(_) => return Err(StoreFault::Exists),

@@ -125,11 +125,15 @@ impl Upkeep {
             budget: 0.0,
             at: Instant::now(),
         };
+        // Where durable records are damaged stays, so that the next start finds it again.
+        let damaged = space.log.replay_report().damaged.into_iter();
+        let damaged = damaged.filter(|range| range.was_synced);
+        let unreadable = damaged.map(|range| range.segment).collect();
         Self {
             space,
             due: Instant::now() + TICK,
             checkpoint_at: (0, 0),
-            unreadable: BTreeSet::new(),
+            unreadable,
             scrub,
         }
     }

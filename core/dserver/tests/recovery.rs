@@ -353,11 +353,31 @@ async fn space_that_works_again_is_home_no_more() {
     );
     assert_eq!(cluster.push_to(1, next + 3, &in_sync(5)).await.lost, []);
     assert_eq!(cluster.read(1, block(1, 0)).await, Ok(bytes.clone()));
-    wait_for("what the first space kept is given back", || {
-        (!kept(&cluster, 0).contains(&VOLUME)).then_some(())
+    // It becomes the home again while the other one is away, and stays so when that is back.
+    let flip = |cluster: &Cluster, space: usize| {
+        let file = format!("/space-{space}/space");
+        let disk = cluster.disks[&ServerId(1)].clone();
+        disk.flip_bit(Path::new(&file), 100).unwrap();
+        disk
+    };
+    cluster.stop_server(ServerId(1)).await;
+    let disk = flip(&cluster, 1);
+    cluster.start_server(ServerId(1), disk).await;
+    let syncing = volume(6, &[Syncing], VolumeStatus::ReadOnly);
+    cluster.push_to(1, next + 4, &syncing).await;
+    assert_eq!(cluster.push_to(1, next + 5, &in_sync(7)).await.lost, []);
+    let again = bytes_for(8, 3_000);
+    cluster.write(1, 7, block(2, 0), &again).await.unwrap();
+    cluster.stop_server(ServerId(1)).await;
+    let disk = flip(&cluster, 1);
+    cluster.start_server(ServerId(1), disk).await;
+    assert_eq!(cluster.push_to(1, next + 6, &in_sync(8)).await.lost, []);
+    assert_eq!(cluster.read(1, block(2, 0)).await, Ok(again.clone()));
+    wait_for("what the former home kept is given back", || {
+        (!kept(&cluster, 1).contains(&VOLUME)).then_some(())
     })
     .await;
-    assert_eq!(cluster.read(1, block(1, 0)).await, Ok(bytes));
+    assert_eq!(cluster.read(1, block(2, 0)).await, Ok(again));
 }
 
 /// A disk that is full to the last byte has no room to note that something is free.
