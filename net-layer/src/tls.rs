@@ -1,5 +1,6 @@
 //! Streams encrypted by rustls, over any other transport. Both ends show a certificate of the
-//! configured authority; who they are is proven by the handshake above.
+//! configured authority, or only the one that is dialed; who they are is proven by the handshake
+//! above.
 
 use std::future::Future;
 use std::io;
@@ -64,6 +65,22 @@ impl TlsTransport {
     /// # Errors
     /// When a file cannot be read or the files do not fit together.
     pub fn new(below: Arc<dyn Transport>, files: &TlsFiles) -> Result<Self, TlsError> {
+        Self::made(below, files, true)
+    }
+
+    /// As [`TlsTransport::new`], but whoever dials needs no certificate.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_anybody(below: Arc<dyn Transport>, files: &TlsFiles) -> Result<Self, TlsError> {
+        Self::made(below, files, false)
+    }
+
+    fn made(
+        below: Arc<dyn Transport>,
+        files: &TlsFiles,
+        asks_certificate: bool,
+    ) -> Result<Self, TlsError> {
         let chain = certificates(&files.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| TlsError::File {
             file: files.key.clone(),
@@ -80,9 +97,12 @@ impl TlsTransport {
         )
         .build()?;
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain.clone(), key.clone_key())?;
+            .with_safe_default_protocol_versions()?;
+        let server = match asks_certificate {
+            true => server.with_client_cert_verifier(verifier),
+            false => server.with_no_client_auth(),
+        }
+        .with_single_cert(chain.clone(), key.clone_key())?;
         let client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)

@@ -42,7 +42,9 @@ mod wire;
 pub use call_times::{BUCKETS, CallTiming, bucket_limit_us};
 pub use caller::{Caller, UserName};
 pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
-pub use config::{AddressWidth, Config, ConfigError, FastDfs, Network, Operator, ServerConfig};
+pub use config::{
+    AddressWidth, Config, ConfigError, FastDfs, Network, Operator, OperatorTls, ServerConfig,
+};
 pub use deadline::Deadline;
 pub use errors::{CallError, LostReason, RefusalReason, StartError};
 pub use group::{AddServer, Group, GroupOptions, RemoveServer, Stop, start};

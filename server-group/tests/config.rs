@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sdfs_server_group::{Config, ConfigError, Role, ServerId};
+use sdfs_server_group::{Config, ConfigError, OperatorTls, Role, ServerId};
 
 const GOOD: &str = r#"
 // The whole cluster.
@@ -389,11 +389,21 @@ fn doors_for_operators_follow_each_other() {
     assert_eq!(operator.http_address(&config, d1), None);
     let console = operator.console_address(&config, d1).unwrap();
     assert_eq!(console.to_string(), "0.0.0.0:7400", "alone on its machine");
+    let reached = operator.console_reached_at(&config, d1).unwrap();
+    assert_eq!((reached.ip(), reached.port()), (d1.address.ip(), 7400));
+    assert_eq!(operator.tls, OperatorTls::Off);
+    let files = "tls: (certificate: \"c\", key: \"k\", authority: \"a\"),\n timers:";
+    let text = GOOD.replace("timers:", &format!("operator: (tls: Server), {files}"));
+    assert_eq!(
+        parse(&text).unwrap().operator.unwrap().tls,
+        OperatorTls::Server
+    );
     for (part, key) in [
         ("(listen: \"nowhere\")", "operator.listen"),
         ("(http_port: 65535)", "operator.http_port"),
         ("(console_port: 70000)", "operator.console_port"),
         ("(allow: [\"10.0.0.0/33\"])", "operator.allow"),
+        ("(tls: Mutual)", "operator.tls"),
     ] {
         let error = with(part).unwrap_err();
         assert_eq!(error.mistake().unwrap().key, key, "{error}");

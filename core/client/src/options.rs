@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdfs_net_layer::{TcpTransport, TlsFiles, TlsTransport, Transport};
+use sdfs_net_layer::{TcpTransport, Transport};
 use sdfs_server_group::{Config, UserKey};
 use sdfs_types::calls::blocks::Durability;
 use sdfs_types::calls::names::{FileOptions, Freshness};
@@ -77,17 +77,7 @@ impl ClientOptions {
         user: &str,
         key: UserKey,
     ) -> Result<ClientOptions, Error> {
-        let transport: Arc<dyn Transport> = match &config.tls {
-            None => Arc::new(TcpTransport),
-            Some(tls) => {
-                let files = TlsFiles {
-                    certificate: tls.certificate.clone(),
-                    key: tls.key.clone(),
-                    authority: tls.authority.clone(),
-                };
-                Arc::new(TlsTransport::new(Arc::new(TcpTransport), &files)?)
-            }
-        };
+        let transport = config.transport()?;
         let servers = Servers::Config(config);
         Ok(ClientOptions {
             transport,

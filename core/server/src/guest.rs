@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep};
 use crate::error::{Outsider, ServerError};
 use crate::limits::{GUEST_ANSWER_MAX, JOIN_ASKED_EVERY, LISTED_WITHIN};
 use crate::list::described;
-use crate::running::transport;
 
 /// Why a server told no list.
 #[derive(Debug, Error)]
@@ -123,7 +122,7 @@ pub async fn joining_config(
         return Err(ServerError::unknown(config, name));
     };
     let guest = Guest {
-        transport: transport(config)?,
+        transport: config.transport()?,
         config: Arc::clone(config),
         name: me.name.clone(),
     };

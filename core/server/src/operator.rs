@@ -8,7 +8,6 @@ use sdfs_console::{
     watch,
 };
 use sdfs_fastdfs::Counted;
-use sdfs_net_layer::TcpTransport;
 use sdfs_raft::{GroupStatus, LogCounts};
 use sdfs_server_group::{Config, Mesh, ServerConfig};
 use sdfs_types::calls::activity::Activity;
@@ -28,8 +27,8 @@ pub(crate) struct OperatorDoors {
 /// What happened of late, for whoever asks; nothing while no door is open.
 pub(crate) type LatelySeen = OnceLock<tokio::sync::watch::Receiver<Arc<Lately>>>;
 
-/// Operators' doors are plain, whatever the cluster's own ports are: they are for loopback, or
-/// behind something that speaks TLS.
+/// Operators' doors are plain unless the configuration wants TLS there, whatever the cluster's own
+/// ports are.
 pub(crate) async fn open(
     config: &Config,
     me: &ServerConfig,
@@ -39,6 +38,7 @@ pub(crate) async fn open(
     let Some(settings) = &config.operator else {
         return Ok(None);
     };
+    let transport = config.operator_transport()?;
     let watching = watch(Arc::clone(answering) as Arc<dyn Observed>);
     // Doors are opened once.
     answering.lately.get_or_init(|| watching.lately.clone());
@@ -53,7 +53,7 @@ pub(crate) async fn open(
                 lately: watching.lately.clone(),
                 console: Arc::clone(&counters),
             };
-            let opened = start_http(&TcpTransport, options).await;
+            let opened = start_http(&*transport, options).await;
             Some(opened.map_err(|source| ServerError::Operator { address, source })?)
         }
     };
@@ -69,7 +69,7 @@ pub(crate) async fn open(
                 tell: watching.tell.clone(),
                 counters,
             };
-            let opened = start_console(&TcpTransport, options).await;
+            let opened = start_console(&*transport, options).await;
             Some(opened.map_err(|source| ServerError::Operator { address, source })?)
         }
     };

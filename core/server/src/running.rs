@@ -7,7 +7,7 @@ use actix::Addr;
 use sdfs_fastdfs::Doors;
 use sdfs_log::{Disk, RealDisk};
 use sdfs_mserver::LogKept;
-use sdfs_net_layer::{TcpTransport, TlsError, TlsFiles, TlsTransport, Transport};
+use sdfs_net_layer::{TlsError, Transport};
 use sdfs_server_group::{
     Config, Group, GroupOptions, Mesh, ServerConfig, Stop, start as start_group,
 };
@@ -49,26 +49,13 @@ impl Outside {
     /// When the files for TLS cannot be used.
     pub(crate) fn real(config: &Config) -> Result<Outside, TlsError> {
         Ok(Outside {
-            transport: transport(config)?,
+            transport: config.transport()?,
             disk: Arc::new(RealDisk),
             store: None,
             kept: LogKept::default(),
             log: None,
         })
     }
-}
-
-/// Sockets as the configuration wants them: plain, or under TLS.
-pub(crate) fn transport(config: &Config) -> Result<Arc<dyn Transport>, TlsError> {
-    let Some(tls) = &config.tls else {
-        return Ok(Arc::new(TcpTransport));
-    };
-    let files = TlsFiles {
-        certificate: tls.certificate.clone(),
-        key: tls.key.clone(),
-        authority: tls.authority.clone(),
-    };
-    Ok(Arc::new(TlsTransport::new(Arc::new(TcpTransport), &files)?))
 }
 
 /// A server at work on the thread that started it. Dropped with the runtime of that thread, it has

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Mistake;
 use super::file::{File, FileFastDfs, FileOperator, FileRole, FileServer, FileStorage, FileTimers};
-use super::operator::{Operator, most_on_one_machine};
+use super::operator::{Operator, OperatorTls, most_on_one_machine};
 use super::{
     AddressWidth, Admin, Config, FastDfs, Network, ServerConfig, Storage, Timers, Tls, locate,
 };
@@ -81,7 +81,7 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
         },
         operator: match &file.operator {
             None => None,
-            Some(part) => Some(operator(part, &servers)?),
+            Some(part) => Some(operator(part, &servers, file.tls.is_some())?),
         },
         cluster: file.cluster,
         servers,
@@ -341,12 +341,21 @@ fn networks(key: &str, texts: &[String]) -> Result<Vec<Network>, Problem> {
     texts.iter().map(network).collect()
 }
 
-fn operator(file: &FileOperator, servers: &[ServerConfig]) -> Result<Operator, Problem> {
+fn operator(
+    file: &FileOperator,
+    servers: &[ServerConfig],
+    has_tls: bool,
+) -> Result<Operator, Problem> {
     let listen = file.listen.parse().map_err(|_| {
         let what = format!("'{}' is no address", file.listen);
         let allowed = "an IP address, for example 127.0.0.1; 0.0.0.0 for all of the machine's";
         Problem::new("operator.listen", what, allowed)
     })?;
+    if file.tls != OperatorTls::Off && !has_tls {
+        let what = format!("{:?} needs certificates", file.tls);
+        let allowed = "Off, where there is no `tls: (..)` part";
+        return Err(Problem::new("operator.tls", what, allowed));
+    }
     // Servers of one machine take one port after the other.
     let last = u64::from(u16::MAX) + 1 - most_on_one_machine(servers) as u64;
     let port = |key: &str, first: u64| match first {
@@ -358,5 +367,6 @@ fn operator(file: &FileOperator, servers: &[ServerConfig]) -> Result<Operator, P
         http_port: port("operator.http_port", file.http_port)?,
         console_port: port("operator.console_port", file.console_port)?,
         allow: networks("operator.allow", &file.allow)?,
+        tls: file.tls,
     })
 }

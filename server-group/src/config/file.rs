@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::error::Mistake;
 use super::locate;
-use super::{AddressWidth, Storage, Timers};
+use super::{AddressWidth, OperatorTls, Storage, Timers};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +148,7 @@ pub(super) struct FileOperator {
     pub(super) http_port: u64,
     pub(super) console_port: u64,
     pub(super) allow: Vec<String>,
+    pub(super) tls: OperatorTls,
 }
 
 impl Default for FileOperator {
@@ -157,6 +158,7 @@ impl Default for FileOperator {
             http_port: 7_300,
             console_port: 7_400,
             allow: Vec::new(),
+            tls: OperatorTls::Off,
         }
     }
 }

@@ -7,6 +7,7 @@ mod fastdfs;
 mod file;
 mod locate;
 mod operator;
+mod transport;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{NAMES_ALLOWED, is_name};
 pub use error::ConfigError;
 pub use fastdfs::{AddressWidth, FastDfs, Network};
-pub use operator::Operator;
+pub use operator::{Operator, OperatorTls};
 
 use crate::ids::{Role, ServerId, ServerName};
 use crate::key::{ClusterSecret, SecretError, UserKey};

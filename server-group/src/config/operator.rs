@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use serde::Deserialize;
+
 use super::{Config, Network, ServerConfig};
 
 /// The doors for operators, when they are wanted.
@@ -15,6 +17,19 @@ pub struct Operator {
     pub console_port: Option<u16>,
     /// Who may connect; empty for everybody.
     pub allow: Vec<Network>,
+    /// Whether they speak TLS, with the files of the `tls: (..)` part.
+    pub tls: OperatorTls,
+}
+
+/// Whether the doors for operators speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum OperatorTls {
+    /// They are plain.
+    Off,
+    /// The server shows its certificate.
+    Server,
+    /// Whoever connects shows one of the same authority too.
+    Mutual,
 }
 
 impl Operator {
@@ -25,10 +40,21 @@ impl Operator {
         Some(self.address(config, server, self.http_port?))
     }
 
-    /// Where the console of `server` is, as [`Operator::http_address`].
+    /// Where the console of `server` listens, as [`Operator::http_address`].
     #[must_use]
     pub fn console_address(&self, config: &Config, server: &ServerConfig) -> Option<SocketAddr> {
         Some(self.address(config, server, self.console_port?))
+    }
+
+    /// Where the console of `server` is reached: one that listens on all addresses of its machine,
+    /// at the server's own.
+    #[must_use]
+    pub fn console_reached_at(&self, config: &Config, server: &ServerConfig) -> Option<SocketAddr> {
+        let mut address = self.console_address(config, server)?;
+        if self.listen.is_unspecified() {
+            address.set_ip(server.address.ip());
+        }
+        Some(address)
     }
 
     fn address(&self, config: &Config, server: &ServerConfig, first_port: u16) -> SocketAddr {

@@ -247,7 +247,12 @@ impl Session {
 
     async fn write(&mut self, text: &str) -> Result<(), Ended> {
         let deadline = Instant::now() + WRITE_WAIT;
-        match timeout_at(deadline, self.stream.write_all(text.as_bytes())).await {
+        let written = async {
+            self.stream.write_all(text.as_bytes()).await?;
+            // Under TLS a part of it may wait otherwise.
+            self.stream.flush().await
+        };
+        match timeout_at(deadline, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Gone),
             Err(_) => Err(Ended::SlowReader),
