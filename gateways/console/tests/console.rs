@@ -68,6 +68,8 @@ const SESSION: &[(&str, &str)] = &[
         "spaces",
         "  a mserver keeps no blocks; ask at a dserver\nok\n",
     ),
+    ("replace mserver-3", "confirm by typing mserver-3\n"),
+    ("mserver-2", "error not_confirmed nothing was done\n"),
     ("json on", "{\"ok\":true}\n"),
     (
         "users",

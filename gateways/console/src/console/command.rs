@@ -55,6 +55,7 @@ pub(crate) enum Change {
     RebalanceStop,
     Join(Newcomer),
     Leave(String),
+    Replace(String),
     TransferLeader { group: u8, to: String },
     Log { level: String, target: String },
     LogUsual,
@@ -74,7 +75,10 @@ impl Change {
     /// The name to be typed once more before it is done.
     pub(crate) fn to_confirm(&self) -> Option<&str> {
         match self {
-            Change::Drain(name) | Change::Leave(name) | Change::Stop(name) => Some(name),
+            Change::Drain(name)
+            | Change::Leave(name)
+            | Change::Replace(name)
+            | Change::Stop(name) => Some(name),
             Change::TransferLeader { to, .. } => Some(to),
             _ => None,
         }
@@ -193,6 +197,7 @@ fn change(name: &str, rest: &[&str]) -> Result<Option<Change>, CommandFault> {
             zone: owned(zone),
         }),
         ("leave", [server]) => Change::Leave(owned(server)),
+        ("replace", [server]) => Change::Replace(owned(server)),
         ("transfer-leader", [group, server]) => Change::TransferLeader {
             group: group_of(group)?,
             to: owned(server),
@@ -351,6 +356,7 @@ mod tests {
         for (line, name) in [
             ("drain d-1", Some("d-1")),
             ("leave d-1", Some("d-1")),
+            ("replace m-1", Some("m-1")),
             ("stop m-1", Some("m-1")),
             ("transfer-leader 1 m-2", Some("m-2")),
             ("heal pause", None),

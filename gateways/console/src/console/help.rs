@@ -115,6 +115,11 @@ pub static HELP: &[Help] = &[
         "take a server out of the cluster for good",
     ),
     help(
+        "replace",
+        "replace SERVER",
+        "have a mserver whose disk is lost come back with an empty one",
+    ),
+    help(
         "transfer-leader",
         "transfer-leader root|GROUP SERVER",
         "have another mserver lead a group; only at its leader",

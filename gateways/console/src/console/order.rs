@@ -103,6 +103,7 @@ fn text_of(change: &Change) -> String {
             zone,
         }) => format!("join {name} {role} {address} {zone}"),
         Change::Leave(server) => format!("leave {server}"),
+        Change::Replace(server) => format!("replace {server}"),
         Change::TransferLeader { group, to } => format!("transfer-leader {group} {to}"),
         Change::Log { level, target } => format!("log {level} {target}"),
         Change::LogUsual => "log usual".to_owned(),
@@ -153,6 +154,10 @@ async fn done(console: &Console, user: &str, change: &Change) -> Reply {
         Change::Leave(name) => {
             let name = name.as_str().into();
             change_servers(console, user, ServerOrder::Leave { name }).await
+        }
+        Change::Replace(name) => {
+            let name = name.as_str().into();
+            change_servers(console, user, ServerOrder::Replace { name }).await
         }
         Change::TransferLeader { group, to } => transfer(console, *group, to).await,
         Change::Log { level, target } => log(console, Some((target, level))),
