@@ -70,22 +70,28 @@ pub(crate) struct Seen<'a> {
 
 /// Asks every server of `config` how it is.
 pub(crate) async fn seen<'a>(client: &Client, config: &'a Config, within: Duration) -> Seen<'a> {
-    let told = told_by_all(client, config, within.min(ANSWER_WITHIN)).await;
-    let mservers = told.iter().enumerate().filter_map(|(at, (_, status))| {
-        let status = status.as_ref().ok()?;
-        let epochs: u64 = status
-            .volumes
-            .iter()
-            .map(|volume| u64::from(volume.epoch.0))
-            .sum();
-        let rank = (status.hears_majority, epochs);
-        (status.role == Role::Mserver).then_some((rank, at))
-    });
-    let best = mservers.max();
-    Seen {
-        hears_majority: best.is_some_and(|((hears_majority, _), _)| hears_majority),
-        mserver: best.map(|(_, at)| at),
-        told,
+    Seen::of(told_by_all(client, config, within.min(ANSWER_WITHIN)).await)
+}
+
+impl<'a> Seen<'a> {
+    /// Puts together what was told.
+    pub(crate) fn of(told: Vec<(&'a ServerConfig, Result<ServerStatus, Error>)>) -> Seen<'a> {
+        let mservers = told.iter().enumerate().filter_map(|(at, (_, status))| {
+            let status = status.as_ref().ok()?;
+            let epochs: u64 = status
+                .volumes
+                .iter()
+                .map(|volume| u64::from(volume.epoch.0))
+                .sum();
+            let rank = (status.hears_majority, epochs);
+            (status.role == Role::Mserver).then_some((rank, at))
+        });
+        let best = mservers.max();
+        Seen {
+            hears_majority: best.is_some_and(|((hears_majority, _), _)| hears_majority),
+            mserver: best.map(|(_, at)| at),
+            told,
+        }
     }
 }
 
@@ -129,6 +135,22 @@ impl Seen<'_> {
 pub(crate) fn server_name(config: &Config, server: ServerId) -> String {
     let known = config.server(server);
     known.map_or_else(|| server.to_string(), |server| server.name.to_string())
+}
+
+/// Whether a peer's state means that calls reach it.
+pub(crate) fn is_up(state: &str) -> bool {
+    matches!(state, "Up" | "Silent")
+}
+
+/// `root` for group 0, else the name of the mserver whose files the group keeps.
+pub(crate) fn group_name(config: &Config, group: u8) -> String {
+    match usize::from(group).checked_sub(1) {
+        None => "root".to_owned(),
+        Some(place) => match config.servers_of(Role::Mserver).nth(place) {
+            Some(server) => format!("files of {}", server.name),
+            None => format!("group {group}"),
+        },
+    }
 }
 
 /// The server that uses a space, when one does on this machine.

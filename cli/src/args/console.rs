@@ -24,7 +24,10 @@ pub(crate) struct DoctorArgs {
 /// Arguments of `top`.
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// Draw so many times and end; else until Ctrl-C
+    /// Print one table and end
+    #[arg(long, conflicts_with = "times")]
+    pub(crate) once: bool,
+    /// Print so many tables, one a second, and end; else, on a terminal, fill it until `q`
     #[arg(long, value_name = "N")]
     pub(crate) times: Option<u32>,
 }

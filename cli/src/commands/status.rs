@@ -13,7 +13,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{ANSWER_WITHIN, server_name, told_by_all};
+use crate::view::{ANSWER_WITHIN, group_name, is_up, server_name, told_by_all};
 
 /// What a server told, or why not.
 type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
@@ -157,22 +157,6 @@ fn answered(config: &Config, status: &ServerStatus) -> [Cell; 6] {
         },
         free.map_or_else(|| "-".to_owned(), units::size).into(),
     ]
-}
-
-/// Whether a peer's state means that calls reach it.
-fn is_up(state: &str) -> bool {
-    matches!(state, "Up" | "Silent")
-}
-
-/// `root` for group 0, else the name of the mserver whose files the group keeps.
-fn group_name(config: &Config, group: u8) -> String {
-    match usize::from(group).checked_sub(1) {
-        None => "root".to_owned(),
-        Some(place) => match config.servers_of(Role::Mserver).nth(place) {
-            Some(server) => format!("files of {}", server.name),
-            None => format!("group {group}"),
-        },
-    }
 }
 
 /// The volumes in one sentence.

@@ -1,150 +1,65 @@
-//! `top`: what every server is doing, drawn anew each second.
+//! `top`: what every server is doing, anew each second: on the full screen for people, as a table
+//! or JSON for everything else.
 
+mod draw;
+#[cfg(test)]
+mod draw_tests;
+mod facts;
+mod grid;
+mod look;
+mod panels;
+mod place;
+mod plain;
 mod rates;
+mod screen;
 
-use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stdin, stdout};
 use std::time::Duration;
 
 use sdfs_client::Client;
 use sdfs_server_group::Config;
-use sdfs_types::calls::activity::Activity;
-use serde_json::json;
 use tokio::time::sleep;
 
 use crate::args::{Global, TopArgs};
 use crate::commands::serve::Stops;
 use crate::failure::Outcome;
-use crate::output::{Ink, Output};
+use crate::output::Output;
 use crate::session;
-use crate::table::{Cell, Table};
-use crate::units;
-use crate::view::{ANSWER_WITHIN, done_by_all};
-use rates::{Rates, rates};
+use crate::view::ANSWER_WITHIN;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Clears a terminal and goes to its upper left corner.
-const CLEAR: &str = "\x1b[2J\x1b[H";
-/// Events shown.
-const EVENTS_SHOWN: usize = 8;
-
-/// What each server told, by name.
-type Look = BTreeMap<String, Activity>;
-
-/// Draws until it is interrupted, or as often as wanted.
+/// Draws until it is told to end, or as often as wanted.
 pub(crate) async fn run(global: &Global, args: &TopArgs, out: Output) -> Outcome {
     let (client, config) = session::cluster(global).await?;
     let mut stops = Stops::listen()?;
-    let mut before = look(&client, &config).await;
-    for drawn in 1.. {
+    let times = if args.once { Some(1) } else { args.times };
+    let is_for_people = stdin().is_terminal() && stdout().is_terminal() && !out.is_json();
+    if is_for_people && times.is_none() {
+        return screen::run(&client, &config, &mut stops).await;
+    }
+    lines(&client, &config, (times, &mut stops), out).await
+}
+
+/// Prints a table at each look.
+async fn lines(
+    client: &Client,
+    config: &Config,
+    (times, stops): (Option<u32>, &mut Stops),
+    out: Output,
+) -> Outcome {
+    let mut before = look::done(client, config, ANSWER_WITHIN).await;
+    for printed in 1.. {
         tokio::select! {
             () = sleep(LOOK_EVERY) => {}
             () = stops.next() => return Ok(()),
         }
-        let now = look(&client, &config).await;
-        draw(&config, (&before, &now), out);
-        if args.times.is_some_and(|times| drawn >= times) {
+        let now = look::done(client, config, ANSWER_WITHIN).await;
+        plain::print(config, (&before, &now), out);
+        if times.is_some_and(|times| printed >= times) {
             return Ok(());
         }
         before = now;
     }
     Ok(())
-}
-
-async fn look(client: &Client, config: &Config) -> Look {
-    let told = done_by_all(client, config, ANSWER_WITHIN).await;
-    // One that does not answer is shown as such.
-    told.into_iter()
-        .filter_map(|(server, activity)| Some((server.name.to_string(), activity.ok()?)))
-        .collect()
-}
-
-fn draw(config: &Config, (before, now): (&Look, &Look), out: Output) {
-    let of = |name: &str| {
-        let now = now.get(name)?;
-        Some((now, before.get(name).and_then(|before| rates(before, now))))
-    };
-    if out.is_json() {
-        let servers = config.servers.iter().map(|server| {
-            let rates = of(server.name.as_str()).and_then(|(_, rates)| rates);
-            json!({ "name": server.name, "rates": rates })
-        });
-        out.json(&json!({ "servers": servers.collect::<Vec<_>>() }));
-        return;
-    }
-    let mut table = Table::new(&[
-        "server",
-        "state",
-        ">clients",
-        ">calls/s",
-        ">p50",
-        ">p99",
-        ">in",
-        ">out",
-        ">records/s",
-        ">syncs/s",
-    ]);
-    for server in &config.servers {
-        let name = Cell::from(server.name.to_string());
-        match of(server.name.as_str()) {
-            None => table.row([name, Cell::inked(Ink::Bad, "no answer")]),
-            Some((activity, rates)) => {
-                let state = match activity.not_ready.first() {
-                    None => Cell::inked(Ink::Good, "ready"),
-                    Some(_) => Cell::inked(Ink::Warn, "not ready"),
-                };
-                let begin = [name, state, Cell::from(activity.clients.to_string())];
-                table.row(begin.into_iter().chain(cells(rates.as_ref())));
-            }
-        }
-    }
-    if std::io::stdout().is_terminal() {
-        crate::output::write_out(CLEAR.as_bytes());
-    }
-    table.print(out, 0);
-    out.say("");
-    for line in events(now) {
-        out.say(&line);
-    }
-}
-
-fn cells(rates: Option<&Rates>) -> Vec<Cell> {
-    let Some(rates) = rates else {
-        return vec!["-".into(); 7];
-    };
-    let time = |time_us: Option<u64>| match time_us {
-        Some(time_us) => format!("{} us", units::count(time_us)),
-        None => "-".to_owned(),
-    };
-    let each_s = |bytes: u64| format!("{}/s", units::size(bytes));
-    [
-        units::count(rates.calls),
-        time(rates.p50_us),
-        time(rates.p99_us),
-        each_s(rates.bytes_in),
-        each_s(rates.bytes_out),
-        units::count(rates.records),
-        units::count(rates.syncs),
-    ]
-    .map(Cell::from)
-    .into()
-}
-
-/// The last events of all servers, newest first.
-fn events(now: &Look) -> Vec<String> {
-    let all = now.iter().flat_map(|(name, activity)| {
-        let of = move |event: &sdfs_types::calls::activity::Happened| {
-            (event.at_ms, format!("{name}: {}", event.what))
-        };
-        activity.events.iter().map(of)
-    });
-    let mut all: Vec<_> = all.collect();
-    all.sort_by(|a, b| b.cmp(a));
-    let shown = all.into_iter().take(EVENTS_SHOWN);
-    let now_ms = now.values().map(|activity| activity.now_ms).max();
-    let ago = |at_ms: u64| now_ms.unwrap_or(at_ms).saturating_sub(at_ms) / 1_000;
-    shown
-        .map(|(at_ms, what)| format!("{:>8} ago  {what}", units::uptime(ago(at_ms))))
-        .collect()
 }
