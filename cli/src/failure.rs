@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use sdfs_client::{CopyCause, Error};
+use sdfs_net_layer::TlsError;
 use sdfs_server::{ClusterError, ServerError};
 use sdfs_server_group::{ConfigError, RefusalReason, SecretError, StartError};
 use sdfs_types::{PathFault, Refusal};
@@ -81,6 +82,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<TlsError> for Failure {
+    fn from(error: TlsError) -> Failure {
+        Failure::new(Code::Config, error.to_string()).advise(TLS_ADVICE)
+    }
+}
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {

@@ -65,15 +65,23 @@ fn a_server_stops_at_its_console(cluster: &mut TestCluster) {
     wait_until("dserver-3 has a console", READY_WITHIN, || {
         cluster.run(&["console", "dserver-3", "-c", "status"]).code == 0
     });
+    // Typed at a mserver's console, it is done at that of the server it is about.
     let stop = [
         "console",
-        "dserver-3",
+        "mserver-1",
         "-c",
         "stop dserver-3",
         "-c",
         "dserver-3",
+        "-c",
+        "status",
     ];
-    assert!(cluster.ok(&stop).contains("stopping"));
+    let stopped = cluster.ok(&stop);
+    assert!(stopped.contains("stopping"), "{stopped}");
+    assert!(
+        stopped.contains("mserver-1"),
+        "the session goes on: {stopped}"
+    );
     assert!(
         cluster.wait_restarted("dserver-3").success(),
         "it ends as it was told"

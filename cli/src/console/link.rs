@@ -1,17 +1,22 @@
 //! A connection with a console: greeting, login, lines and their answers. Blocking: whoever types
 //! waits for the answer.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sdfs_net_layer::{Stream, Transport};
 use sdfs_server::{greeting_of, signed_text};
 use sdfs_server_group::UserKey;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 
-/// How long a connection may take to stand.
+/// How long a connection may take to stand, with TLS where that is wanted.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// Longest answer: a thousand names of the longest kind.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -24,13 +29,17 @@ pub(crate) struct Login {
     pub(crate) address: SocketAddr,
     pub(crate) user: String,
     pub(crate) key: UserKey,
+    pub(crate) transport: Arc<dyn Transport>,
     /// How long an answer may take.
     pub(crate) wait: Duration,
 }
 
 /// An open session.
 pub(crate) struct Link {
-    stream: BufReader<TcpStream>,
+    runtime: Runtime,
+    stream: BufReader<Stream>,
+    /// How long each line may take, either way.
+    wait: Duration,
 }
 
 /// How an answer ended.
@@ -58,12 +67,14 @@ impl Link {
     /// gets no proof.
     pub(crate) fn open(login: &Login) -> Outcome<Link> {
         let fault = |error: io::Error| Link::unreachable(login, &error);
-        let stream = TcpStream::connect_timeout(&login.address, CONNECT_WAIT).map_err(fault)?;
-        stream.set_nodelay(true).map_err(fault)?;
-        stream.set_read_timeout(Some(login.wait)).map_err(fault)?;
-        stream.set_write_timeout(Some(login.wait)).map_err(fault)?;
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::system("start the runtime", &error))?;
+        let connecting = login.transport.connect(login.address);
+        let stream = within(&runtime, CONNECT_WAIT, connecting).map_err(fault)?;
         let mut link = Link {
+            runtime,
             stream: BufReader::new(stream),
+            wait: login.wait,
         };
         let greeting = link.line().map_err(fault)?;
         let challenge = greeting.rsplit(' ').next().unwrap_or("");
@@ -99,9 +110,12 @@ impl Link {
 
     /// Types a line and reads the answer.
     pub(crate) fn ask(&mut self, line: &str) -> io::Result<Answer> {
-        self.stream
-            .get_mut()
-            .write_all(format!("{line}\n").as_bytes())?;
+        let stream = self.stream.get_mut();
+        let line = format!("{line}\n");
+        within(&self.runtime, self.wait, async {
+            stream.write_all(line.as_bytes()).await?;
+            stream.flush().await
+        })?;
         let mut body = String::new();
         loop {
             let line = self.line()?;
@@ -121,14 +135,24 @@ impl Link {
 
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
-        let limit = ANSWER_BYTES_MAX as u64;
-        let read = io::Read::take(&mut self.stream, limit).read_line(&mut line)?;
+        let mut stream = (&mut self.stream).take(ANSWER_BYTES_MAX as u64);
+        let read = within(&self.runtime, self.wait, stream.read_line(&mut line))?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         line.truncate(line.trim_end_matches('\n').len());
         Ok(line)
     }
+}
+
+fn within<T>(
+    runtime: &Runtime,
+    wait: Duration,
+    deed: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    // The timer is made on the runtime.
+    let done = runtime.block_on(async { timeout(wait, deed).await });
+    done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// The failure of a refused command.

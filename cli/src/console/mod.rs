@@ -1,8 +1,15 @@
-//! `console`: a session at a server's console, or line by line for scripts.
+//! `console`: a session at a server's console: for people with history and completion, or line by
+//! line for scripts.
 
+mod complete;
+mod history;
 mod link;
+mod talk;
+mod typist;
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::thread;
 
 use sdfs_server_group::{Config, Operator, Role, ServerConfig, UserKey};
 
@@ -10,68 +17,80 @@ use crate::args::{ConsoleArgs, Global};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Ink, Output};
-use crate::session;
+use crate::session::config as load;
 use link::{Answer, End, Link, Login, refusal};
+use typist::Typist;
 
-/// Opens the console of a server.
+/// Opens the console of a server. A line editor waits for keys, and whoever has typed waits for the
+/// answer: all of it happens on a thread of its own.
 pub(crate) fn run(global: &Global, args: &ConsoleArgs, out: Output) -> Outcome {
-    let config = session::config(global)?;
+    let done = thread::scope(|scope| scope.spawn(|| session(global, args, out)).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn session(global: &Global, args: &ConsoleArgs, out: Output) -> Outcome {
+    let config = load(global)?;
     let Some(operator) = &config.operator else {
         let what = format!("{} has no `operator: (..)` part", global.config.display());
         return Err(Failure::new(Code::Config, what).advise("The shipped config.conf shows one"));
     };
-    let (mut link, login) = open(global, args, &config, operator)?;
-    if out.is_json() {
-        said(&mut link, &login, "json on")?;
-    }
+    let logins = logins(global, &config, operator)?;
+    let home = open(args, &config, &logins)?;
+    let mut typist = Typist::new(home, logins, out.is_json())?;
     if !args.command.is_empty() {
-        return script(&mut link, &login, &args.command, out);
+        return script(&mut typist, &args.command, out);
     }
     if !io::stdin().is_terminal() {
         let lines: Vec<_> = io::stdin()
             .lines()
             .collect::<Result<_, _>>()
             .map_err(|error| Failure::system("read standard input", &error))?;
-        return script(&mut link, &login, &lines, out);
+        return script(&mut typist, &lines, out);
     }
-    talk(link, &login, out)
+    talk::talk(typist, out)
 }
 
-/// Connects with the server that was named, or else with the first mserver that answers.
-fn open(
-    global: &Global,
-    args: &ConsoleArgs,
-    config: &Config,
-    operator: &Operator,
-) -> Outcome<(Link, Login)> {
+/// A login for each console there is.
+fn logins(global: &Global, config: &Config, operator: &Operator) -> Outcome<Vec<Login>> {
     let file = global.secret_file.as_ref();
     let key = UserKey::from_file(file.unwrap_or(&config.admin.secret_file))?;
+    let transport = config.operator_transport()?;
     let login = |server: &ServerConfig| {
         Some(Login {
             cluster: config.cluster.clone(),
             server: server.name.to_string(),
-            address: operator.console_address(config, server)?,
+            address: operator.console_reached_at(config, server)?,
             user: global
                 .user
                 .clone()
                 .unwrap_or_else(|| config.admin.name.clone()),
             key: key.clone(),
+            transport: Arc::clone(&transport),
             wait: global.timeout,
         })
     };
+    Ok(config.servers.iter().filter_map(login).collect())
+}
+
+/// Connects with the server that was named, or else with the first mserver that answers.
+fn open(args: &ConsoleArgs, config: &Config, logins: &[Login]) -> Outcome<(Link, Login)> {
     let named = args.server.as_ref();
-    let wanted = config.servers.iter().filter(|server| match named {
-        Some(name) => server.name.as_str() == name,
-        None => server.role == Role::Mserver,
+    let is_mserver = |login: &Login| {
+        let server = config.server_named(&login.server);
+        server.is_some_and(|server| server.role == Role::Mserver)
+    };
+    let wanted = logins.iter().filter(|login| match named {
+        Some(name) => login.server == *name,
+        None => is_mserver(login),
     });
     let nobody = match named {
-        Some(name) => format!("there is no server {name} in {}", global.config.display()),
+        Some(name) => format!("there is no console of {name} in the configuration"),
         None => "config.conf keeps the consoles closed".to_owned(),
     };
     let mut failed = Failure::new(Code::Usage, nobody);
-    for login in wanted.filter_map(login) {
-        match Link::open(&login) {
-            Ok(link) => return Ok((link, login)),
+    for login in wanted {
+        match Link::open(login) {
+            Ok(link) => return Ok((link, login.clone())),
             Err(failure) if failure.code == Code::Unreachable => failed = failure,
             Err(failure) => return Err(failure),
         }
@@ -79,64 +98,24 @@ fn open(
     Err(failed)
 }
 
-fn said(link: &mut Link, login: &Login, line: &str) -> Outcome<Answer> {
-    link.ask(line).map_err(|error| {
-        let plain = crate::failure::plain(&error);
-        let what = format!("the console of {} has gone: {plain}", login.server);
-        Failure::new(Code::Unreachable, what)
-    })
-}
-
 /// Types the lines one after the other; the first that is refused ends it.
-fn script(link: &mut Link, login: &Login, lines: &[String], out: Output) -> Outcome {
+fn script(typist: &mut Typist, lines: &[String], out: Output) -> Outcome {
     for line in lines.iter().filter(|line| !line.trim().is_empty()) {
-        let answer = said(link, login, line)?;
-        show(&answer, out);
-        if let End::Refused { code, what } = answer.end {
-            return Err(refusal(&code, &what));
+        let answer = typist.line(line)?;
+        show(&answer);
+        match answer.end {
+            End::Refused { code, what } => return Err(refusal(&code, &what)),
+            End::Confirm(name) if !out.is_json() => {
+                out.say(&out.ink(Ink::Warn, &format!("type {name} to go on")));
+            }
+            End::Confirm(_) | End::Done => {}
         }
     }
     Ok(())
 }
 
-fn show(answer: &Answer, out: Output) {
+fn show(answer: &Answer) {
     if !answer.body.is_empty() {
         crate::output::write_out(format!("{}\n", answer.body.trim_end_matches('\n')).as_bytes());
     }
-    if let End::Confirm(name) = &answer.end
-        && !out.is_json()
-    {
-        out.say(&out.ink(Ink::Warn, &format!("type {name} to go on")));
-    }
-}
-
-/// A person types.
-fn talk(mut link: Link, login: &Login, out: Output) -> Outcome {
-    out.say(&format!(
-        "at {} as {}; `help` lists the commands",
-        login.server, login.user
-    ));
-    let mut lines = io::stdin().lines();
-    loop {
-        prompt(&login.server);
-        let Some(line) = lines.next() else {
-            return Ok(());
-        };
-        let line = line.map_err(|error| Failure::system("read standard input", &error))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let answer = said(&mut link, login, &line)?;
-        show(&answer, out);
-        if let End::Refused { what, .. } = &answer.end {
-            out.say(&out.ink(Ink::Bad, what));
-        }
-        if matches!(line.trim(), "quit" | "exit") && answer.end == End::Done {
-            return Ok(());
-        }
-    }
-}
-
-fn prompt(server: &str) {
-    crate::output::write_out(format!("{server}> ").as_bytes());
 }

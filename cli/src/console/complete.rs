@@ -1,0 +1,284 @@
+//! What may follow what is typed: commands, their words, servers, paths. And how it looks.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use rustyline::completion::{Completer, Pair};
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::{Hint, Hinter};
+use rustyline::validate::Validator;
+use rustyline::{Context, Helper};
+use sdfs_server::HELP;
+
+use super::link::{End, Link, Login};
+use crate::output::{Ink, Output};
+
+/// Commands whose arguments are names of servers.
+const OF_SERVERS: [&str; 5] = ["drain", "leave", "replace", "stop", "transfer-leader"];
+/// Commands whose arguments are names in the cluster.
+const OF_PATHS: [&str; 4] = ["files", "stat", "blocks", "explain"];
+/// Words that may come second.
+const SECOND: [(&str, &[&str]); 6] = [
+    ("drain", &["stop"]),
+    ("heal", &["pause", "start", "limit"]),
+    ("json", &["on", "off"]),
+    ("log", &["usual", "error", "warn", "info", "debug", "trace"]),
+    ("rebalance", &["stop"]),
+    ("scrub", &["start"]),
+];
+/// How long somebody who has pressed Tab waits.
+const NAMES_WAIT: Duration = Duration::from_secs(2);
+
+/// Knows what may follow.
+pub(super) struct Words {
+    servers: Vec<String>,
+    login: Login,
+    /// A session of its own for looking up names, opened with the first.
+    names: RefCell<Option<Link>>,
+    /// Whether a name is being confirmed: that is to be typed, so nothing completes it.
+    pub(super) is_confirming: Cell<bool>,
+    out: Output,
+}
+
+/// What is being typed.
+#[derive(Debug, PartialEq, Eq)]
+enum Typing<'a> {
+    /// The name of a command.
+    Command(&'a str),
+    /// A server's name, or another word that may stand there.
+    Word(&'a str, &'static [&'static str], bool),
+    /// A path: its directory and the beginning of its last name.
+    Path(&'a str, &'a str),
+    /// Something else.
+    Other,
+}
+
+fn typing(line: &str) -> Typing<'_> {
+    let Some((command, rest)) = line.split_once(' ') else {
+        return Typing::Command(line);
+    };
+    let is_second = !rest.contains(' ');
+    if command == "help" && is_second {
+        return Typing::Command(rest);
+    }
+    if OF_PATHS.contains(&command) && is_second && !rest.contains('"') {
+        let cut = rest.rfind('/').map_or(0, |slash| slash + 1);
+        return Typing::Path(&rest[..cut], &rest[cut..]);
+    }
+    let second = SECOND
+        .iter()
+        .find(|(name, _)| *name == command && is_second);
+    let words = second.map_or(&[][..], |(_, words)| words);
+    let is_of_servers = OF_SERVERS.contains(&command);
+    if words.is_empty() && !is_of_servers {
+        return Typing::Other;
+    }
+    Typing::Word(
+        rest.rsplit(' ').next().unwrap_or(rest),
+        words,
+        is_of_servers,
+    )
+}
+
+impl Words {
+    pub(super) fn new(servers: Vec<String>, login: &Login, out: Output) -> Words {
+        Words {
+            servers,
+            login: Login {
+                wait: login.wait.min(NAMES_WAIT),
+                ..login.clone()
+            },
+            names: RefCell::default(),
+            is_confirming: Cell::default(),
+            out,
+        }
+    }
+
+    /// Where the word that is being typed begins, and the words it may become.
+    fn following(&self, line: &str) -> (usize, Vec<String>) {
+        let (begin, all) = match typing(line) {
+            _ if self.is_confirming.get() => ("", Vec::new()),
+            Typing::Command(begin) => {
+                let names = HELP.iter().map(|help| help.name.to_owned());
+                (begin, names.collect())
+            }
+            Typing::Word(begin, words, is_of_servers) => {
+                let words = words.iter().map(|word| (*word).to_owned());
+                let servers = self.servers.iter().filter(|_| is_of_servers).cloned();
+                (begin, words.chain(servers).collect())
+            }
+            Typing::Path(directory, begin) => (begin, self.names_in(directory)),
+            Typing::Other => ("", Vec::new()),
+        };
+        let fitting = all.into_iter().filter(|word| word.starts_with(begin));
+        (line.len() - begin.len(), fitting.collect())
+    }
+
+    /// The first thousand names in a directory; none when nobody tells. A session that has rested
+    /// for too long is closed by the server, and then opened anew.
+    fn names_in(&self, directory: &str) -> Vec<String> {
+        let kept = self.names.take();
+        let told = kept.and_then(|link| listed(link, directory));
+        let told = told.or_else(|| listed(opened(&self.login)?, directory));
+        let Some((link, names)) = told else {
+            return Vec::new();
+        };
+        self.names.replace(Some(link));
+        names
+    }
+}
+
+fn opened(login: &Login) -> Option<Link> {
+    let mut link = Link::open(login).ok()?;
+    let is_json = link
+        .ask("json on")
+        .is_ok_and(|answer| answer.end == End::Done);
+    is_json.then_some(link)
+}
+
+/// The names in a directory, and the link that told them, when it still stands.
+fn listed(mut link: Link, directory: &str) -> Option<(Link, Vec<String>)> {
+    let asked = if directory.is_empty() { "/" } else { directory };
+    let answer = link.ask(&format!("files {asked}")).ok()?;
+    Some((link, names_of(&answer.body)))
+}
+
+/// The names of a listing. Those that would have to stand in quotes are left to be typed.
+fn names_of(listing: &str) -> Vec<String> {
+    // A refusal lists nothing.
+    let value: serde_json::Value = serde_json::from_str(listing).unwrap_or_default();
+    let rows = value["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    let name = |row: &serde_json::Value| {
+        let slash = if row["kind"] == "directory" { "/" } else { "" };
+        let name = row["name"].as_str()?;
+        let is_plain = !name.contains([' ', '"', '\\', '\t']);
+        is_plain.then(|| format!("{name}{slash}"))
+    };
+    rows.iter().filter_map(name).collect()
+}
+
+impl Completer for Words {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        place: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let (begin, words) = self.following(&line[..place]);
+        let pair = |word: String| Pair {
+            display: word.clone(),
+            replacement: word,
+        };
+        Ok((begin, words.into_iter().map(pair).collect()))
+    }
+}
+
+/// How a command goes on. Shown, and never typed for anybody.
+pub(super) struct Usage(&'static str);
+
+impl Hint for Usage {
+    fn display(&self) -> &str {
+        self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Hinter for Words {
+    type Hint = Usage;
+
+    fn hint(&self, line: &str, place: usize, _: &Context<'_>) -> Option<Usage> {
+        if self.is_confirming.get() || place < line.len() {
+            return None;
+        }
+        usage_after(line).map(Usage)
+    }
+}
+
+/// What follows a command that has just been typed.
+fn usage_after(line: &str) -> Option<&'static str> {
+    let name = line.strip_suffix(' ')?;
+    let help = HELP.iter().find(|help| help.name == name)?;
+    help.usage.strip_prefix(line)
+}
+
+impl Highlighter for Words {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        let (name, rest) = line.split_at(line.find(' ').unwrap_or(line.len()));
+        let is_known = HELP.iter().any(|help| help.name == name);
+        let is_whole = !rest.is_empty();
+        let ink = match (is_known, is_whole) {
+            _ if self.is_confirming.get() || name.is_empty() => return Cow::Borrowed(line),
+            (true, _) => Ink::Bold,
+            (false, true) => Ink::Bad,
+            (false, false) => return Cow::Borrowed(line),
+        };
+        Cow::Owned(format!("{}{rest}", self.out.ink(ink, name)))
+    }
+
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        let ink = if self.is_confirming.get() {
+            Ink::Warn
+        } else {
+            Ink::Good
+        };
+        Cow::Owned(self.out.ink(ink, prompt))
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(self.out.ink(Ink::Dim, hint))
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, kind: CmdKind) -> bool {
+        kind != CmdKind::MoveCursor
+    }
+}
+
+impl Validator for Words {}
+impl Helper for Words {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_is_understood() {
+        let table = [
+            ("he", Typing::Command("he")),
+            ("help he", Typing::Command("he")),
+            ("drain d", Typing::Word("d", &["stop"], true)),
+            ("drain stop d", Typing::Word("d", &[], true)),
+            ("transfer-leader root m", Typing::Word("m", &[], true)),
+            ("json o", Typing::Word("o", &["on", "off"], false)),
+            ("stat /pictures/ph", Typing::Path("/pictures/", "ph")),
+            ("files ", Typing::Path("", "")),
+            ("files /a after b", Typing::Other),
+            ("stat \"/a", Typing::Other),
+            ("events 3", Typing::Other),
+        ];
+        for (line, expected) in table {
+            assert_eq!(typing(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn names_to_be_quoted_are_not_offered() {
+        let listing = r#"{"ok":true,"rows":[{"name":"a","kind":"directory"},
+            {"name":"b","kind":"file"},{"name":"c d","kind":"file"}]}"#;
+        assert_eq!(names_of(listing), ["a/", "b"]);
+        assert!(names_of("no JSON").is_empty());
+    }
+
+    #[test]
+    fn a_command_says_how_it_goes_on() {
+        assert_eq!(usage_after("stat "), Some("PATH"));
+        assert_eq!(usage_after("stat"), None);
+        assert_eq!(usage_after("stat /a "), None);
+        assert_eq!(usage_after("quit "), None);
+    }
+}
