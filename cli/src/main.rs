@@ -49,7 +49,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     // The allocator asks for huge pages for all it may ever use; they double an idle server's
     // memory and make nothing faster. Where they cannot be refused the server runs as well.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    rustix::thread::disable_transparent_huge_pages(true).unwrap_or(());
     panic_hook::install();
     let cli = command_line();
     let out = Output::new(cli.global.json);

@@ -121,8 +121,8 @@ impl BlockTable {
         syncing.is_some_and(|syncing| syncing.gone.contains(block))
     }
 
-    /// A block that is stored, or on its way, is written again, which in a volume that is being synced makes it one
-    /// of its epoch.
+    /// A block that is stored, or on its way, is written again, which in a volume that is being
+    /// synced makes it one of its epoch.
     pub(crate) fn write_again(&mut self, volume: VolumeId, block: BlockDescriptor) {
         if let Some(syncing) = self.syncing.get_mut(&volume) {
             syncing.again.insert(block);

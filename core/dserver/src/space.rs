@@ -159,8 +159,8 @@ impl Space {
         })
     }
 
-    /// The epoch in which the space became the home of a volume, if it was told to keep it and still
-    /// does.
+    /// The epoch in which the space became the home of a volume, if it was told to keep it and
+    /// still does.
     pub(crate) fn kept_since(&self, volume: VolumeId) -> Option<Epoch> {
         locked(&self.record).volumes.get(&volume).copied()
     }

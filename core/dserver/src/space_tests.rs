@@ -426,7 +426,7 @@ fn blocks_without_identity_are_refused() {
 fn kept_volumes_are_remembered() {
     let disk = MemoryDisk::new(1 << 30);
     let space = open(&disk);
-    assert!(!space.kept_since(VOLUME).is_some());
+    assert!(space.kept_since(VOLUME).is_none());
     space.keep(&[(VOLUME, Epoch(1))]).unwrap();
     drop(space);
     let space = open(&disk.crash(CrashLoss::Everything));

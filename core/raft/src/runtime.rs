@@ -30,7 +30,9 @@ static BEGIN: OnceLock<TokioInstant> = OnceLock::new();
 pub(crate) fn sleep_for(heartbeat: Duration) {
     let step = (heartbeat / SLEEPS_PER_HEARTBEAT).as_micros() as u64;
     let fit = |grid| (grid == GRID_US_NONE || step < grid).then_some(step.max(GRID_US_NONE));
-    let _ = GRID_US.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fit);
+    // A grid that fits already stays.
+    let set = GRID_US.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fit);
+    set.unwrap_or_else(|fitting| fitting);
 }
 
 /// Tokio's runtime but for [`AsyncRuntime::sleep_until`].
