@@ -32,14 +32,20 @@ pub enum OpenError {
     #[error("cannot start a thread of the log: {0}")]
     Thread(#[source] io::Error),
     /// A segment was written by a newer program.
-    #[error("segment {segment} has format version {version}, this program knows up to {known}")]
+    #[error("{path} has format version {version}, this program knows up to {known}")]
     Version {
-        /// The segment.
-        segment: SegmentId,
+        /// The segment's file.
+        path: PathBuf,
         /// Its format version.
         version: u16,
         /// The newest version known here.
         known: u16,
+    },
+    /// Numbers of segments are never used twice, and there is none left.
+    #[error("after segment {after} there is no number left for another one")]
+    NoNumber {
+        /// The highest segment.
+        after: SegmentId,
     },
     /// `segment_bytes` is smaller than a segment may be.
     #[error("segment_bytes {given} is less than {least}")]

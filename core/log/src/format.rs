@@ -27,9 +27,11 @@ pub(crate) struct SegmentHeader {
 /// Why a segment header was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
-    /// No header was written yet under this number: nothing at all, or the header of the number
-    /// the file had before it was used again.
+    /// No header was written yet under this number: too little, or the header of the number the
+    /// file had before it was used again.
     NotBegun,
+    /// There are zeroes. Nothing was written yet if nothing but zeroes follows.
+    Blank,
     /// There was a header and it is damaged.
     Damaged,
     /// Written by a newer program.
@@ -54,7 +56,7 @@ impl SegmentHeader {
             .first_chunk::<SEGMENT_HEADER_USED>()
             .ok_or(HeaderFault::NotBegun)?;
         if *used == [0; SEGMENT_HEADER_USED] {
-            return Err(HeaderFault::NotBegun);
+            return Err(HeaderFault::Blank);
         }
         if used[..8] != SEGMENT_MAGIC || crc32c(&used[..24]) != u32_at(used, 24) {
             return Err(HeaderFault::Damaged);

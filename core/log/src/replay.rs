@@ -8,7 +8,7 @@ use crate::disk::DiskFile;
 use crate::error::OpenError;
 use crate::files::{Files, random_life};
 use crate::format::{HeaderFault, RecordHeader, SegmentHeader, padded, segment_of_file_name};
-use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::limits::{REPLAY_READ_BYTES, SEGMENT_HEADER_BYTES};
 use crate::options::LogOptions;
 use crate::position::{Position, SegmentId};
 use crate::prepare::is_spare_name;
@@ -114,16 +114,20 @@ impl Replay<'_> {
         let file = self.files.get(segment).map_err(failed("opening", &path))?;
         let header = file.read_at(0, SEGMENT_HEADER_BYTES as usize);
         let header = header.map_err(failed("reading", &path))?;
-        let home = match SegmentHeader::decode(&header, segment) {
+        let decoded = SegmentHeader::decode(&header, segment);
+        // A header is durable before the first record, so one that is blank has rotted.
+        let is_rotten = decoded == Err(HeaderFault::Blank)
+            && has_content(&*file).map_err(failed("reading", &path))?;
+        let home = match decoded {
             Ok(home) => home,
             Err(HeaderFault::Version { version, known }) => {
                 return Err(OpenError::Version {
-                    segment,
+                    path,
                     version,
                     known,
                 });
             }
-            Err(HeaderFault::NotBegun) => {
+            Err(HeaderFault::NotBegun | HeaderFault::Blank) if !is_rotten => {
                 self.files.forget(segment);
                 return self
                     .files
@@ -131,7 +135,7 @@ impl Replay<'_> {
                     .remove(&path)
                     .map_err(failed("removing", &path));
             }
-            Err(HeaderFault::Damaged) => {
+            Err(_) => {
                 let bytes = file.bytes().map_err(failed("measuring", &path))?;
                 self.damaged(segment, 0, u32::try_from(bytes).unwrap_or(u32::MAX), true);
                 self.note(segment, SEGMENT_HEADER_BYTES);
@@ -206,6 +210,10 @@ impl Replay<'_> {
             .last()
             .map_or(SegmentId(0), |(segment, _)| *segment);
         let above = first.max(last_noted);
+        // The next one, and the one made ahead of need behind it.
+        if above.0 > u32::MAX - 2 {
+            return Err(OpenError::NoNumber { after: above });
+        }
         let active = match self.last.take() {
             Some(last) if last.home.segment == last_noted && !last.scanned.is_ended => {
                 self.go_on(last)?
@@ -305,6 +313,12 @@ impl Replay<'_> {
         self.files.keep(segment, Arc::clone(&active.file));
         Ok(active)
     }
+}
+
+/// Whether something was written where the first records are.
+fn has_content(file: &dyn DiskFile) -> io::Result<bool> {
+    let bytes = file.read_at(u64::from(SEGMENT_HEADER_BYTES), REPLAY_READ_BYTES)?;
+    Ok(bytes.iter().any(|byte| *byte != 0))
 }
 
 fn fresh(home: SegmentHeader, file: Arc<dyn DiskFile>) -> Active {
