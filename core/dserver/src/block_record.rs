@@ -130,7 +130,7 @@ pub(crate) fn decode(head: &[u8]) -> Option<Head> {
                 crc32c: u32_of(sums)?,
             })
         }
-        KIND_FREED => {
+        KIND_FREED if rest.len() <= KEY_BYTES * FREED_BLOCKS_MAX => {
             let blocks = rest.chunks(KEY_BYTES).map(BlockDescriptor::from_key);
             Some(Head::Freed {
                 volume,

@@ -98,12 +98,16 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<Checkpoint>
     let bytes = usize::try_from(file.bytes()?).unwrap_or(usize::MAX);
     let checkpoint = decode(&file.read_at(0, bytes)?);
     if checkpoint.is_none() {
-        tracing::warn!(?dir, "the checkpoint is damaged; the whole log is replayed");
+        tracing::warn!(
+            ?dir,
+            "the checkpoint is damaged or of another version; the whole log is replayed"
+        );
     }
     Ok(checkpoint)
 }
 
-fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+/// What the bytes of a checkpoint say; nothing when they are damaged or of another version.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     let (front, entries) = bytes.split_at_checked(FRONT_BYTES)?;
     let crc = u32::from_le_bytes(*front[8..].first_chunk()?);
     let count = u64::from_le_bytes(*front[24..].first_chunk()?);

@@ -16,6 +16,8 @@ mod compaction;
 mod compaction_plan;
 mod dserver;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keeper;
 mod left_behind;
 pub mod limits;
@@ -40,6 +42,8 @@ mod stamps;
 mod sync;
 mod sync_pace;
 mod sync_plan;
+#[cfg(test)]
+mod upgrade_tests;
 mod worker;
 mod write;
 mod write_state;

@@ -52,6 +52,20 @@ pub enum SpaceFault {
         /// The space.
         path: PathBuf,
     },
+    /// A record is whole, but of a kind that is not known here. Passing it over could bring back
+    /// what it frees.
+    #[error(
+        "the log in {path} has a record in segment {segment} at byte {offset} that this version \
+         does not know; if another version has written it, use that one"
+    )]
+    OtherVersion {
+        /// The space.
+        path: PathBuf,
+        /// The segment.
+        segment: u32,
+        /// Where the record begins.
+        offset: u32,
+    },
     /// It is another server's.
     #[error(
         "{path} belongs to server {server} of cluster {cluster}, and this is server {my_server} of \
@@ -123,8 +137,11 @@ impl Space {
             reserve_bytes: options.reserve_bytes,
             ..LogOptions::named(name)
         };
+        let mut unknown = None;
         let mut replay = |position, head: &[u8], data: &[u8]| {
-            replay_record(&mut table, position, head, data);
+            if !replay_record(&mut table, position, head, data) {
+                unknown.get_or_insert(position);
+            }
         };
         let log = SegmentLog::open(
             Arc::clone(&disk),
@@ -133,6 +150,16 @@ impl Space {
             replay_from,
             &mut replay,
         )?;
+        if let Some(Position {
+            segment, offset, ..
+        }) = unknown
+        {
+            return Err(SpaceFault::OtherVersion {
+                path: path.to_owned(),
+                segment,
+                offset,
+            });
+        }
         let segments: BTreeSet<u32> = log.segments().iter().map(|segment| segment.id.0).collect();
         table.forget_missing(&segments);
         let lost = log
@@ -330,7 +357,8 @@ fn make_record(
     Ok(record)
 }
 
-fn replay_record(table: &mut BlockTable, position: Position, head: &[u8], data: &[u8]) {
+/// Does what a record says; false for one of a kind that is not known.
+fn replay_record(table: &mut BlockTable, position: Position, head: &[u8], data: &[u8]) -> bool {
     match block_record::decode(head) {
         Some(Head::Block {
             volume,
@@ -348,8 +376,9 @@ fn replay_record(table: &mut BlockTable, position: Position, head: &[u8], data: 
                 table.free(volume, block);
             }
         }
-        None => tracing::error!(?position, "a record of unknown kind is passed over"),
+        None => return false,
     }
+    true
 }
 
 fn fault(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> SpaceFault {

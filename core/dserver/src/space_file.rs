@@ -6,16 +6,20 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 use sdfs_log::{Disk, crc32c};
+use sdfs_types::wire::WireFault;
 use sdfs_types::{Epoch, ServerId, VolumeId};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 const NAME: &str = "space";
 const NEW_NAME: &str = "space.new";
-const MAGIC: &[u8; 8] = b"SDFSSPC3";
-/// Of the form before: it does not say since when a volume is kept.
-const TIMELESS_MAGIC: &[u8; 8] = b"SDFSSPC2";
-/// Of the form before that: it does not say whose the space is either.
-const OWNERLESS_MAGIC: &[u8; 8] = b"SDFSSPC1";
+/// What the file begins with, before the digit of its version.
+const MAGIC: &[u8; 7] = b"SDFSSPC";
+const VERSION: u8 = b'3';
+/// The version before: it does not say since when a volume is kept.
+const TIMELESS: u8 = b'2';
+/// The version before that: it does not say whose the space is either.
+const OWNERLESS: u8 = b'1';
 const FRONT_BYTES: usize = 12;
 
 /// What the file holds.
@@ -52,6 +56,33 @@ struct OwnerlessRecord {
     volumes: BTreeSet<VolumeId>,
 }
 
+/// Why a space's file cannot be read.
+#[derive(Debug, Error)]
+pub(crate) enum SpaceFileFault {
+    /// It is not what any version has written.
+    #[error("the file `space` there is damaged; restore it")]
+    Damaged,
+    /// Another version of this program has written it.
+    #[error(
+        "the file `space` there has version {}, this program knows up to {}; use the program that \
+         has written it, nothing was changed",
+        found.escape_ascii(), VERSION.escape_ascii()
+    )]
+    Version {
+        /// The digit of its version.
+        found: u8,
+    },
+    /// What follows its checksum is not what it should be.
+    #[error("the file `space` there: {0}")]
+    Record(#[from] WireFault),
+}
+
+impl From<SpaceFileFault> for io::Error {
+    fn from(fault: SpaceFileFault) -> Self {
+        Self::new(io::ErrorKind::InvalidData, fault)
+    }
+}
+
 /// Reads a space's file; nothing when there is none.
 pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<SpaceRecord>> {
     let file = match disk.open(&dir.join(NAME)) {
@@ -60,9 +91,7 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> io::Result<Option<SpaceRecord
     };
     let bytes = usize::try_from(file.bytes()?).unwrap_or(usize::MAX);
     let bytes = file.read_at(0, bytes)?;
-    decode(&bytes)
-        .map(Some)
-        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    Ok(Some(decode(&bytes)?))
 }
 
 /// Replaces a space's file, durably.
@@ -85,37 +114,47 @@ pub(crate) fn replace(
     disk.sync_dir(dir)
 }
 
-fn encode(record: &SpaceRecord) -> Vec<u8> {
+/// The bytes of the file.
+pub(crate) fn encode(record: &SpaceRecord) -> Vec<u8> {
     let body = sdfs_types::wire::encode(record);
-    [MAGIC.as_slice(), &crc32c(&body).to_le_bytes(), &body].concat()
+    let crc = crc32c(&body).to_le_bytes();
+    [MAGIC.as_slice(), &[VERSION], &crc, &body].concat()
 }
 
-fn decode(bytes: &[u8]) -> Option<SpaceRecord> {
-    let (front, body) = bytes.split_at_checked(FRONT_BYTES)?;
-    if front[8..] != crc32c(body).to_le_bytes() {
-        return None;
+/// What the bytes of the file say.
+pub(crate) fn decode(bytes: &[u8]) -> Result<SpaceRecord, SpaceFileFault> {
+    let whole = bytes.split_at_checked(FRONT_BYTES);
+    let (front, body) = whole.ok_or(SpaceFileFault::Damaged)?;
+    if front[..7] != *MAGIC {
+        return Err(SpaceFileFault::Damaged);
     }
-    if front[..8] == *MAGIC {
-        return sdfs_types::wire::decode(body).ok();
+    let version = front[7];
+    // A later version may keep its checksum elsewhere.
+    if ![VERSION, TIMELESS, OWNERLESS].contains(&version) {
+        return Err(SpaceFileFault::Version { found: version });
+    }
+    if front[8..] != crc32c(body).to_le_bytes() {
+        return Err(SpaceFileFault::Damaged);
+    }
+    if version == VERSION {
+        return Ok(sdfs_types::wire::decode(body)?);
     }
     let TimelessRecord {
         identity,
         owner,
         volumes,
-    } = if front[..8] == *TIMELESS_MAGIC {
-        sdfs_types::wire::decode(body).ok()?
-    } else if front[..8] == *OWNERLESS_MAGIC {
-        let OwnerlessRecord { identity, volumes } = sdfs_types::wire::decode(body).ok()?;
+    } = if version == TIMELESS {
+        sdfs_types::wire::decode(body)?
+    } else {
+        let OwnerlessRecord { identity, volumes } = sdfs_types::wire::decode(body)?;
         TimelessRecord {
             identity,
             owner: None,
             volumes,
         }
-    } else {
-        return None;
     };
     let since = |volume| (volume, Epoch::default());
-    Some(SpaceRecord {
+    Ok(SpaceRecord {
         identity,
         owner,
         volumes: volumes.into_iter().map(since).collect(),
@@ -168,6 +207,18 @@ mod tests {
         assert_eq!(record.volumes, [(VolumeId(2), Epoch(0))].into());
     }
 
+    /// Identity 7.., server 4 of cluster "s", volumes 2 since epoch 1 and 300 since 200.
+    #[test]
+    fn version_3_keeps_its_bytes() {
+        let volumes = [2, 2, 1, 0xac, 0x02, 0xc8, 0x01];
+        let body = [&[1_u8][..], &[7; 16], &[1, 1, b's', 4], &volumes].concat();
+        let file = [b"SDFSSPC3".as_slice(), &crc32c(&body).to_le_bytes(), &body].concat();
+        let record = decode(&file).expect("a record");
+        let since = |volume, epoch| (VolumeId(volume), Epoch(epoch));
+        assert_eq!(record.volumes, [since(2, 1), since(300, 200)].into());
+        assert_eq!(encode(&record), file);
+    }
+
     #[test]
     fn damaged_record_is_an_error() {
         let disk = MemoryDisk::new(1 << 20);
@@ -183,6 +234,26 @@ mod tests {
         )
         .unwrap();
         disk.flip_bit(&dir.join(NAME), 8 * 20).unwrap();
-        assert!(read(&disk, dir).is_err());
+        let said = read(&disk, dir).unwrap_err().to_string();
+        assert_eq!(said, "the file `space` there is damaged; restore it");
+    }
+
+    #[test]
+    fn later_version_is_refused_by_its_number() {
+        let body = [1_u8, 9, 9];
+        let file = [b"SDFSSPC4".as_slice(), &[0; 4], &body].concat();
+        let said = decode(&file).unwrap_err().to_string();
+        assert!(
+            said.contains("`space`") && said.contains("version 4"),
+            "{said}"
+        );
+        assert!(said.contains("up to 3"), "{said}");
+        let body = [7_u8, 9, 9];
+        let file = [b"SDFSSPC2".as_slice(), &crc32c(&body).to_le_bytes(), &body].concat();
+        let said = decode(&file).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "the file `space` there: wire form 7; this build reads 1"
+        );
     }
 }

@@ -21,10 +21,10 @@ use crate::space_file::{self, Owner};
 use crate::space_read::LoadFault;
 use crate::space_write::{BlockBody, Purpose, StoreFault, Storing};
 
-const DIR: &str = "/space";
-const VOLUME: VolumeId = VolumeId(3);
+pub(crate) const DIR: &str = "/space";
+pub(crate) const VOLUME: VolumeId = VolumeId(3);
 
-fn block(file: u32, index: u16, version: u16) -> BlockDescriptor {
+pub(crate) fn block(file: u32, index: u16, version: u16) -> BlockDescriptor {
     BlockDescriptor {
         file: FileDescriptor {
             id: FileId(file),
@@ -35,7 +35,7 @@ fn block(file: u32, index: u16, version: u16) -> BlockDescriptor {
     }
 }
 
-fn bytes_for(seed: u64, length: usize) -> Bytes {
+pub(crate) fn bytes_for(seed: u64, length: usize) -> Bytes {
     Bytes::from(
         (0..length)
             .map(|i| (seed as usize * 131 + i * 7) as u8)
@@ -47,7 +47,7 @@ fn body(bytes: Bytes) -> BlockBody {
     BlockBody::new(vec![bytes]).unwrap()
 }
 
-fn try_open(disk: &MemoryDisk) -> Result<Space, SpaceFault> {
+pub(crate) fn try_open(disk: &MemoryDisk) -> Result<Space, SpaceFault> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let options = SpaceOptions {
         segment_bytes: 256 << 10,
@@ -130,7 +130,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-fn store(space: &Space, at: BlockDescriptor, bytes: &Bytes) -> Result<(), StoreFault> {
+pub(crate) fn store(space: &Space, at: BlockDescriptor, bytes: &Bytes) -> Result<(), StoreFault> {
     runtime().block_on(async {
         space
             .store((VOLUME, at), &body(bytes.clone()), Purpose::Write)
@@ -144,7 +144,7 @@ fn free(space: &Space, blocks: &[BlockDescriptor]) -> Result<(), StoreFault> {
     runtime().block_on(space.free(VOLUME, blocks))
 }
 
-fn load(space: &Space, at: BlockDescriptor) -> Result<Bytes, LoadFault> {
+pub(crate) fn load(space: &Space, at: BlockDescriptor) -> Result<Bytes, LoadFault> {
     let loaded = runtime().block_on(space.load(VOLUME, at, (0, u32::MAX)));
     loaded.map(|loaded| loaded.bytes)
 }
