@@ -228,6 +228,21 @@ pub enum LogDamage {
         /// The first missing entry.
         index: u64,
     },
+    /// A record is of another version.
+    #[error(
+        "the record in segment {segment} at byte {offset} has version {found}, this version reads \
+         {known}; use the one that has written it"
+    )]
+    Version {
+        /// The segment.
+        segment: u32,
+        /// Where the record begins.
+        offset: u32,
+        /// Its version.
+        found: u8,
+        /// The version read here.
+        known: u8,
+    },
     /// A record is whole, but this program cannot understand it.
     #[error(
         "the record in segment {segment} at byte {offset} is not of the form this version reads; \

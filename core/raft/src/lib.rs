@@ -11,6 +11,8 @@ mod ending;
 mod entry_code;
 mod errors;
 mod forward;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod group_log;
 mod group_store;

@@ -72,7 +72,9 @@ impl RaftLog {
         } = recovery.finish(&damaged).map_err(|damage| {
             let dir = dir.to_owned();
             match damage {
-                LogDamage::Unknown { .. } => StartError::LogOfOtherVersion { dir, damage },
+                LogDamage::Version { .. } | LogDamage::Unknown { .. } => {
+                    StartError::LogOfOtherVersion { dir, damage }
+                }
                 damage => StartError::LogDamaged { dir, damage },
             }
         })?;

@@ -9,7 +9,11 @@ use bytes::Bytes;
 use sdfs_server_group::ServerId;
 use serde::{Deserialize, Serialize};
 
-const VERSION: u8 = 2;
+/// Version of the form of records.
+pub(crate) const VERSION: u8 = 2;
+
+/// Every index is below: as many entries as no disk holds.
+const INDEX_END: u64 = 1 << 62;
 
 /// One life of a server's log: made at random when the log is, so that a log that was lost and
 /// made anew is not taken for the old one.
@@ -64,8 +68,29 @@ impl RecordHead {
             return None;
         }
         match postcard::take_from_bytes(rest) {
-            Ok((head, [])) => Some(head),
+            Ok((head, [])) => Some(head).filter(Self::is_countable),
             Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// Whether its indexes can be counted on from. No log comes to the end of the numbers.
+    fn is_countable(&self) -> bool {
+        let is_index = |at: &LogId| at.index < INDEX_END;
+        let is_run = |first: u64, count: u32| first.saturating_add(count.into()) < INDEX_END;
+        match self {
+            Self::Entries {
+                first,
+                count,
+                committed,
+                ..
+            } => is_run(*first, *count) && committed.iter().all(is_index),
+            Self::Copied { first, count, .. } => is_run(*first, *count),
+            Self::Truncated { after, .. } => after.is_none_or(|last| last < INDEX_END),
+            Self::State { state, .. } => {
+                let named = [&state.purged, &state.committed];
+                named.into_iter().flatten().all(is_index)
+            }
+            Self::Owner { .. } | Self::Opened { .. } => true,
         }
     }
 }

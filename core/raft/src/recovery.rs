@@ -4,7 +4,7 @@ use crate::entry_code::{Span, spans};
 use crate::errors::LogDamage;
 use crate::group_log::{GroupLog, Slot};
 use crate::ids::GroupId;
-use crate::record::{HardState, Life, RecordHead};
+use crate::record::{self, HardState, Life, RecordHead};
 use crate::types::LogId;
 use sdfs_log::{DamagedRange, Position, SegmentId};
 use sdfs_server_group::ServerId;
@@ -42,8 +42,17 @@ impl Recovery {
                 let Position {
                     segment, offset, ..
                 } = position;
-                self.unknown
-                    .get_or_insert(LogDamage::Unknown { segment, offset });
+                let known = record::VERSION;
+                let damage = match head.first() {
+                    Some(&found) if found != known => LogDamage::Version {
+                        segment,
+                        offset,
+                        found,
+                        known,
+                    },
+                    _ => LogDamage::Unknown { segment, offset },
+                };
+                self.unknown.get_or_insert(damage);
             }
         }
     }

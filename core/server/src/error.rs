@@ -193,12 +193,19 @@ impl ServerError {
     /// Whether another version of this program wrote what is on the server's disk, which is whole.
     #[must_use]
     pub fn is_of_other_version(&self) -> bool {
-        use sdfs_raft::StartError::LogOfOtherVersion;
-        let raft = match self {
-            ServerError::Mserver(sdfs_mserver::StartError::Raft(raft)) => raft,
-            _ => return false,
-        };
-        matches!(raft, LogOfOtherVersion { .. })
+        use sdfs_dserver::SpaceFault;
+        use sdfs_log::OpenError::Version;
+        use sdfs_raft::StartError::{Log, LogOfOtherVersion};
+        match self {
+            ServerError::Mserver(sdfs_mserver::StartError::Raft(raft)) => {
+                matches!(raft, LogOfOtherVersion { .. } | Log(Version { .. }))
+            }
+            ServerError::Dserver(sdfs_dserver::StartError::Spaces { source, .. }) => matches!(
+                source,
+                SpaceFault::OtherVersion { .. } | SpaceFault::Log(Version { .. })
+            ),
+            _ => false,
+        }
     }
 
     /// The error for a name `config` does not have.

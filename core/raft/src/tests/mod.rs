@@ -10,3 +10,4 @@ mod install;
 mod lives;
 mod log_model;
 mod suite;
+mod upgrade;
