@@ -14,6 +14,8 @@ pub mod clock;
 pub mod config;
 mod deadline;
 mod errors;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod handshake;
 mod hello;

@@ -9,6 +9,8 @@ mod allowed;
 mod ask;
 mod changes;
 mod console;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod lately;
 pub mod limits;

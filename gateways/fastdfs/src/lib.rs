@@ -11,6 +11,8 @@ mod counters;
 mod door;
 mod errno;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group_name;
 mod header;
 pub mod limits;

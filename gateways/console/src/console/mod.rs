@@ -32,10 +32,12 @@ use crate::allowed::is_allowed;
 use crate::lately::Lately;
 use crate::limits::{ACCEPT_PAUSE, SESSIONS_MAX};
 use crate::observed::Observed;
+pub(crate) use command::command;
 pub use counters::ConsoleCounters;
 use counters::Ended;
 pub use hands::{Hands, HandsFault};
 pub use help::{HELP, Help};
+pub(crate) use line::Lines;
 pub use login::{greeting_of, signed_text};
 use session::Session;
 
