@@ -152,7 +152,10 @@ fn names_of(listing: &str) -> Vec<String> {
     let name = |row: &serde_json::Value| {
         let slash = if row["kind"] == "directory" { "/" } else { "" };
         let name = row["name"].as_str()?;
-        let is_plain = !name.contains([' ', '"', '\\', '\t']);
+        // What ends a word or a line at the server, or is more than a letter to a terminal, would
+        // be an order of whoever gave the name.
+        let is_apart = |l: char| l.is_whitespace() || l.is_control() || matches!(l, '"' | '\\');
+        let is_plain = !name.contains(is_apart);
         is_plain.then(|| format!("{name}{slash}"))
     };
     rows.iter().filter_map(name).collect()
@@ -269,7 +272,9 @@ mod tests {
     #[test]
     fn names_to_be_quoted_are_not_offered() {
         let listing = r#"{"ok":true,"rows":[{"name":"a","kind":"directory"},
-            {"name":"b","kind":"file"},{"name":"c d","kind":"file"}]}"#;
+            {"name":"b","kind":"file"},{"name":"c d","kind":"file"},
+            {"name":"x\ndrain","kind":"file"},{"name":"x\u00a0d-1","kind":"file"},
+            {"name":"x\u001b[2J","kind":"file"}]}"#;
         assert_eq!(names_of(listing), ["a/", "b"]);
         assert!(names_of("no JSON").is_empty());
     }

@@ -65,15 +65,16 @@ mod tests {
         let file = folder.path().join("state/sdfs/history");
         for line in ["status", "stat /a b"] {
             prepare(&file).expect("made");
+            let mode = |path: &Path| {
+                let permissions = std::fs::metadata(path).expect("there").permissions();
+                permissions.mode() & 0o777
+            };
+            let folder = file.parent().expect("a folder");
+            assert_eq!((mode(&file), mode(folder)), (0o600, 0o700));
             let mut history = FileHistory::new();
             history.load(&file).expect("loaded");
             history.add(line).expect("added");
             history.append(&file).expect("kept");
-            let mode = std::fs::metadata(&file)
-                .expect("there")
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o777, 0o600);
         }
         let mut history = FileHistory::new();
         history.load(&file).expect("loaded");

@@ -110,6 +110,11 @@ impl Link {
 
     /// Types a line and reads the answer.
     pub(crate) fn ask(&mut self, line: &str) -> io::Result<Answer> {
+        // Each line has an answer of its own.
+        if line.contains(['\n', '\r']) {
+            let what = "a command is one line";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         let stream = self.stream.get_mut();
         let line = format!("{line}\n");
         within(&self.runtime, self.wait, async {

@@ -97,6 +97,14 @@ impl Desk {
                 Err(ReadlineError::Eof) => return Ok(None),
                 Err(error) => return Err(no_terminal(error)),
             };
+            // A pasted line break would be another command, and a name that confirms it.
+            if line
+                .chars()
+                .any(|letter| letter.is_control() && letter != '\t')
+            {
+                crate::output::warn("one line at a time, and letters only");
+                continue;
+            }
             if !is_confirming && history::is_kept(&line) {
                 let added = self.editor.add_history_entry(&line);
                 // The line before it, typed again, is not added.
