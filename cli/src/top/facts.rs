@@ -309,10 +309,10 @@ fn events(now: &Done) -> Vec<EventFacts> {
     all.sort_by_key(|(event, name)| (std::cmp::Reverse(event.at_ms), name.as_str()));
     let mut told: Vec<EventFacts> = Vec::new();
     for (event, name) in all {
-        let is_same = |one: &&mut EventFacts| {
-            one.what == event.what && one.at_ms.saturating_sub(event.at_ms) < SAME_WITHIN_MS
-        };
-        match told.iter_mut().rev().find(is_same) {
+        let is_near =
+            |one: &&mut EventFacts| one.at_ms.saturating_sub(event.at_ms) < SAME_WITHIN_MS;
+        let mut near = told.iter_mut().rev().take_while(is_near);
+        match near.find(|one| one.what == event.what) {
             Some(same) if same.by.contains(name) => {}
             Some(same) => same.by.push(name.clone()),
             None => told.push(EventFacts {

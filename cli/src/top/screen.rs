@@ -1,6 +1,7 @@
 //! The terminal: taken over, given back however this ends, drawn anew at each look and key.
 
 use std::io::{self, Stdout};
+use std::thread;
 use std::time::Duration;
 
 use ratatui::Terminal;
@@ -13,7 +14,8 @@ use ratatui::crossterm::terminal::{
 };
 use sdfs_client::Client;
 use sdfs_server_group::Config;
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::LOOK_EVERY;
 use super::draw::draw;
@@ -23,8 +25,8 @@ use super::place::Place;
 use crate::commands::serve::Stops;
 use crate::failure::{Failure, Outcome};
 
-/// How often keys are looked for: nobody notices less.
-const KEYS_EVERY: Duration = Duration::from_millis(40);
+/// More keys than anybody types between two drawings.
+const KEYS_WAITING_MAX: usize = 64;
 
 /// Servers answer from memory: one that does not within this holds up no look.
 const ANSWER_WITHIN: Duration = Duration::from_millis(900);
@@ -66,7 +68,7 @@ fn give_back() {
 pub(super) async fn run(client: &Client, config: &Config, stops: &mut Stops) -> Outcome {
     let fault = |error: io::Error| Failure::system("draw on the terminal", &error);
     let mut screen = Screen::open().map_err(fault)?;
-    let mut keys = interval(KEYS_EVERY);
+    let mut keys = keys().map_err(fault)?;
     let mut place = Place::default();
     let mut shown = Facts {
         cluster: config.cluster.clone(),
@@ -87,9 +89,10 @@ pub(super) async fn run(client: &Client, config: &Config, stops: &mut Stops) -> 
                 looking.set(look_at(begun + LOOK_EVERY, client, config));
                 true
             }
-            _ = keys.tick() => match pressed(&mut place, shown.servers.len()).map_err(fault)? {
-                Pressed::End => return Ok(()),
-                pressed => pressed == Pressed::Something,
+            event = keys.recv() => match event {
+                Some(Event::Key(key)) if !place.press(key, shown.servers.len()) => return Ok(()),
+                Some(_) => true,
+                None => return Ok(()),
             },
             () = stops.next() => return Ok(()),
         };
@@ -113,26 +116,17 @@ async fn look_at<'a>(
     (begun, seen, done)
 }
 
-/// What came from the terminal.
-#[derive(PartialEq, Eq)]
-enum Pressed {
-    Nothing,
-    Something,
-    End,
-}
-
-/// Takes all that has come, and waits for nothing.
-fn pressed(place: &mut Place, servers: usize) -> io::Result<Pressed> {
-    let mut pressed = Pressed::Nothing;
-    while event::poll(Duration::ZERO)? {
-        let goes_on = match event::read()? {
-            Event::Key(key) => place.press(key, servers),
-            _ => true,
-        };
-        if !goes_on {
-            return Ok(Pressed::End);
+/// What comes from the terminal. Read on a thread of its own, which ends with the process or the
+/// terminal: half a key holds up whoever reads it until the rest of it comes.
+fn keys() -> io::Result<mpsc::Receiver<Event>> {
+    let (tell, keys) = mpsc::channel(KEYS_WAITING_MAX);
+    let read = move || {
+        while let Ok(event) = event::read() {
+            if tell.blocking_send(event).is_err() {
+                return;
+            }
         }
-        pressed = Pressed::Something;
-    }
-    Ok(pressed)
+    };
+    thread::Builder::new().name("keys".to_owned()).spawn(read)?;
+    Ok(keys)
 }
