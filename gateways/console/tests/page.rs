@@ -8,7 +8,7 @@
 mod kit;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kit::{cluster, http_of, until};
@@ -21,13 +21,25 @@ fn browser() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     let mut all = std::env::split_paths(&folders)
         .flat_map(|folder| NAMES.iter().map(move |name| folder.join(name)));
-    all.find(|file| file.is_file())
+    // Some systems have a file of that name which only says where to get a browser.
+    let starts = |file: &PathBuf| {
+        let version = timed(file).arg("--version").stdin(Stdio::null()).output();
+        file.is_file() && version.is_ok_and(|output| output.status.success())
+    };
+    all.find(starts)
+}
+
+/// A browser that ends, whatever it waits for.
+fn timed(browser: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", "60"]).arg(browser);
+    command
 }
 
 /// What the page has become: its elements, as text.
-fn page(browser: PathBuf, door: SocketAddr) -> String {
+fn page(browser: &Path, door: SocketAddr) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(browser)
+    let output = timed(browser)
         .args([
             "--headless",
             "--no-sandbox",
@@ -64,6 +76,10 @@ fn part<'a>(page: &'a str, begin: &str, end: &str) -> &'a str {
         .0
 }
 
+fn round_trips_in(graph: &str) -> usize {
+    graph.matches(" \u{b5}s</text>").count() + graph.matches(" ms</text>").count()
+}
+
 #[actix_rt::test]
 async fn a_lost_server_is_seen_in_words_and_shape() {
     let Some(browser) = browser() else {
@@ -78,9 +94,19 @@ async fn a_lost_server_is_seen_in_words_and_shape() {
         look.contains("\"answers\":false") && look.matches("\"rtt_us\":null").count() <= 5
     })
     .await;
-    let page = tokio::task::spawn_blocking(move || page(browser, door))
-        .await
-        .unwrap();
+    let whole = move || {
+        // On a busy machine a look may come too late for one of the five.
+        let round_trips =
+            |page: &String| round_trips_in(part(page, "id=\"graph\"", "</svg>")) == 10;
+        let mut seen = page(&browser, door);
+        for _ in 0..2 {
+            if !round_trips(&seen) {
+                seen = page(&browser, door);
+            }
+        }
+        seen
+    };
+    let page = tokio::task::spawn_blocking(whole).await.unwrap();
 
     let rows = part(&page, "id=\"server-rows\">", "</tbody>");
     assert_eq!(rows.matches("<tr>").count(), 6, "{rows}");
@@ -102,9 +128,9 @@ async fn a_lost_server_is_seen_in_words_and_shape() {
         "its lines are dashed: {graph}"
     );
     assert_eq!(graph.matches(">no answer<").count(), 1, "{graph}");
-    let edges = graph.matches(" \u{b5}s</text>").count() + graph.matches(" ms</text>").count();
     assert_eq!(
-        edges, 10,
+        round_trips_in(graph),
+        10,
         "round trips between the five that answer: {graph}"
     );
 
