@@ -20,6 +20,15 @@ use crate::locked::locked;
 use crate::peers::ask;
 use crate::shared::{Shared, SpaceSlot};
 
+/// Why what a space keeps of a volume is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// This server is a member of it no more.
+    NoMember,
+    /// Another space here is its home.
+    Double,
+}
+
 /// What is left of a volume after some of it was freed.
 enum Left {
     /// More, perhaps.
@@ -53,7 +62,7 @@ impl Keeper {
             .all(|(_, volume)| !self.forgetting.contains(volume));
         if let Some((number, volume)) = doubles.first().filter(|_| waiting) {
             self.forgetting.insert(*volume);
-            self.forget_some_of_double(ctx, *number, *volume);
+            self.forget_some(ctx, (*number, *volume), Behind::Double);
         }
         for (number, volume) in left {
             if !self.forgetting.insert(volume) {
@@ -61,7 +70,7 @@ impl Keeper {
             }
             let asked = may_forget(Arc::clone(&self.shared), volume).into_actor(self);
             ctx.spawn(asked.map(move |may, keeper, ctx| match may {
-                true => keeper.forget_some(ctx, number, volume),
+                true => keeper.forget_some(ctx, (number, volume), Behind::NoMember),
                 false => keeper.ends_forgetting(volume),
             }));
         }
@@ -71,44 +80,42 @@ impl Keeper {
         self.forgetting.remove(&volume);
     }
 
-    fn forget_some(&mut self, ctx: &mut Context<Self>, number: usize, volume: VolumeId) {
-        if self.named.is_named(volume) {
+    fn forget_some(
+        &mut self,
+        ctx: &mut Context<Self>,
+        (number, volume): (usize, VolumeId),
+        behind: Behind,
+    ) {
+        if !self.is_behind((number, volume), behind) {
             return self.ends_forgetting(volume);
         }
         let freeing = free_some(Arc::clone(&self.shared), number, volume).into_actor(self);
         ctx.wait(freeing.map(move |left, keeper, ctx| match left {
             Left::Blocks => {
                 ctx.run_later(LEFT_BEHIND_PACE, move |keeper, ctx| {
-                    keeper.forget_some(ctx, number, volume);
+                    keeper.forget_some(ctx, (number, volume), behind);
                 });
             }
             Left::Nothing => {
-                keeper.shared.volumes.remove(&volume);
+                if behind == Behind::NoMember {
+                    keeper.shared.volumes.remove(&volume);
+                }
                 keeper.ends_forgetting(volume);
-                tracing::info!(%volume, "a volume left behind was given back");
+                tracing::info!(%volume, ?behind, "a volume left behind was given back");
             }
             Left::Unknown => keeper.ends_forgetting(volume),
         }));
     }
 
-    fn forget_some_of_double(&mut self, ctx: &mut Context<Self>, number: usize, volume: VolumeId) {
-        let space = self.shared.spaces[number].space();
-        if !space.is_some_and(|space| self.shared.is_double(space, volume)) {
-            return self.ends_forgetting(volume);
+    /// Whether it still is as it was when giving it back began.
+    fn is_behind(&self, (number, volume): (usize, VolumeId), behind: Behind) -> bool {
+        match behind {
+            Behind::NoMember => !self.named.is_named(volume),
+            Behind::Double => {
+                let space = self.shared.spaces[number].space();
+                space.is_some_and(|space| self.shared.is_double(space, volume))
+            }
         }
-        let freeing = free_some(Arc::clone(&self.shared), number, volume).into_actor(self);
-        ctx.wait(freeing.map(move |left, keeper, ctx| match left {
-            Left::Blocks => {
-                ctx.run_later(LEFT_BEHIND_PACE, move |keeper, ctx| {
-                    keeper.forget_some_of_double(ctx, number, volume);
-                });
-            }
-            Left::Nothing => {
-                keeper.ends_forgetting(volume);
-                tracing::info!(%volume, "what a space kept that had failed was given back");
-            }
-            Left::Unknown => keeper.ends_forgetting(volume),
-        }));
     }
 }
 
