@@ -43,6 +43,9 @@ pub enum CloseReason {
     /// A newer connection took its place.
     #[error("replaced by a newer connection")]
     Replaced,
+    /// This process was stopped for a while: what came meanwhile is too old to be done.
+    #[error("this end was stopped for a while")]
+    Stopped,
     /// The stream failed.
     #[error("stream error: {0}")]
     Io(io::ErrorKind),
@@ -50,7 +53,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// The names counters use, in the order of `index`.
-    pub(crate) const NAMES: [&'static str; 19] = [
+    pub(crate) const NAMES: [&'static str; 20] = [
         "ours",
         "theirs",
         "unexpected",
@@ -70,6 +73,7 @@ impl CloseReason {
         "head_too_large",
         "payload_too_large",
         "truncated",
+        "stopped",
     ];
 
     /// The name counters use.
@@ -107,6 +111,7 @@ impl CloseReason {
             Self::BadPacket(PacketFault::HeadTooLarge(_)) => 16,
             Self::BadPacket(PacketFault::PayloadTooLarge(_)) => 17,
             Self::BadPacket(PacketFault::Truncated) => 18,
+            Self::Stopped => 19,
         }
     }
 }

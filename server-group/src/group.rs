@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use sdfs_net_layer::{Accepted, Listener, StopListening, Transport};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::accept::Reception;
 use crate::config::{Config, ServerConfig};
@@ -13,6 +14,7 @@ use crate::errors::{LostReason, RefusalReason, StartError};
 use crate::hello::{Credential, Hello};
 use crate::ids::ServerId;
 use crate::key::UserKeys;
+use crate::limits::AWAKE_BEAT;
 use crate::mesh::Mesh;
 use crate::peer::{Candidate, Leave, Offer, Peer};
 use crate::service::Service;
@@ -164,6 +166,13 @@ fn is_reached_as(known: &ServerConfig, server: &ServerConfig) -> bool {
 
 impl Actor for Group {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.mesh.state().shared.awake.beat(Instant::now());
+        context.run_interval(AWAKE_BEAT, |group, _| {
+            group.mesh.state().shared.awake.beat(Instant::now());
+        });
+    }
 }
 
 impl Handler<Listening> for Group {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod assembly;
+mod awake;
 mod board;
 mod call_times;
 mod caller;

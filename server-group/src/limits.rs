@@ -44,8 +44,16 @@ pub(crate) const REDIAL_MAX: Duration = Duration::from_secs(2);
 pub(crate) const CLIENT_PING_EVERY: Duration = Duration::from_millis(500);
 /// A client gives a silent server up after this.
 pub(crate) const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(3);
-/// A server gives a silent client up after this: longer, for a client may be busy computing.
-pub(crate) const SERVER_SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A server gives a silent client up after this: longer, for a client may be busy computing, but
+/// not so long that what it sent before a cut is done when nobody expects it any more.
+pub(crate) const SERVER_SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How often a server notes that it runs.
+pub(crate) const AWAKE_BEAT: Duration = Duration::from_millis(500);
+/// A server that has not run for so long has been stopped: longer than a busy machine keeps a
+/// thread waiting. By then clients and servers alike have given it up; what was given up in less
+/// time and asked of others is known by its request id.
+pub(crate) const STOPPED_MIN: Duration = Duration::from_secs(3);
 
 /// How long a ticket is good. A removed user keeps the access of a ticket until it ends.
 pub(crate) const TICKET_MS: u64 = 60 * 60 * 1000;

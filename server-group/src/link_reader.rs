@@ -32,6 +32,8 @@ pub(crate) struct LinkReader {
     service: Arc<dyn Service>,
     requests: Assemblies<Request>,
     replies: Assemblies<Bytes>,
+    /// The stops of this process before the connection stood.
+    stops: u64,
 }
 
 /// A request that waits for the rest of its payload.
@@ -58,6 +60,7 @@ impl LinkReader {
         service: Arc<dyn Service>,
     ) -> Self {
         Self {
+            stops: state.shared.awake.stops(Instant::now()),
             state,
             receiver,
             service,
@@ -86,6 +89,7 @@ impl LinkReader {
         }
         let first = self.receiver.next().await?;
         let now = Instant::now();
+        self.check_awake(now)?;
         self.state.note_heard(now);
         self.handle(first, now)?;
         for _ in 1..PACKETS_PER_TURN {
@@ -163,8 +167,7 @@ impl LinkReader {
             deadline,
         };
         if !flags.contains(Flags::MORE) {
-            self.serve(request, Payload::from(payload));
-            return Ok(());
+            return self.serve(request, Payload::from(payload));
         }
         match self
             .requests
@@ -192,7 +195,18 @@ impl LinkReader {
         None
     }
 
-    fn serve(&self, request: Request, payload: Payload) {
+    /// Ends the connection when this process was stopped since it stands: nobody knows how long
+    /// what is read now has been waiting, and its sender has given it up.
+    fn check_awake(&self, now: Instant) -> Result<(), CloseReason> {
+        if self.state.shared.awake.stops(now) == self.stops {
+            return Ok(());
+        }
+        self.state.sender.close(CloseReason::Stopped);
+        Err(CloseReason::Stopped)
+    }
+
+    fn serve(&self, request: Request, payload: Payload) -> Result<(), CloseReason> {
+        self.check_awake(Instant::now())?;
         self.service.serve(IncomingCall {
             from: self.state.remote.clone(),
             kind: request.kind,
@@ -201,6 +215,7 @@ impl LinkReader {
             deadline: request.deadline,
             reply: Replier::remote(Arc::clone(&self.state), request.id, request.kind),
         });
+        Ok(())
     }
 
     fn reply(&mut self, packet: Packet) -> Result<(), CloseReason> {
@@ -260,7 +275,7 @@ impl LinkReader {
             return Ok(());
         }
         match self.requests.grow(id, packet.payload, is_last) {
-            Grown::Whole(request, payload) => self.serve(request, payload),
+            Grown::Whole(request, payload) => self.serve(request, payload)?,
             Grown::Partly => {}
             Grown::Unknown => note(&self.state.shared.calls.late_chunks),
             Grown::Wrong => return Err(self.broken()),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sdfs_net_layer::{Buffers, Counters};
 
+use crate::awake::Awake;
 use crate::call_times::CallTimes;
 use crate::errors::RefusalReason;
 use crate::observed::Load;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) net: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) clients: AtomicU64,
+    /// Whether this end was stopped for a while; kept by servers.
+    pub(crate) awake: Awake,
     /// A few words between whoever measures the load and the links that tell it; a leaf.
     load: Mutex<Load>,
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sdfs_client::{Client, CreateOptions, PutOptions};
+use sdfs_client::{Client, CreateOptions, Error, PutOptions};
+use sdfs_types::Refusal;
 
 use super::content;
 use super::servers::{HEALED_WITHIN, Servers, run};
@@ -10,6 +11,12 @@ use super::servers::{HEALED_WITHIN, Servers, run};
 const CREATES: u32 = 300;
 /// Below this a difference of two p99 on a loaded machine of two cores says nothing.
 const NOISE: Duration = Duration::from_millis(40);
+/// How soon somebody no longer waits for a frozen server.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(500);
+/// Longer than a busy machine keeps a server from running.
+const FROZEN_FOR: Duration = Duration::from_secs(6);
+/// What was read at the thaw is done by then.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// The time 99 of 100 creates stay under.
 async fn create_p99(client: &Client, prefix: &str) -> Duration {
@@ -95,5 +102,33 @@ fn puts_go_on_past_a_frozen_dserver() {
                 "other bytes came back"
             );
         }
+    });
+}
+
+#[test]
+fn what_waits_at_a_frozen_mserver_is_never_done() {
+    run(async {
+        let servers = Servers::start_alone(3, 1).await;
+        let names = servers.mservers();
+        let client = servers.client_via(&names[0]).await;
+        let other = servers.client_via(&names[1]).await;
+        client.mkdir("/before").await.expect("a directory");
+        servers.freeze(&names[0]);
+        // Sent, and given up before anybody answered: it lies in the socket of the frozen one.
+        let late = tokio::time::timeout(GIVEN_UP_AFTER, client.mkdir("/late")).await;
+        assert!(late.is_err(), "a frozen mserver answers: {late:?}");
+        tokio::time::sleep(FROZEN_FOR).await;
+        servers.thaw(&names[0]);
+        // It is asked anew, and does what it is asked now.
+        client
+            .mkdir("/after")
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", servers.logs()));
+        tokio::time::sleep(SETTLED_AFTER).await;
+        let stat = other.stat("/late").await;
+        assert!(
+            matches!(stat, Err(Error::Refused(Refusal::NotFound { .. }))),
+            "an old request was done: {stat:?}"
+        );
     });
 }

@@ -86,6 +86,9 @@ pub(crate) async fn forward(group: Arc<Group>, mut waiting: mpsc::Receiver<Forwa
             return;
         };
         let batch = gather(first, &mut waiting);
+        if batch.is_empty() {
+            continue;
+        }
         match target(&group) {
             Some(leader) => {
                 tokio::spawn(send(Arc::clone(&group), leader, batch, permit));
@@ -96,15 +99,17 @@ pub(crate) async fn forward(group: Arc<Group>, mut waiting: mpsc::Receiver<Forwa
 }
 
 fn gather(first: Forward, waiting: &mut mpsc::Receiver<Forward>) -> Vec<Forward> {
-    let mut bytes = first.command.len();
-    let mut batch = vec![first];
-    while batch.len() < FORWARD_ENTRIES_MAX && bytes < FORWARD_BYTES_MAX {
-        let Ok(next) = waiting.try_recv() else { break };
+    let mut bytes = 0;
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(one) = next {
         // Whoever no longer waits has either been told or will ask again.
-        if !next.told.is_closed() {
-            bytes += next.command.len();
-            batch.push(next);
+        if !one.told.is_closed() {
+            bytes += one.command.len();
+            batch.push(one);
         }
+        let has_room = batch.len() < FORWARD_ENTRIES_MAX && bytes < FORWARD_BYTES_MAX;
+        next = has_room.then(|| waiting.try_recv().ok()).flatten();
     }
     batch
 }

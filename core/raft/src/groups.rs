@@ -147,6 +147,14 @@ impl RaftGroups {
         let mut may_be_done = false;
         let mut wait = RETRY_FIRST;
         loop {
+            // Also before the first try: this process may have been stopped on the way here.
+            if deadline.is_over() {
+                return Err(if may_be_done {
+                    ProposeError::Unknown
+                } else {
+                    ProposeError::NotSent
+                });
+            }
             view.mark_unchanged();
             match timeout_at(deadline.instant(), try_propose(group, command.clone())).await {
                 Err(_) => return Err(ProposeError::Unknown),
@@ -156,14 +164,6 @@ impl RaftGroups {
                 Ok(Err(error)) => return Err(error),
                 Ok(Ok(Outcome::Unknown)) => may_be_done = true,
                 Ok(Ok(Outcome::NotDone)) => {}
-            }
-            if deadline.is_over() {
-                let unknown = if may_be_done {
-                    ProposeError::Unknown
-                } else {
-                    ProposeError::NotSent
-                };
-                return Err(unknown);
             }
             // A new leader is worth trying at once; without one, tries become rarer.
             tokio::select! {
