@@ -14,7 +14,7 @@ use sdfs_types::{BlockDescriptor, VolumeId};
 
 use crate::block_index::StoredBlock;
 use crate::block_table::BlockTable;
-use crate::limits::LISTED_AT_ONCE;
+use crate::limits::{BLOCK_BYTES_MAX, LISTED_AT_ONCE};
 use crate::locked::locked;
 use crate::space_file::replace;
 
@@ -127,10 +127,57 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
             length_bytes: number(24)?,
             crc32c: number(28)?,
         };
+        // No record is so long: whatever wrote this did not know what it wrote.
+        if stored.length_bytes > BLOCK_BYTES_MAX {
+            return None;
+        }
         table.set(VolumeId(number(0)?), block, stored);
     }
     Some(Checkpoint {
         replay_from: Position::from_bytes(*front[12..].first_chunk()?),
         table,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sdfs_types::{BlockIndex, BlockVersion, FileDescriptor};
+
+    use super::*;
+
+    const BEGIN: Position = Position {
+        segment: 0,
+        offset: 0,
+        bytes: 0,
+    };
+
+    #[test]
+    fn endless_blocks_are_not_believed() {
+        let block = BlockDescriptor {
+            file: FileDescriptor::default(),
+            block: BlockIndex(0),
+            version: BlockVersion(1),
+        };
+        let stored = StoredBlock {
+            segment: 1,
+            offset: 4_096,
+            length_bytes: 9,
+            crc32c: 7,
+        };
+        let mut table = BlockTable::default();
+        table.set(VolumeId(1), block, stored);
+        let mut bytes = encode(BEGIN, &Mutex::new(table));
+        assert!(decode(&bytes).is_some());
+        for (length_bytes, is_taken) in [
+            (BLOCK_BYTES_MAX, true),
+            (BLOCK_BYTES_MAX + 1, false),
+            (u32::MAX, false),
+        ] {
+            let at = FRONT_BYTES + 24;
+            bytes[at..at + 4].copy_from_slice(&length_bytes.to_le_bytes());
+            let crc = crc32c(&bytes[12..]);
+            bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(decode(&bytes).is_some(), is_taken, "{length_bytes} bytes");
+        }
+    }
 }
