@@ -1,12 +1,15 @@
 //! Logs: to standard error, filtered by `SDFS_LOG`, as text or JSON.
 
-use std::io::IsTerminal;
-
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use sdfs_server::{HandsFault, LogDial};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::reload::Handle;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::log_repeats::Repeats;
 
 /// The variable that says what is logged: `debug`, or `sdfs_raft=debug,warn`.
 const FILTER_VARIABLE: &str = "SDFS_LOG";
@@ -17,33 +20,59 @@ pub(crate) const OF_A_SERVER: &str = "info,openraft=error,fjall=warn,lsm_tree=wa
 /// What any other command logs: errors come back as sentences anyhow.
 pub(crate) const OF_A_COMMAND: &str = "off";
 
-/// Sends logs to standard error. `usual` is what is logged when `SDFS_LOG` says nothing. Returns
-/// what turns them while the process runs.
-pub(crate) fn start(usual: &str, is_json: bool) -> Option<LogDial> {
+/// Sends logs to standard error. `usual` is what is logged when `SDFS_LOG` says nothing; as JSON
+/// each line names `server`. Returns what turns them while the process runs.
+pub(crate) fn start(usual: &str, is_json: bool, server: Option<&str>) -> Option<LogDial> {
     let filter = match EnvFilter::try_from_env(FILTER_VARIABLE) {
         Ok(filter) => filter,
         // Not set, or not understood: the usual, so that a typing error does not silence errors.
         Err(_) => EnvFilter::new(usual),
     };
     let base = filter.to_string();
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let (started, dial) = if is_json {
-        let logs = logs.json().with_filter_reloading();
-        let dial = dial(logs.reload_handle(), base);
-        (logs.try_init(), dial)
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
+    let logs = Registry::default().with(filter).with(Repeats::default());
+    let started = if is_json {
+        let server = server.map(str::to_owned);
+        let out = move || Sink {
+            server: server.clone(),
+        };
+        logs.with(lines.json().with_writer(out)).try_init()
     } else {
-        let logs = logs.with_filter_reloading();
-        let dial = dial(logs.reload_handle(), base);
-        (logs.try_init(), dial)
+        let is_terminal = std::io::stderr().is_terminal();
+        let out = || Sink { server: None };
+        logs.with(lines.with_writer(out).with_ansi(is_terminal))
+            .try_init()
     };
     if started.is_err() {
         crate::output::warn("sdfs: logs were started twice");
         return None;
     }
-    Some(dial)
+    Some(dial(handle, base))
+}
+
+/// Where lines go. Never fails: a disk that takes no log lines any more is no reason to end the
+/// server that says so.
+struct Sink {
+    /// Whom each line, an object, is from.
+    server: Option<String>,
+}
+
+impl Write for Sink {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let named = self.server.as_ref().and_then(|server| {
+            let rest = line.strip_prefix(b"{")?;
+            let server = serde_json::to_vec(server).ok()?;
+            Some([b"{\"server\":", &server[..], b",", rest].concat())
+        });
+        let line_named = named.as_deref().unwrap_or(line);
+        std::io::stderr().write_all(line_named).unwrap_or(());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Turns the logs: as they were started, and beside that as it is told.

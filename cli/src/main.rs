@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod local_read;
 mod local_write;
+mod log_repeats;
 mod logs;
 mod output;
 mod panic_hook;
@@ -53,11 +54,11 @@ fn main() -> ExitCode {
     panic_hook::install();
     let cli = command_line();
     let out = Output::new(cli.global.json);
-    let usual = match cli.command {
-        Command::Serve(_) => logs::OF_A_SERVER,
-        _ => logs::OF_A_COMMAND,
+    let (usual, server) = match &cli.command {
+        Command::Serve(args) => (logs::OF_A_SERVER, Some(args.name.as_str())),
+        _ => (logs::OF_A_COMMAND, None),
     };
-    let log = logs::start(usual, cli.global.log_json);
+    let log = logs::start(usual, cli.global.log_json, server);
     // Servers, benchmarks and tortures hold many connections.
     let descriptors = sdfs_server::raise_descriptor_limit();
     tracing::debug!(descriptors, "files and connections this process may open");

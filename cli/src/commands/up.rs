@@ -7,7 +7,7 @@ use sdfs_server::make_missing_secrets;
 use sdfs_server_group::Config;
 
 use super::serve::Stops;
-use crate::args::{Global, LogTo, UpArgs};
+use crate::args::{Global, UpArgs};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, warn};
@@ -23,9 +23,9 @@ pub(crate) async fn run(global: &Global, args: &UpArgs, out: Output) -> Outcome 
         warn(&format!("sdfs: made the secret file {}", made.display()));
     }
     let mut stops = Stops::listen()?;
-    let log = match args.log_to {
-        LogTo::Files => ChildLog::File,
-        LogTo::Stderr => ChildLog::Stderr,
+    let log = ChildLog {
+        to: args.log_to,
+        is_json: global.log_json,
     };
     let mut children = Children::start(Arc::clone(&config), config_file, log).await?;
     let holds = children.holds();

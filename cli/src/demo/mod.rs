@@ -75,7 +75,7 @@ impl Stage {
         let config_file = write_config(folder.path(), &options)?;
         let config = Arc::new(Config::load(&config_file)?);
         make_missing_secrets(&config)?;
-        let children = Children::start(Arc::clone(&config), config_file, ChildLog::File).await?;
+        let children = Children::start(Arc::clone(&config), config_file, ChildLog::TEXT).await?;
         Ok(Stage {
             children,
             config,

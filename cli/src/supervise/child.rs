@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStderr, Command};
 
 use super::log_file;
+use crate::args::LogTo;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::warn;
@@ -24,13 +25,22 @@ pub(crate) const MALLOC_ARENAS: &str = "2";
 /// The variable glibc reads that from.
 pub(crate) const MALLOC_ARENAS_VARIABLE: &str = "MALLOC_ARENA_MAX";
 
-/// Where the children's logs go.
+/// The children's logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChildLog {
-    /// `server.log` in the server's first space.
-    File,
-    /// This process's standard error, each line after the server's name.
-    Stderr,
+pub(crate) struct ChildLog {
+    /// `server.log` in the server's first space, or this process's standard error, each line
+    /// after the server's name.
+    pub(crate) to: LogTo,
+    /// Whether each line is an object.
+    pub(crate) is_json: bool,
+}
+
+impl ChildLog {
+    /// As text, in files.
+    pub(crate) const TEXT: ChildLog = ChildLog {
+        to: LogTo::Files,
+        is_json: false,
+    };
 }
 
 /// A server that runs as a child of this process; killed when dropped.
@@ -88,6 +98,9 @@ impl Child {
             .args(["serve", "--name", &name, "--parent"])
             .arg(std::process::id().to_string());
         command.arg("--config").arg(config);
+        if log.is_json {
+            command.arg("--log-json");
+        }
         command.env(MALLOC_ARENAS_VARIABLE, MALLOC_ARENAS);
         command
             .stdin(Stdio::null())
@@ -95,12 +108,12 @@ impl Child {
             .kill_on_drop(true);
         // A group of its own: Ctrl-C reaches this process alone, which then stops the servers.
         command.process_group(0);
-        let log = match log {
-            ChildLog::Stderr => {
+        let path = match log.to {
+            LogTo::Stderr => {
                 command.stderr(Stdio::piped());
                 None
             }
-            ChildLog::File => {
+            LogTo::Files => {
                 let (path, file) = log_file::open(server)?;
                 command.stderr(file);
                 Some(path)
@@ -110,7 +123,11 @@ impl Child {
             .spawn()
             .map_err(|error| Failure::local("start", &program, &error))?;
         if let Some(lines) = process.stderr.take() {
-            tokio::spawn(pass_on(name.clone(), lines));
+            let prefix = match log.is_json {
+                true => String::new(),
+                false => format!("{name}: "),
+            };
+            tokio::spawn(pass_on(prefix, lines));
         }
         let pid = process
             .id()
@@ -121,7 +138,7 @@ impl Child {
             role,
             address,
             pid,
-            log,
+            log: path,
             process,
             is_killed: false,
         })
@@ -250,9 +267,9 @@ impl fmt::Display for Ended {
 }
 
 /// Copies a child's log to this process's standard error.
-async fn pass_on(name: String, stderr: ChildStderr) {
+async fn pass_on(prefix: String, stderr: ChildStderr) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        warn(&format!("{name}: {line}"));
+        warn(&format!("{prefix}{line}"));
     }
 }

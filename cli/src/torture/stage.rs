@@ -67,7 +67,7 @@ impl Stage {
             .iter()
             .flat_map(|_| names.clone().zip((0..SERVERS).map(network::through)))
             .collect();
-        let log = ChildLog::File;
+        let log = ChildLog::TEXT;
         let children =
             Children::start_through(Arc::clone(&config), config_file, log, through).await?;
         let mut stage = Stage {

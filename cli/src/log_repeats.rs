@@ -1,0 +1,114 @@
+//! Keeps one place in the program from filling the log: what is said too often is counted, and
+//! the count is said.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+/// Lines of one place in the program that are written in [`WINDOW`].
+const LINES_MAX: u32 = 20;
+/// See [`LINES_MAX`].
+const WINDOW: Duration = Duration::from_secs(10);
+/// Whoever turns traces on wants all of them.
+const UNLIMITED: &str = "sdfs::trace";
+
+/// Drops the lines of places that say too much. Levels below info are for who asked for them.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats(Mutex<HashMap<Identifier, Said>>);
+
+/// What one place said since `begun`.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    begun: Instant,
+    lines: u32,
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Written,
+    Dropped,
+    /// Written, and so many before it were not.
+    After(u32),
+}
+
+impl Said {
+    fn line(&mut self, now: Instant) -> Verdict {
+        if now.saturating_duration_since(self.begun) >= WINDOW {
+            let dropped = self.lines.saturating_sub(LINES_MAX);
+            *self = Said {
+                begun: now,
+                lines: 1,
+            };
+            return match dropped {
+                0 => Verdict::Written,
+                dropped => Verdict::After(dropped),
+            };
+        }
+        self.lines = self.lines.saturating_add(1);
+        if self.lines > LINES_MAX {
+            Verdict::Dropped
+        } else {
+            Verdict::Written
+        }
+    }
+}
+
+impl Repeats {
+    fn line(&self, place: Identifier, now: Instant) -> Verdict {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = said.entry(place).or_insert(Said {
+            begun: now,
+            lines: 0,
+        });
+        here.line(now)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Repeats {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        let place = event.metadata();
+        let is_unlimited = [UNLIMITED, module_path!()].contains(&place.target());
+        if *place.level() > Level::INFO || is_unlimited {
+            return true;
+        }
+        match self.line(place.callsite(), Instant::now()) {
+            Verdict::Written => true,
+            Verdict::Dropped => false,
+            Verdict::After(dropped) => {
+                let (file, line) = (place.file().unwrap_or(""), place.line().unwrap_or(0));
+                tracing::warn!(
+                    dropped,
+                    of = format!("{} {file}:{line}", place.target()),
+                    "lines like the next one were too many to be written"
+                );
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_counted_and_told() {
+        let begun = Instant::now();
+        let mut said = Said { begun, lines: 0 };
+        for _ in 0..LINES_MAX {
+            assert_eq!(said.line(begun), Verdict::Written);
+        }
+        for _ in 0..7 {
+            assert_eq!(said.line(begun + WINDOW / 2), Verdict::Dropped);
+        }
+        assert_eq!(said.line(begun + WINDOW), Verdict::After(7));
+        assert_eq!(said.line(begun + WINDOW), Verdict::Written);
+        assert_eq!(said.line(begun + 2 * WINDOW), Verdict::Written);
+    }
+}
