@@ -9,7 +9,7 @@ use sdfs_client::{CallOptions, Client, Error};
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::activity::Activity;
 use sdfs_types::calls::status::{ServerStatus, VolumeKept};
-use sdfs_types::{ServerId, Volume, VolumeId};
+use sdfs_types::{ServerId, Volume, VolumeId, newest_map};
 
 /// A server that does not answer within this is told as not answering.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -76,20 +76,12 @@ pub(crate) async fn seen<'a>(client: &Client, config: &'a Config, within: Durati
 impl<'a> Seen<'a> {
     /// Puts together what was told.
     pub(crate) fn of(told: Vec<(&'a ServerConfig, Result<ServerStatus, Error>)>) -> Seen<'a> {
-        let mservers = told.iter().enumerate().filter_map(|(at, (_, status))| {
-            let status = status.as_ref().ok()?;
-            let epochs: u64 = status
-                .volumes
-                .iter()
-                .map(|volume| u64::from(volume.epoch.0))
-                .sum();
-            let rank = (status.hears_majority, epochs);
-            (status.role == Role::Mserver).then_some((rank, at))
-        });
-        let best = mservers.max();
+        let answered = told.iter().filter_map(|(_, status)| status.as_ref().ok());
+        let best = newest_map(answered).map(|status| (status.server, status.hears_majority));
+        let place = |id: ServerId| told.iter().position(|(server, _)| server.id == id);
         Seen {
-            hears_majority: best.is_some_and(|((hears_majority, _), _)| hears_majority),
-            mserver: best.map(|(_, at)| at),
+            hears_majority: best.is_some_and(|(_, hears_majority)| hears_majority),
+            mserver: best.and_then(|(server, _)| place(server)),
             told,
         }
     }
@@ -135,11 +127,6 @@ impl Seen<'_> {
 pub(crate) fn server_name(config: &Config, server: ServerId) -> String {
     let known = config.server(server);
     known.map_or_else(|| server.to_string(), |server| server.name.to_string())
-}
-
-/// Whether a peer's state means that calls reach it.
-pub(crate) fn is_up(state: &str) -> bool {
-    matches!(state, "Up" | "Silent")
 }
 
 /// `root` for group 0, else the name of the mserver whose files the group keeps.

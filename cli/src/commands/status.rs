@@ -2,7 +2,9 @@
 
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, ServerId, ServerList, ServerState, Volume, VolumeStatus};
+use sdfs_types::{
+    Condition, MemberState, ServerId, ServerList, ServerState, Volume, newest_map, outlook_of,
+};
 use serde_json::{Value, json};
 
 use crate::args::{Global, StatusArgs};
@@ -13,7 +15,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{ANSWER_WITHIN, group_name, is_up, server_name, told_by_all};
+use crate::view::{ANSWER_WITHIN, group_name, server_name, told_by_all};
 
 /// What a server told, or why not.
 type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
@@ -42,10 +44,9 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
         .iter()
         .filter_map(|(_, status)| status.as_ref().ok())
         .collect();
-    let volumes = known.iter().find(|status| status.role == Role::Mserver);
-    let volumes = volumes.map_or(&[][..], |status| &status.volumes);
+    let volumes = newest_map(known.iter().copied()).map_or(&[][..], |status| &status.volumes);
     out.say("");
-    out.say(&sentence(volumes));
+    out.say(&sentence(&config, &known, volumes));
     for line in orders
         .iter()
         .flat_map(|orders| maintenance::sentences(&config, orders, volumes))
@@ -122,17 +123,14 @@ fn belongs(list: &ServerList, server: ServerId) -> Cell {
 }
 
 fn answered(config: &Config, status: &ServerStatus) -> [Cell; 6] {
-    let up = status
-        .peers
-        .iter()
-        .filter(|peer| is_up(&peer.state))
-        .count();
-    let failed = status.spaces.iter().any(|space| space.failed.is_some());
-    let state = match (failed, status.hears_majority) {
-        (true, _) => Cell::inked(Ink::Bad, "disk failed"),
-        (false, true) => Cell::inked(Ink::Good, "up"),
-        (false, false) => Cell::inked(Ink::Warn, "cut off"),
+    let up = status.peers.iter().filter(|peer| peer.is_up()).count();
+    let condition = status.condition();
+    let ink = match condition {
+        Condition::Up => Ink::Good,
+        Condition::NoRoom | Condition::CutOff => Ink::Warn,
+        Condition::DiskFailed => Ink::Bad,
     };
+    let state = Cell::inked(ink, condition.to_string());
     let led = status
         .groups
         .iter()
@@ -160,31 +158,18 @@ fn answered(config: &Config, status: &ServerStatus) -> [Cell; 6] {
 }
 
 /// The volumes in one sentence.
-fn sentence(volumes: &[Volume]) -> String {
+fn sentence(config: &Config, answering: &[&ServerStatus], volumes: &[Volume]) -> String {
     if volumes.is_empty() {
         return "no volumes yet: no dserver is up, or no mserver tells".to_owned();
     }
-    let writable = volumes.iter().filter(|volume| volume.is_writable()).count();
-    let is_whole = |volume: &&Volume| {
-        volume
-            .members
-            .iter()
-            .all(|member| member.state == MemberState::InSync)
-    };
-    let whole = volumes.iter().filter(is_whole).count();
-    let total = volumes.len();
-    if writable == total && whole == total {
-        return format!("all {total} volumes are writable and have every copy");
+    let (outlook, said) = outlook_of(answering, |server| server_name(config, server));
+    if outlook.is_good() {
+        return format!(
+            "all {} volumes take writes and have every copy",
+            outlook.total
+        );
     }
-    let full = volumes
-        .iter()
-        .filter(|volume| volume.status == VolumeStatus::Full)
-        .count();
-    let full = match full {
-        0 => String::new(),
-        full => format!(", {full} are full"),
-    };
-    format!("{writable} of {total} volumes are writable{full}, {whole} have every copy")
+    said.join("; ")
 }
 
 fn volume_table(config: &Config, volumes: &[Volume]) -> Table {
@@ -217,7 +202,7 @@ pub(crate) fn rtt_matrix(told: &[ServerStatus]) -> Table {
     for from in told {
         let to = |server: ServerId| {
             let peer = from.peers.iter().find(|peer| peer.server == server)?;
-            peer.rtt_us.filter(|_| is_up(&peer.state)).map(units::count)
+            peer.rtt_us.filter(|_| peer.is_up()).map(units::count)
         };
         let times = told
             .iter()

@@ -1,9 +1,9 @@
 //! What is likely wrong, from what all servers tell, and what to do about it. Pure.
 
-use sdfs_server_group::Role;
+use sdfs_server_group::{Role, ServerId};
 use sdfs_types::calls::activity::Activity;
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, VolumeStatus};
+use sdfs_types::{newest_map, outlook_of};
 
 /// A server, and what it told.
 pub(super) struct Looked {
@@ -24,10 +24,10 @@ pub(super) struct Cause {
     pub(super) advice: &'static str,
 }
 
-/// Round trips slower than this many times the fastest of the same server are told.
-const SLOW_TIMES: u64 = 50;
+/// Round trips slower than this many times the usual one are told.
+const SLOW_TIMES: u64 = 20;
 /// Round trips below this are never slow, microseconds.
-const SLOW_US: u64 = 5_000;
+const SLOW_US: u64 = 20_000;
 /// A disk with less free than this share of it is told.
 const FREE_SHARE: u64 = 20;
 /// Connections lost more often than this an hour are told.
@@ -41,6 +41,7 @@ pub(super) fn causes(looked: &[Looked], is_healing_paused: bool) -> Vec<Cause> {
     for (one, status) in known(looked) {
         one_server(one, status, &mut causes);
     }
+    far(looked, &mut causes);
     volumes(looked, is_healing_paused, &mut causes);
     // Stable: causes of one weight stay in their order.
     causes.sort_by_key(|cause| !cause.is_grave);
@@ -139,20 +140,7 @@ fn one_server(one: &Looked, status: &ServerStatus, causes: &mut Vec<Cause>) {
 }
 
 fn links(one: &Looked, status: &ServerStatus, cause: &mut impl FnMut(bool, String, &'static str)) {
-    let fastest = status.peers.iter().filter_map(|peer| peer.rtt_us).min();
     for peer in &status.peers {
-        let limit = fastest.unwrap_or(0).saturating_mul(SLOW_TIMES).max(SLOW_US);
-        if let Some(rtt_us) = peer.rtt_us.filter(|rtt_us| *rtt_us > limit) {
-            let what = format!(
-                "{} to {}: a round trip takes {rtt_us} us",
-                one.name, peer.name
-            );
-            cause(
-                false,
-                what,
-                "A busy machine or a slow network; `sdfs status --rtt`",
-            );
-        }
         let hours = status.up_s / 3_600 + 1;
         if peer.established > 1 + LOST_AN_HOUR * hours {
             let lost = peer.established - 1;
@@ -166,56 +154,89 @@ fn links(one: &Looked, status: &ServerStatus, cause: &mut impl FnMut(bool, Strin
     }
 }
 
-fn volumes(looked: &[Looked], is_healing_paused: bool, causes: &mut Vec<Cause>) {
-    let mservers = known(looked).filter(|(one, _)| one.role == Role::Mserver);
-    let newest = mservers.max_by_key(|(_, status)| {
-        let epochs = status.volumes.iter().map(|one| u64::from(one.epoch.0));
-        epochs.sum::<u64>()
-    });
-    let Some((_, map)) = newest else { return };
-    let count = |is_counted: fn(&sdfs_types::Volume) -> bool| {
-        map.volumes.iter().filter(|one| is_counted(one)).count()
+/// Servers that are far from all others, by their nearest one.
+fn far(looked: &[Looked], causes: &mut Vec<Cause>) {
+    let nearest = |of: &ServerStatus| {
+        let others = known(looked).filter(|(_, status)| status.server != of.server);
+        let from = others.flat_map(|(_, status)| &status.peers);
+        let from = from.filter(|peer| peer.server == of.server);
+        let ways = of.peers.iter().chain(from).filter(|peer| peer.is_up());
+        ways.filter_map(|peer| peer.rtt_us).min()
     };
-    let stuck = count(|volume| !volume.is_writable() && volume.status != VolumeStatus::Full);
-    if stuck > 0 {
+    let all = known(looked).filter_map(|(_, status)| nearest(status));
+    let usual = all.min().unwrap_or(0);
+    let limit = usual.saturating_mul(SLOW_TIMES).max(SLOW_US);
+    for (server, status) in known(looked) {
+        if let Some(us) = nearest(status).filter(|us| *us > limit) {
+            causes.push(Cause {
+                is_grave: false,
+                what: format!(
+                    "{} is far from all others: a round trip to the nearest takes {} ms",
+                    server.name,
+                    us / 1_000
+                ),
+                advice: "A slow network or a busy machine; `sdfs status --rtt`",
+            });
+        }
+    }
+}
+
+fn volumes(looked: &[Looked], is_healing_paused: bool, causes: &mut Vec<Cause>) {
+    let statuses = known(looked).map(|(_, status)| status);
+    let Some(map) = newest_map(statuses) else {
+        return;
+    };
+    let answering: Vec<_> = known(looked).map(|(_, status)| status).collect();
+    let (outlook, said) = outlook_of(&answering, |server| name_of(map, server));
+    if outlook.writable < outlook.total {
         causes.push(Cause {
             is_grave: true,
-            what: format!("{stuck} volumes take no writes"),
-            advice: "Bring back the dservers that are away; `sdfs heal status` says which",
+            what: said.first().cloned().unwrap_or_default(),
+            advice: match (
+                outlook.full,
+                outlook.total - outlook.writable - outlook.full,
+            ) {
+                (0, _) => "Bring back the dservers that are away; `sdfs heal status` says which",
+                (_, 0) => "Delete files, `sdfs trash empty`, or add dservers and `sdfs rebalance`",
+                _ => {
+                    "Bring back the dservers that are away, and make room: delete files, `sdfs \
+                     trash empty`, or add dservers"
+                }
+            },
         });
     }
-    let full = count(|volume| volume.status == VolumeStatus::Full);
-    if full > 0 {
+    if let Some(broken) = outlook.missing() {
+        let (what, advice) = match (is_healing_paused, outlook.waiting_for.is_empty()) {
+            (true, _) => (
+                format!("{broken}, and healing is paused"),
+                "`sdfs heal start`",
+            ),
+            (false, true) => (
+                broken,
+                "They are made by themselves; `sdfs heal status` says how far they are",
+            ),
+            (false, false) => (
+                broken,
+                "They are made when the servers that are waited for are back",
+            ),
+        };
         causes.push(Cause {
             is_grave: false,
-            what: format!("{full} volumes are full"),
-            advice: "Delete files, `sdfs trash empty`, or add dservers and `sdfs rebalance`",
-        });
-    }
-    let broken = count(|volume| {
-        let mut members = volume.members.iter();
-        members.any(|member| member.state != MemberState::InSync)
-    });
-    if broken > 0 {
-        causes.push(Cause {
-            is_grave: false,
-            what: match is_healing_paused {
-                true => format!("{broken} volumes miss a copy, and healing is paused"),
-                false => format!("{broken} volumes miss a copy"),
-            },
-            advice: match is_healing_paused {
-                true => "`sdfs heal start`",
-                false => "They are made by themselves; `sdfs heal status` says how far they are",
-            },
+            what,
+            advice,
         });
     }
 }
 
+fn name_of(status: &ServerStatus, server: ServerId) -> String {
+    let peer = status.peers.iter().find(|peer| peer.server == server);
+    peer.map_or_else(|| format!("server {server}"), |peer| peer.name.clone())
+}
+
 #[cfg(test)]
 mod tests {
-    use sdfs_server_group::ServerId;
     use sdfs_types::calls::status::PeerStatus;
-    use sdfs_types::{Epoch, Volume, VolumeId, VolumeMember};
+    use sdfs_types::{Epoch, MemberState, Volume, VolumeId, VolumeMember, VolumeStatus};
 
     use super::*;
 
@@ -275,6 +296,38 @@ mod tests {
     }
 
     #[test]
+    fn a_server_far_from_all_others_is_told_once() {
+        let mut looked = [
+            mserver("m1", true),
+            mserver("m2", true),
+            mserver("m3", true),
+        ];
+        for (at, one) in looked.iter_mut().enumerate() {
+            let status = one.status.as_mut().expect("it answers");
+            let own = u16::try_from(at + 1).expect("few");
+            status.server = ServerId(own);
+            let others = (1..=3).filter(|other| *other != own);
+            let peer = |other: u16| PeerStatus {
+                server: ServerId(other),
+                name: format!("m{other}"),
+                role: Role::Mserver,
+                address: String::new(),
+                state: "Up".to_owned(),
+                rtt_us: Some(if own == 3 || other == 3 { 150_000 } else { 40 }),
+                rtt_min_us: None,
+                jitter_us: None,
+                free_bytes: None,
+                established: 1,
+            };
+            status.peers = others.map(peer).collect();
+        }
+        assert_eq!(
+            said(&looked, false),
+            ["m3 is far from all others: a round trip to the nearest takes 150 ms"]
+        );
+    }
+
+    #[test]
     fn paused_healing_is_the_cause() {
         let mut looked = mserver("m1", true);
         let status = looked.status.as_mut().expect("it answers");
@@ -301,7 +354,7 @@ mod tests {
         }];
         let looked = [looked];
         let said = said(&looked, true);
-        assert!(said.contains(&"1 volumes miss a copy, and healing is paused".to_owned()));
+        assert!(said.contains(&"1 of 1 volumes misses a copy, and healing is paused".to_owned()));
         assert!(
             said.contains(&"m1 has lost m2 8 times".to_owned()),
             "{said:?}"

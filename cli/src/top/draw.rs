@@ -140,7 +140,7 @@ fn servers(frame: &mut Frame<'_>, area: Rect, facts: &Facts, place: &Place) {
         (
             0,
             Column::left("state", 11, |one| {
-                Span::styled(one.state, colour(one.health))
+                Span::styled(one.state.clone(), colour(one.health))
             }),
         ),
         (1, Column::right("rtt", TIME, |one| time(one.rtt_us))),

@@ -86,6 +86,7 @@ fn status(config: &Config, server: &ServerConfig) -> ServerStatus {
         live_bytes: 5 << 30,
         segment_bytes: 6 << 30,
         free_bytes: 70 << 30,
+        room_bytes: 69 << 30,
         volumes: Vec::new(),
         scrub: ScrubStatus::default(),
     };
@@ -273,7 +274,8 @@ fn no_size_is_too_small_to_draw() {
 
 const SMALL: &str =
     " sdfs  5 of 6 servers answer                            2026-11-29 19:20:01 UTC
- dserver-2 does not answer. 1 of 2 volumes miss a copy; 2 take writes.
+ dserver-2 does not answer. 1 of 2 volumes takes no writes: waiting for
+ dserver-2. 1 of 2 volumes misses a copy.
 
      server    state           rtt calls/s     p99     in/s    out/s    queue
  > ● mserver-1 up           400 us   1,000  256 us 5.00 MiB 40.0 MiB 64.0 KiB

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::activity::{Activity, Severity};
-use sdfs_types::calls::status::{GroupStatus, PeerStatus, ServerStatus, SpaceStatus};
-use sdfs_types::{MemberState, ServerId, Volume};
+use sdfs_types::calls::status::{GroupStatus, PeerStatus, ServerStatus};
+use sdfs_types::{Condition, MemberState, Outlook, ServerId, Volume, outlook_of};
 
 use super::look::Done;
 use super::rates::{Rates, rates};
-use crate::view::{Seen, group_name, is_up, server_name};
+use crate::view::{Seen, group_name, server_name};
 
 /// The same seen by several servers within this is one event, milliseconds.
 const SAME_WITHIN_MS: u64 = 4_000;
@@ -51,7 +51,7 @@ pub(super) struct ServerFacts {
     pub(super) address: String,
     pub(super) health: Health,
     /// How it is, in a word or two.
-    pub(super) state: &'static str,
+    pub(super) state: String,
     /// Why it is not as it should be.
     pub(super) why: Vec<String>,
     /// The one in the middle of its round trips to others that are up.
@@ -121,11 +121,11 @@ pub(super) fn facts(config: &Config, seen: &Seen<'_>, (before, now): (&Done, &Do
     });
     let servers: Vec<_> = servers.collect();
     let volumes = seen.volumes();
-    let broken = volumes.iter().filter(|volume| !is_whole(volume));
+    let broken = volumes.iter().filter(|volume| !volume.is_whole());
     let broken: Vec<_> = broken
         .map(|volume| copy_facts(config, seen, volume))
         .collect();
-    let writable = volumes.iter().filter(|volume| volume.is_writable()).count();
+    let (outlook, said) = outlook_of(&known, |server| server_name(config, server));
     Facts {
         cluster: config.cluster.clone(),
         now_ms: now
@@ -133,7 +133,7 @@ pub(super) fn facts(config: &Config, seen: &Seen<'_>, (before, now): (&Done, &Do
             .map(|activity| activity.now_ms)
             .max()
             .unwrap_or(0),
-        banner: banner(seen, &servers, (volumes.len(), broken.len(), writable)),
+        banner: banner(seen, &servers, (&outlook, said)),
         servers,
         groups,
         volumes: volumes.len(),
@@ -148,12 +148,11 @@ fn server_facts(
     activity: Option<&Activity>,
 ) -> ServerFacts {
     let not_ready = activity.map_or(&[][..], |activity| &activity.not_ready);
-    let (health, state) = match status {
-        None => (Health::Bad, "no answer"),
-        Some(status) if !status.hears_majority => (Health::Warn, "cut off"),
-        Some(status) if status.spaces.iter().any(has_failed) => (Health::Warn, "disk failed"),
-        Some(_) if !not_ready.is_empty() => (Health::Warn, "not ready"),
-        Some(_) => (Health::Good, "up"),
+    let (health, state) = match status.map(ServerStatus::condition) {
+        None => (Health::Bad, "no answer".to_owned()),
+        Some(Condition::Up) if !not_ready.is_empty() => (Health::Warn, "not ready".to_owned()),
+        Some(Condition::Up) => (Health::Good, Condition::Up.to_string()),
+        Some(condition) => (Health::Warn, condition.to_string()),
     };
     let peers = status.map_or_else(Vec::new, |status| status.peers.clone());
     let queued = |activity: &Activity| activity.logs.iter().map(|log| log.queued_bytes).sum();
@@ -174,12 +173,8 @@ fn server_facts(
     }
 }
 
-fn has_failed(space: &SpaceStatus) -> bool {
-    space.failed.is_some()
-}
-
 fn middle_us(peers: &[PeerStatus]) -> Option<u64> {
-    let up = peers.iter().filter(|peer| is_up(&peer.state));
+    let up = peers.iter().filter(|peer| peer.is_up());
     let mut times: Vec<_> = up.filter_map(|peer| peer.rtt_us).collect();
     times.sort_unstable();
     times.get(times.len() / 2).copied()
@@ -225,11 +220,6 @@ fn groups(config: &Config, known: &[&ServerStatus]) -> Vec<GroupFacts> {
     told.collect()
 }
 
-fn is_whole(volume: &Volume) -> bool {
-    let mut members = volume.members.iter();
-    members.all(|member| member.state == MemberState::InSync)
-}
-
 fn copy_facts(config: &Config, seen: &Seen<'_>, volume: &Volume) -> CopyFacts {
     let away = volume
         .members
@@ -260,7 +250,7 @@ fn copy_facts(config: &Config, seen: &Seen<'_>, volume: &Volume) -> CopyFacts {
 fn banner(
     seen: &Seen<'_>,
     servers: &[ServerFacts],
-    (volumes, broken, writable): (usize, usize, usize),
+    (volumes, said): (&Outlook, Vec<String>),
 ) -> (Health, Vec<String>) {
     let mut lines = Vec::new();
     let away = servers.iter().filter(|server| server.status.is_none());
@@ -276,22 +266,20 @@ fn banner(
         };
         lines.push(format!("{} {do_not} answer.", away.join(", ")));
     }
-    if broken > 0 {
-        lines.push(format!(
-            "{broken} of {volumes} volumes miss a copy; {writable} take writes."
-        ));
-    }
+    lines.extend(said.into_iter().map(|sentence| format!("{sentence}.")));
     let troubled = servers
         .iter()
         .filter(|server| server.health == Health::Warn);
     lines.extend(troubled.map(|server| format!("{}: {}.", server.name, server.state)));
-    let is_bad = !seen.hears_majority || !away.is_empty() || writable < volumes;
+    let is_bad = !seen.hears_majority || !away.is_empty() || volumes.writable < volumes.total;
     match (lines.is_empty(), is_bad) {
         (true, _) => {
             let count = servers.len();
-            let well = match volumes {
+            let well = match volumes.total {
                 0 => format!("All {count} servers answer. There are no volumes yet."),
-                _ => format!("All {count} servers answer, and all {volumes} volumes are whole."),
+                total => {
+                    format!("All {count} servers answer, and all {total} volumes have every copy.")
+                }
             };
             (Health::Good, vec![well])
         }

@@ -12,7 +12,6 @@ use super::facts::{CopyFacts, EventFacts, Facts, GroupFacts, Health, ServerFacts
 use super::grid::{Column, bold, dim, table};
 use super::place::{Panel, Place};
 use crate::units;
-use crate::view::is_up;
 
 /// Columns of a server's name.
 const NAME: u16 = 12;
@@ -141,7 +140,7 @@ fn one_server(frame: &mut Frame<'_>, area: Rect, server: &ServerFacts) {
         (
             0,
             Column::left("state", 8, |one| {
-                let health = if is_up(&one.state) {
+                let health = if one.is_up() {
                     Health::Good
                 } else {
                     Health::Bad
@@ -151,9 +150,7 @@ fn one_server(frame: &mut Frame<'_>, area: Rect, server: &ServerFacts) {
         ),
         (
             0,
-            Column::right("rtt", 7, |one| {
-                time(one.rtt_us.filter(|_| is_up(&one.state)))
-            }),
+            Column::right("rtt", 7, |one| time(one.rtt_us.filter(|_| one.is_up()))),
         ),
         (1, Column::right("least", 7, |one| time(one.rtt_min_us))),
         (2, Column::right("jitter", 7, |one| time(one.jitter_us))),
@@ -176,7 +173,7 @@ fn said_of(server: &ServerFacts) -> Vec<Line<'static>> {
             Span::raw(value),
         ])
     };
-    let state = Span::styled(server.state, colour(server.health));
+    let state = Span::styled(server.state.clone(), colour(server.health));
     let mut lines = vec![
         Line::from(vec![
             Span::styled(server.name.clone(), bold()),

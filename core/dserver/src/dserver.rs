@@ -305,6 +305,7 @@ impl Dserver {
                 live_bytes: 0,
                 segment_bytes: 0,
                 free_bytes: 0,
+                room_bytes: 0,
                 volumes: Vec::new(),
                 scrub: ScrubStatus::default(),
             },

@@ -290,6 +290,7 @@ impl Space {
             live_bytes,
             segment_bytes: segments.iter().map(|s| u64::from(s.record_bytes)).sum(),
             free_bytes: self.log.stats().free_bytes,
+            room_bytes: self.free_bytes(),
             volumes: self.volumes().into_iter().collect(),
             scrub: ScrubStatus {
                 damaged,

@@ -340,6 +340,7 @@ impl RaftLog {
     }
 
     pub(crate) fn stats(&self) -> (LogStats, usize) {
+        self.0.log.look_at_space();
         (self.0.log.stats(), self.0.log.segments().len())
     }
 

@@ -95,7 +95,7 @@ impl Observed for Answering {
 
     fn status(&self) -> ServerStatus {
         let mut status = self.known.status();
-        self.role.tell(&mut status);
+        self.role.tell(&mut status, &self.known);
         status
     }
 

@@ -10,7 +10,7 @@ use sdfs_server_group::{IncomingCall, Mesh, Payload, Role, ServerConfig, UserKey
 use sdfs_store::Store;
 use sdfs_types::calls::CallKind;
 use sdfs_types::calls::servers::GetServers;
-use sdfs_types::calls::status::ServerStatus;
+use sdfs_types::calls::status::{ScrubStatus, ServerStatus, SpaceStatus};
 use sdfs_types::limits::GRANT_MS;
 use sdfs_types::{GrantKey, Refusal, wire};
 use tokio::sync::watch;
@@ -75,10 +75,11 @@ impl RoleAtWork {
     }
 
     /// Adds to a status what only the role knows.
-    pub(crate) fn tell(&self, status: &mut ServerStatus) {
+    pub(crate) fn tell(&self, status: &mut ServerStatus, known: &Known) {
         match self {
             RoleAtWork::Mserver(mserver) => {
                 status.groups = mserver.groups();
+                status.spaces = vec![space_of(mserver, known)];
                 status.volumes = mserver.volumes().volumes.values().cloned().collect();
             }
             RoleAtWork::Dserver(dserver) => {
@@ -104,6 +105,26 @@ impl RoleAtWork {
             RoleAtWork::Mserver(mserver) => mserver.stop().await,
             RoleAtWork::Dserver(dserver) => dserver.stop().await,
         }
+    }
+}
+
+/// The disk of a mserver: what it has taken is names and records, no blocks.
+fn space_of(mserver: &Mserver, known: &Known) -> SpaceStatus {
+    let free_bytes = mserver.raft().log.free_bytes;
+    let reserve_bytes = known.mesh.config().storage.reserve_bytes;
+    let path = known.me.space.first();
+    SpaceStatus {
+        path: path
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+        failed: None,
+        blocks: 0,
+        live_bytes: 0,
+        segment_bytes: 0,
+        free_bytes,
+        room_bytes: free_bytes.saturating_sub(reserve_bytes),
+        volumes: Vec::new(),
+        scrub: ScrubStatus::default(),
     }
 }
 
@@ -166,7 +187,7 @@ impl Answers for Answering {
     fn serve(&self, call: IncomingCall) {
         if call.kind == CallKind::GetStatus.to_wire() {
             let mut status = self.known.status();
-            self.role.tell(&mut status);
+            self.role.tell(&mut status, &self.known);
             call.reply
                 .send(wire::encode_answer(&Ok(status)), Payload::new());
             return;

@@ -157,7 +157,7 @@ impl Running {
     #[must_use]
     pub fn status(&self) -> ServerStatus {
         let mut status = self.known.status();
-        self.role.tell(&mut status);
+        self.role.tell(&mut status, &self.known);
         status
     }
 

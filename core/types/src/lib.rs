@@ -9,6 +9,7 @@ pub mod file;
 pub mod grant;
 pub mod ids;
 pub mod limits;
+pub mod outlook;
 pub mod path;
 pub mod refusal;
 pub mod server_list;
@@ -27,6 +28,7 @@ pub use ids::{
     BlockDescriptor, BlockIndex, BlockSize, BlockVersion, Epoch, FileDescriptor, FileId,
     FileVersion, RequestId, VolumeId,
 };
+pub use outlook::{Condition, Outlook, ROOM_BYTES_MIN, newest_map, outlook_of};
 pub use path::{FilePath, Name, PathFault};
 pub use refusal::Refusal;
 pub use sdfs_server_group::{Load, Role, ServerId, ServerName};

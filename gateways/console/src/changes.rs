@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sdfs_types::calls::activity::Severity;
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, Role, Volume, VolumeId};
+use sdfs_types::{Outlook, Role, Volume, VolumeId};
 
-use crate::ready::{is_up, name_of};
+use crate::ready::name_of;
 
 /// A change worth telling.
 pub(crate) type Change = (Severity, String);
@@ -45,7 +45,7 @@ fn peers(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
             told.push((Severity::News, format!("{} is expected", peer.name)));
             continue;
         };
-        match (is_up(&was.state), is_up(&peer.state)) {
+        match (was.is_up(), peer.is_up()) {
             (true, false) => told.push((Severity::Trouble, format!("{} is lost", peer.name))),
             (false, true) => told.push((Severity::News, format!("{} is heard", peer.name))),
             (true, true) if was.established != peer.established => {
@@ -99,23 +99,29 @@ pub(crate) fn group_name(group: u8) -> String {
 
 /// Volumes are counted, not listed: a lost dserver changes many at once.
 fn volumes(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
-    let before: BTreeMap<VolumeId, &Volume> =
+    let known: BTreeMap<VolumeId, &Volume> =
         before.volumes.iter().map(|one| (one.id, one)).collect();
     let mut count = [0_usize; 4];
     for volume in &now.volumes {
-        let Some(was) = before.get(&volume.id) else {
+        let Some(was) = known.get(&volume.id) else {
             continue;
         };
-        count[0] += usize::from(is_whole(was) && !is_whole(volume));
-        count[1] += usize::from(!is_whole(was) && is_whole(volume));
-        count[2] += usize::from(was.is_writable() && !volume.is_writable());
-        count[3] += usize::from(!was.is_writable() && volume.is_writable());
+        let took = before.hears_majority && was.takes_writes(|server| before.hears(server));
+        let takes = now.hears_majority && volume.takes_writes(|server| now.hears(server));
+        count[0] += usize::from(was.is_whole() && !volume.is_whole());
+        count[1] += usize::from(!was.is_whole() && volume.is_whole());
+        count[2] += usize::from(took && !takes);
+        count[3] += usize::from(!took && takes);
     }
-    let new = now.volumes.len().saturating_sub(before.len());
+    let new = now.volumes.len().saturating_sub(known.len());
+    // A server without a majority knows of no volume whether it takes writes, and says so itself.
+    let closed = now.hears_majority && (count[2] > 0 || !before.hears_majority);
+    let outlook = Outlook::of(&now.volumes, |server| now.hears(server));
+    let why = outlook.no_writes(&now.peers_without_room(), |server| name_of(now, server));
+    told.extend(why.filter(|_| closed).map(|why| (Severity::Trouble, why)));
     let sentences = [
         (count[0], Severity::Warning, "miss a copy"),
         (count[1], Severity::News, "have every copy again"),
-        (count[2], Severity::Trouble, "take no more writes"),
         (count[3], Severity::News, "take writes again"),
         (new, Severity::News, "are new"),
     ];
@@ -126,12 +132,6 @@ fn volumes(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
     }
 }
 
-/// Whether every member of a volume is in sync.
-pub(crate) fn is_whole(volume: &Volume) -> bool {
-    let mut members = volume.members.iter();
-    members.all(|member| member.state == MemberState::InSync)
-}
-
 fn spaces(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
     for space in &now.spaces {
         let was = before.spaces.iter().find(|was| was.path == space.path);
@@ -139,6 +139,16 @@ fn spaces(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
         if let (None, Some(why)) = (&was.failed, &space.failed) {
             let what = format!("the disk at {} is closed: {why}", space.path);
             told.push((Severity::Trouble, what));
+        }
+        let disk = &space.path;
+        match (was.has_no_room(), space.has_no_room()) {
+            (false, true) if space.failed.is_none() => {
+                told.push((Severity::Trouble, format!("the disk at {disk} has no room")));
+            }
+            (true, false) => {
+                told.push((Severity::News, format!("the disk at {disk} has room again")));
+            }
+            _ => {}
         }
         let damaged = space.scrub.damaged.saturating_sub(was.scrub.damaged);
         if damaged > 0 {
@@ -160,7 +170,7 @@ fn spaces(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
 #[cfg(test)]
 mod tests {
     use sdfs_types::calls::status::GroupStatus;
-    use sdfs_types::{Epoch, ServerId, VolumeMember, VolumeStatus};
+    use sdfs_types::{Epoch, MemberState, ServerId, VolumeMember, VolumeStatus};
 
     use super::*;
     use crate::ready::tests::{peer, space, status};
@@ -259,7 +269,7 @@ mod tests {
     #[test]
     fn volumes_and_disks_are_told() {
         let with = |state, volume_status| {
-            let mut status = status(Role::Mserver, Vec::new());
+            let mut status = status(Role::Mserver, vec![peer(4, Role::Dserver, "Up")]);
             status.volumes = vec![volume(state, volume_status)];
             status
         };
@@ -268,8 +278,18 @@ mod tests {
         assert_eq!(
             sentences(&whole, &broken),
             [
-                "volumes that miss a copy: 1",
-                "volumes that take no more writes: 1"
+                "1 of 1 volumes takes no writes: too few copies are in sync",
+                "volumes that miss a copy: 1"
+            ]
+        );
+        let mut waiting = whole.clone();
+        waiting.peers = vec![peer(4, Role::Dserver, "Dialing")];
+        let name = &waiting.peers[0].name;
+        assert_eq!(
+            sentences(&whole, &waiting),
+            [
+                format!("{name} is lost"),
+                format!("1 of 1 volumes takes no writes: waiting for {name}")
             ]
         );
         assert_eq!(

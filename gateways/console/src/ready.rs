@@ -37,7 +37,7 @@ fn no_majority(status: &ServerStatus) -> String {
         .peers
         .iter()
         .filter(|peer| peer.role == Role::Mserver);
-    let (up, away): (Vec<_>, Vec<_>) = mservers.partition(|peer| is_up(&peer.state));
+    let (up, away): (Vec<_>, Vec<_>) = mservers.partition(|peer| peer.is_up());
     let itself = usize::from(status.role == Role::Mserver);
     let names: Vec<_> = away.iter().map(|peer| peer.name.as_str()).collect();
     format!(
@@ -46,11 +46,6 @@ fn no_majority(status: &ServerStatus) -> String {
         up.len() + away.len() + itself,
         names.join(", ")
     )
-}
-
-/// Whether a peer's state means that calls reach it.
-pub(crate) fn is_up(state: &str) -> bool {
-    matches!(state, "Up" | "Silent")
 }
 
 fn without_lead(root: &GroupReading, status: &ServerStatus, election_ms: u64) -> Option<String> {
@@ -69,7 +64,7 @@ fn without_lead(root: &GroupReading, status: &ServerStatus, election_ms: u64) ->
     }
     let peer = status.peers.iter().find(|peer| peer.server == leader);
     match peer {
-        Some(peer) if is_up(&peer.state) => None,
+        Some(peer) if peer.is_up() => None,
         Some(peer) => Some(format!(
             "the leader of the root group, {}, is not heard",
             peer.name
@@ -117,7 +112,8 @@ pub(crate) mod tests {
             blocks: 0,
             live_bytes: 0,
             segment_bytes: 0,
-            free_bytes: 0,
+            free_bytes: 1 << 30,
+            room_bytes: 1 << 30,
             volumes: Vec::new(),
             scrub: ScrubStatus::default(),
         }
@@ -125,7 +121,7 @@ pub(crate) mod tests {
 
     pub(crate) fn status(role: Role, peers: Vec<PeerStatus>) -> ServerStatus {
         let others = peers.iter().filter(|peer| peer.role == Role::Mserver);
-        let up = others.clone().filter(|peer| is_up(&peer.state)).count();
+        let up = others.clone().filter(|peer| peer.is_up()).count();
         let itself = usize::from(role == Role::Mserver);
         ServerStatus {
             server: ServerId(1),

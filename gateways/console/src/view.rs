@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use sdfs_types::calls::activity::Activity;
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, Role, ServerId, Volume};
+use sdfs_types::{Condition, MemberState, Role, ServerId, Volume, newest_map, outlook_of};
 use serde_json::{Value, json};
 
-use crate::changes::is_whole;
 use crate::metrics::call_name;
 
 /// Volumes shown that miss a copy; of more only the number is told.
@@ -70,11 +69,27 @@ fn server(seen: &Seen) -> Value {
                 status[long] = Value::Null;
             }
             value["status"] = status;
+            value["state"] = json!(state(seen));
             value["activity"] = json!(seen.activity.as_ref().map(activity));
         }
-        Err(why) => value["error"] = json!(why),
+        Err(why) => {
+            value["error"] = json!(why);
+            value["state"] = json!(state(seen));
+        }
     }
     value
+}
+
+/// How a server is, in a word or two.
+fn state(seen: &Seen) -> String {
+    let Ok(status) = &seen.status else {
+        return "no answer".to_owned();
+    };
+    let is_ready = seen.activity.iter().all(|one| one.not_ready.is_empty());
+    match status.condition() {
+        Condition::Up if !is_ready => "not ready".to_owned(),
+        condition => condition.to_string(),
+    }
 }
 
 fn activity(activity: &Activity) -> Value {
@@ -122,21 +137,23 @@ fn groups(servers: &[Seen], known: &[&ServerStatus]) -> Vec<Value> {
 }
 
 fn volumes(servers: &[Seen], known: &[&ServerStatus]) -> Value {
-    let mservers = known.iter().filter(|status| status.role == Role::Mserver);
-    // Epochs only grow: the map with the highest is the newest.
-    let newest = mservers.max_by_key(|status| {
-        let epochs = status.volumes.iter().map(|one| u64::from(one.epoch.0));
-        epochs.sum::<u64>()
-    });
-    let all = newest.map_or(&[][..], |status| &status.volumes);
-    let broken: Vec<_> = all.iter().filter(|volume| !is_whole(volume)).collect();
+    let all = newest_map(known.iter().copied()).map_or(&[][..], |status| &status.volumes);
+    let broken: Vec<_> = all.iter().filter(|volume| !volume.is_whole()).collect();
     let shown = broken.iter().take(BROKEN_SHOWN_MAX);
+    let (outlook, said) = outlook_of(known, |id| name_of(servers, id));
     json!({
-        "total": all.len(),
-        "whole": all.len() - broken.len(),
-        "writable": all.iter().filter(|volume| volume.is_writable()).count(),
+        "total": outlook.total,
+        "whole": outlook.whole,
+        "writable": outlook.writable,
+        "full": outlook.full,
+        "says": said,
         "broken": shown.map(|volume| missing(volume, servers, known)).collect::<Vec<_>>(),
     })
+}
+
+fn name_of(servers: &[Seen], id: ServerId) -> String {
+    let server = servers.iter().find(|one| one.id == id);
+    server.map_or_else(|| format!("server {id}"), |one| one.name.clone())
 }
 
 fn missing(volume: &Volume, servers: &[Seen], known: &[&ServerStatus]) -> Value {
@@ -144,10 +161,6 @@ fn missing(volume: &Volume, servers: &[Seen], known: &[&ServerStatus]) -> Value 
         .members
         .iter()
         .filter(|one| one.state != MemberState::InSync);
-    let name = |id: ServerId| {
-        let server = servers.iter().find(|one| one.id == id);
-        server.map_or_else(|| format!("server {id}"), |one| one.name.clone())
-    };
     let syncs: Vec<_> = known
         .iter()
         .flat_map(|status| &status.kept)
@@ -157,7 +170,7 @@ fn missing(volume: &Volume, servers: &[Seen], known: &[&ServerStatus]) -> Value 
     json!({
         "id": volume.id,
         "status": format!("{:?}", volume.status).to_lowercase(),
-        "missing": away.map(|one| name(one.server)).collect::<Vec<_>>(),
+        "missing": away.map(|one| name_of(servers, one.server)).collect::<Vec<_>>(),
         "syncing": !syncs.is_empty(),
         "done_bytes": syncs.iter().map(|sync| sync.done_bytes).sum::<u64>(),
     })

@@ -65,8 +65,12 @@ const SESSION: &[(&str, &str)] = &[
         "error not_done this server's log cannot be changed: it runs inside another program\n",
     ),
     (
-        "spaces",
-        "  a mserver keeps no blocks; ask at a dserver\nok\n",
+        "drain mserver-1",
+        "error refused mserver-1 is no dserver: only one is drained\n",
+    ),
+    (
+        "leave mserver-9",
+        "error no_such_server no server is called \"mserver-9\"\n",
     ),
     ("replace mserver-3", "confirm by typing mserver-3\n"),
     ("mserver-2", "error not_confirmed nothing was done\n"),

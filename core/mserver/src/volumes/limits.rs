@@ -35,7 +35,7 @@ pub(crate) const STRIKES_MAX: u32 = 3;
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// Bytes that stay free in a volume when files are placed: room for what is already on its way.
-pub(crate) const FREE_BYTES_MIN: u64 = 64 << 20;
+pub(crate) const FREE_BYTES_MIN: u64 = sdfs_types::ROOM_BYTES_MIN;
 /// A volume that was full takes blocks again when its fullest member has this many bytes free.
 pub(crate) const FREE_BYTES_AGAIN: u64 = 256 << 20;
 /// Requests queued in a dserver that halve its share of new files: about one batch of its disk.

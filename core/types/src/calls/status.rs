@@ -66,6 +66,13 @@ pub struct PeerStatus {
     pub established: u64,
 }
 
+impl PeerStatus {
+    /// Whether calls reach it.
+    pub fn is_up(&self) -> bool {
+        matches!(&*self.state, "Up" | "Silent")
+    }
+}
+
 /// A raft group as one member sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
@@ -83,7 +90,7 @@ pub struct GroupStatus {
     pub voters: Vec<ServerId>,
 }
 
-/// A disk of a dserver.
+/// A disk of a server. A mserver keeps no blocks on its own: those counts are 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpaceStatus {
     /// Where it is.
@@ -98,6 +105,8 @@ pub struct SpaceStatus {
     pub segment_bytes: u64,
     /// Bytes free on the disk.
     pub free_bytes: u64,
+    /// Bytes it still takes: what is free beyond the reserve.
+    pub room_bytes: u64,
     /// Volumes kept here.
     pub volumes: Vec<VolumeId>,
     /// How far its scrub is.

@@ -2,29 +2,22 @@
 
 use sdfs_types::calls::maintenance::{Maintain, MaintenanceOrder, Ordered};
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, Role, ServerId, Volume};
+use sdfs_types::{MemberState, ServerId, Volume, newest_map};
 use serde_json::{Value, json};
 
 use super::Console;
 use super::reply::Reply;
 use crate::ask::{Told, on_behalf, statuses};
-use crate::changes::is_whole;
 use crate::ready::name_of;
 
 /// Also on the minority side: the newest map that anybody who answers knows.
 pub(super) async fn heal(console: &Console) -> Reply {
     let told = statuses(console.server.mesh()).await;
     let known: Vec<_> = told.iter().filter_map(known).collect();
-    let mservers = known.iter().filter(|status| status.role == Role::Mserver);
-    // Epochs only grow.
-    let newest = mservers.max_by_key(|status| {
-        let epochs = status.volumes.iter().map(|one| u64::from(one.epoch.0));
-        epochs.sum::<u64>()
-    });
-    let Some(map) = newest else {
+    let Some(map) = newest_map(known.iter().copied()) else {
         return Reply::refused("no_mserver", "no mserver tells of the volumes");
     };
-    let broken: Vec<_> = map.volumes.iter().filter(|one| !is_whole(one)).collect();
+    let broken: Vec<_> = map.volumes.iter().filter(|one| !one.is_whole()).collect();
     if broken.is_empty() {
         let count = map.volumes.len();
         return Reply::Said(format!("all {count} volumes have every copy"));

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use sdfs_types::calls::activity::Severity;
 use sdfs_types::calls::names::ListUsers;
 use sdfs_types::calls::status::ServerStatus;
-use sdfs_types::{MemberState, PathRight, ServerId, clock};
+use sdfs_types::{MemberState, Outlook, PathRight, ServerId, clock};
 use serde_json::{Value, json};
 
 use super::Console;
 use super::help::HELP;
 use super::reply::Reply;
 use crate::ask::{Told, on_behalf, statuses};
-use crate::ready::{is_up, name_of, not_ready};
+use crate::ready::{name_of, not_ready};
 
 pub(super) fn help(of: Option<&str>) -> Reply {
     let wanted = HELP
@@ -35,16 +35,14 @@ pub(super) fn status(console: &Console) -> Reply {
     let mesh = console.server.mesh();
     let election_ms = mesh.config().timers.election_ms;
     let why = not_ready(&status, &console.server.groups(), election_ms);
-    let up = status.peers.iter().filter(|peer| is_up(&peer.state));
+    let up = status.peers.iter().filter(|peer| peer.is_up());
     let leads = status
         .groups
         .iter()
         .filter(|group| group.leader == Some(status.server))
         .map(|group| group.group);
-    let whole = status
-        .volumes
-        .iter()
-        .filter(|one| crate::changes::is_whole(one));
+    let outlook = Outlook::of(&status.volumes, |server| status.hears(server));
+    let no_writes = outlook.no_writes(&status.peers_without_room(), |id| name_of(&status, id));
     let lately = console.lately.borrow();
     Reply::Fields(vec![
         ("name", json!(status.name)),
@@ -59,8 +57,10 @@ pub(super) fn status(console: &Console) -> Reply {
         ("peers", json!(status.peers.len())),
         ("clients", json!(mesh.snapshot().clients)),
         ("leads", json!(leads.collect::<Vec<_>>())),
-        ("volumes", json!(status.volumes.len())),
-        ("whole_volumes", json!(whole.count())),
+        ("volumes", json!(outlook.total)),
+        ("whole_volumes", json!(outlook.whole)),
+        ("writable_volumes", json!(outlook.writable)),
+        ("no_writes", json!(no_writes)),
     ])
 }
 
@@ -70,17 +70,11 @@ pub(super) async fn servers(console: &Console) -> Reply {
         let begin = [json!(id.0), json!(name.as_str()), json!(role.to_string())];
         let rest = match answer {
             Ok(status) => {
-                let up = status.peers.iter().filter(|peer| is_up(&peer.state));
-                let failed = status.spaces.iter().any(|space| space.failed.is_some());
-                let state = match (failed, status.hears_majority) {
-                    (true, _) => "disk failed",
-                    (false, true) => "up",
-                    (false, false) => "cut off",
-                };
+                let up = status.peers.iter().filter(|peer| peer.is_up());
                 let blocks: u64 = status.spaces.iter().map(|space| space.blocks).sum();
                 let free: u64 = status.spaces.iter().map(|space| space.free_bytes).sum();
                 [
-                    json!(state),
+                    json!(status.condition().to_string()),
                     json!(status.up_s),
                     json!(format!("{}/{}", up.count(), status.peers.len())),
                     json!(blocks),
@@ -122,7 +116,7 @@ pub(super) async fn rtt(console: &Console) -> Reply {
         let to = |server: ServerId| {
             let peers = &answer.as_ref().ok()?.peers;
             let peer = peers.iter().find(|peer| peer.server == server)?;
-            peer.rtt_us.filter(|_| is_up(&peer.state))
+            peer.rtt_us.filter(|_| peer.is_up())
         };
         let times = told.iter().map(|(id, _, _, _)| json!(to(*id)));
         std::iter::once(json!(name.as_str())).chain(times).collect()
@@ -198,9 +192,6 @@ pub(super) fn volumes(console: &Console) -> Reply {
 
 pub(super) fn spaces(console: &Console) -> Reply {
     let status = console.server.status();
-    if status.spaces.is_empty() {
-        return Reply::Said("a mserver keeps no blocks; ask at a dserver".to_owned());
-    }
     let rows = status.spaces.iter().map(|space| {
         [
             json!(space.path),
@@ -209,6 +200,7 @@ pub(super) fn spaces(console: &Console) -> Reply {
             json!(space.live_bytes),
             json!(space.segment_bytes),
             json!(space.free_bytes),
+            json!(space.room_bytes),
             json!(space.scrub.damaged),
             json!(space.scrub.repaired),
         ]
@@ -221,6 +213,7 @@ pub(super) fn spaces(console: &Console) -> Reply {
             "live_bytes",
             "segment_bytes",
             "free_bytes",
+            "room_bytes",
             "damaged",
             "repaired",
         ],

@@ -30,11 +30,21 @@ pub(super) fn objection(console: &Console, change: &Change) -> Option<Reply> {
                 format!("this is {me}: stop {name} at its own console"),
             ),
         }),
-        Change::Drain(name) | Change::TransferLeader { to: name, .. } => server_named(mesh, name)
-            .is_none()
-            .then(|| unknown_server(name)),
+        Change::Drain(name) => must_be(mesh, name, Role::Dserver, "is drained"),
+        Change::TransferLeader { to: name, .. } => must_be(mesh, name, Role::Mserver, "leads"),
+        Change::Replace(name) => must_be(mesh, name, Role::Mserver, "is replaced"),
+        Change::Leave(name) if server_named(mesh, name).is_none() => Some(unknown_server(name)),
         _ => None,
     }
+}
+
+/// Only a server of that role `is` it.
+fn must_be(mesh: &Mesh, name: &str, role: Role, is: &str) -> Option<Reply> {
+    let Some(server) = server_named(mesh, name) else {
+        return Some(unknown_server(name));
+    };
+    let wrong = !mesh.all(role).contains(&server);
+    wrong.then(|| Reply::refused("refused", format!("{name} is no {role}: only one {is}")))
 }
 
 fn unknown_server(name: &str) -> Reply {

@@ -11,7 +11,7 @@ use crate::console::ConsoleCounters;
 use crate::http::HttpCounters;
 use crate::lately::Lately;
 use crate::observed::{FastDfsReading, GroupReading, Observed};
-use crate::ready::{is_up, name_of, not_ready};
+use crate::ready::{name_of, not_ready};
 
 pub(crate) fn of_server(
     out: &mut Exposition,
@@ -92,7 +92,7 @@ pub(crate) fn of_peers(out: &mut Exposition, status: &ServerStatus, snapshot: &G
     for peer in peers() {
         let role = peer.role.to_string();
         let labels = [("peer", &*peer.name), ("role", &*role)];
-        out.sample(&list::PEER_UP, &labels, is_up(&peer.state).into());
+        out.sample(&list::PEER_UP, &labels, peer.is_up().into());
     }
     for peer in peers() {
         if let Some(rtt_us) = peer.rtt_us {
@@ -133,7 +133,9 @@ pub(crate) fn of_groups(out: &mut Exposition, status: &ServerStatus, groups: &[G
         (&list::RAFT_COMMITTED, |group| group.committed_index),
         (&list::RAFT_APPLIED, |group| group.applied_index),
     ];
-    let is_led = |group: &GroupReading| group.leader == Some(status.server);
+    // Without a majority nobody leads, whatever it was told last.
+    let is_led =
+        |group: &GroupReading| status.hears_majority && group.leader == Some(status.server);
     for group in groups {
         let labels = [("group", &*group.group.to_string())];
         out.sample(&list::RAFT_LEADS, &labels, is_led(group).into());

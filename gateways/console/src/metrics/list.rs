@@ -67,7 +67,7 @@ metrics! {
     PEER_QUEUED: Gauge "sdfs_peer_queued_bytes", "Bytes queued towards another server.";
     PEER_CALLS: Gauge "sdfs_peer_calls", "Calls to another server without an answer yet.";
 
-    RAFT_LEADS: Gauge "sdfs_raft_leads", "Whether this server leads the group.";
+    RAFT_LEADS: Gauge "sdfs_raft_leads", "Whether this server leads the group, with a majority.";
     RAFT_HAS_LEADER: Gauge "sdfs_raft_has_leader", "Whether this server knows a leader.";
     RAFT_TERM: Gauge "sdfs_raft_term", "The newest term heard of.";
     RAFT_LAST: Gauge "sdfs_raft_last_index", "Last entry of the group's log here.";
@@ -88,6 +88,8 @@ metrics! {
 
     SPACE_FAILED: Gauge "sdfs_space_failed", "Whether the disk is closed after a failure.";
     SPACE_FREE: Gauge "sdfs_space_free_bytes", "Bytes free on the disk.";
+    SPACE_ROOM: Gauge "sdfs_space_room_bytes",
+        "Bytes the disk still takes: what is free beyond the reserve.";
     SPACE_LIVE: Gauge "sdfs_space_live_bytes", "Bytes of blocks that are kept.";
     SPACE_SEGMENTS: Gauge "sdfs_space_segment_bytes", "Bytes of records in all segments.";
     SPACE_BLOCKS: Gauge "sdfs_space_blocks", "Blocks that are kept.";
@@ -98,9 +100,10 @@ metrics! {
     SCRUB_CHECKED: Gauge "sdfs_scrub_checked_bytes", "Bytes verified in the present pass.";
 
     VOLUME_COPIES: Gauge "sdfs_volume_in_sync_copies",
-        "Copies of a volume in sync; told by mservers.";
+        "Copies of a volume in sync and heard; told by mservers that hear a majority.";
     VOLUME_MEMBERS: Gauge "sdfs_volume_members", "Members of a volume, whatever their state.";
-    VOLUME_WRITABLE: Gauge "sdfs_volume_writable", "Whether a volume takes writes.";
+    VOLUME_WRITABLE: Gauge "sdfs_volume_writable",
+        "Whether a volume takes writes now: it is open, and all who must acknowledge are heard.";
     VOLUME_EPOCH: Gauge "sdfs_volume_epoch", "How often a volume's members changed.";
     KEPT_BLOCKS: Gauge "sdfs_volume_kept_blocks", "Blocks of a volume kept here.";
     KEPT_BYTES: Gauge "sdfs_volume_kept_bytes", "Bytes of a volume's blocks kept here.";

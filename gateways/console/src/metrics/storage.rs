@@ -24,9 +24,10 @@ pub(crate) fn of_logs(out: &mut Exposition, logs: &[LogReading]) {
 }
 
 pub(crate) fn of_spaces(out: &mut Exposition, status: &ServerStatus) {
-    let values: [ValueOf<SpaceStatus>; 9] = [
+    let values: [ValueOf<SpaceStatus>; 10] = [
         (&list::SPACE_FAILED, |space| space.failed.is_some().into()),
         (&list::SPACE_FREE, |space| space.free_bytes),
+        (&list::SPACE_ROOM, |space| space.room_bytes),
         (&list::SPACE_LIVE, |space| space.live_bytes),
         (&list::SPACE_SEGMENTS, |space| space.segment_bytes),
         (&list::SPACE_BLOCKS, |space| space.blocks),
@@ -43,7 +44,8 @@ pub(crate) fn of_spaces(out: &mut Exposition, status: &ServerStatus) {
 }
 
 pub(crate) fn of_volumes(out: &mut Exposition, status: &ServerStatus) {
-    if status.role == Role::Mserver {
+    // The map of one who hears no majority may be old, and tells of nothing that is now.
+    if status.role == Role::Mserver && status.hears_majority {
         map(out, status);
     }
     let values: [ValueOf<VolumeKept>; 3] = [
@@ -79,7 +81,8 @@ fn map(out: &mut Exposition, status: &ServerStatus) {
     let labelled = |id: sdfs_types::VolumeId| id.to_string();
     let volumes = &status.volumes;
     for volume in volumes {
-        let copies = volume.readable().count() as u64;
+        let copies = volume.readable().filter(|server| status.hears(*server));
+        let copies = copies.count() as u64;
         let labels = [("volume", &*labelled(volume.id))];
         out.sample(&list::VOLUME_COPIES, &labels, copies);
     }
@@ -90,7 +93,8 @@ fn map(out: &mut Exposition, status: &ServerStatus) {
     }
     for volume in volumes {
         let labels = [("volume", &*labelled(volume.id))];
-        out.sample(&list::VOLUME_WRITABLE, &labels, volume.is_writable().into());
+        let takes_writes = volume.takes_writes(|server| status.hears(server));
+        out.sample(&list::VOLUME_WRITABLE, &labels, takes_writes.into());
     }
     for volume in volumes {
         let labels = [("volume", &*labelled(volume.id))];
