@@ -62,7 +62,7 @@ pub(crate) async fn run(global: &Global, args: &ScrubArgs, out: Output) -> Outco
 }
 
 /// Waits until each disk that was there has had a whole pass more, and a little for repairs.
-async fn wait<'a>(
+pub(crate) async fn wait<'a>(
     client: &Client,
     (config, within): (&'a Config, Duration),
     before: &Seen<'_>,

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// How long each server may take to tell how far the reading of its disks is.
+pub(super) const DISKS_TELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long reading all that is on them may take.
+pub(super) const DISKS_READ_WITHIN: Duration = Duration::from_secs(600);
+
 /// How long a cluster may take to stand on a busy machine.
 pub(super) const READY_WITHIN: Duration = Duration::from_secs(120);
 /// How long one operation may take: longer than an election with a fencing after it, short enough

@@ -40,11 +40,13 @@ use tokio::time::sleep;
 
 use crate::args::{FaultsArg, Global, TortureArgs};
 use crate::commands::serve::Stops;
+use crate::commands::{heal, scrub};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::view::{self, server_name};
 use crate::{session, verify};
-use limits::{HEALED_WITHIN, WHOLE_EVERY};
+use limits::{DISKS_READ_WITHIN, DISKS_TELL_WITHIN, HEALED_WITHIN, WHOLE_EVERY};
 use load::Load;
 use nemesis::{Harmed, Seen};
 use schedule::{Kind, Schedule};
@@ -125,6 +127,7 @@ impl Torture<'_> {
         }
         let judged = async {
             self.heal(stage, &load.watcher, &mut told).await?;
+            self.read_disks(&load, &mut told).await?;
             self.last(&load, &FilePath::root(), &mut told).await
         };
         tokio::select! {
@@ -172,14 +175,16 @@ impl Torture<'_> {
         let options = session::client_options(global, &config)?;
         let load = Load::prepare(&options, &config, self.seed, self.args.clients).await?;
         let seen = Rc::new(Seen::default());
+        // Nothing is harmed here, so there are no rounds that could end it.
+        let given = Duration::from_secs_f64(self.args.minutes.unwrap_or(1.0).max(0.0) * 60.0);
         let end = async {
             tokio::select! {
-                () = sleep(self.lasts()) => {}
+                () = sleep(given) => {}
                 () = stops.next() => {}
             }
             load.work.is_over.set(true);
         };
-        tokio::join!(end, load.run(), load.show(&seen, self.lasts(), self.out));
+        tokio::join!(end, load.run(), load.show(&seen, given, self.out));
         let seconds = load.work.began.elapsed().as_secs_f64();
         let mut told = self.told(&config, &load, seconds);
         let root = session::path(&load.work.root)?;
@@ -258,6 +263,32 @@ impl Torture<'_> {
         Ok(())
     }
 
+    /// Has every dserver read and verify all it keeps: comparing copies looks at their indexes.
+    async fn read_disks(&self, load: &Load, told: &mut Told) -> Outcome {
+        let (client, config) = (&load.watcher, &load.config);
+        let before = view::seen(client, config, DISKS_TELL_WITHIN).await;
+        let begun = client.scrub().await?;
+        for server in &begun.unreached {
+            let name = server_name(config, *server);
+            told.violate(format!("{name} does not answer in the end"));
+        }
+        let wait = scrub::wait(client, (config, DISKS_TELL_WITHIN), &before, self.out);
+        let Ok(after) = tokio::time::timeout(DISKS_READ_WITHIN, wait).await else {
+            told.violate(format!(
+                "after {DISKS_READ_WITHIN:?} not every disk was read"
+            ));
+            return Ok(());
+        };
+        for server in before.silent().chain(after.silent()) {
+            told.violate(format!("{} does not answer in the end", server.name));
+        }
+        let (found, _) = heal::damage(&after);
+        if found > 0 {
+            told.violate(format!("the disks hold {found} blocks that are damaged"));
+        }
+        Ok(())
+    }
+
     fn finish(&self, told: &Told) -> Outcome {
         let path = self.report();
         std::fs::write(&path, page::page(told))
@@ -272,7 +303,7 @@ impl Torture<'_> {
     }
 
     fn lasts(&self) -> Duration {
-        Duration::from_secs_f64(self.args.minutes.max(0.0) * 60.0)
+        Duration::from_secs_f64(self.args.minutes().max(0.0) * 60.0)
     }
 
     fn schedule(&self, stage: &Stage) -> Schedule {
@@ -283,6 +314,7 @@ impl Torture<'_> {
             FaultsArg::None => Vec::new(),
         };
         Schedule::new(self.seed, &kinds, stage.targets(), self.args.rounds)
+            .with_faults_of(self.args.lasts)
     }
 
     /// The words that repeat this run.
@@ -297,9 +329,16 @@ impl Torture<'_> {
         let rounds = args
             .rounds
             .map_or(String::new(), |n| format!(" --rounds {n}"));
+        let lasts = args.lasts.map_or(String::new(), |time| {
+            format!(" --lasts {}ms", time.as_millis())
+        });
+        let minutes = match (args.minutes, args.rounds) {
+            (None, Some(_)) => String::new(),
+            _ => format!(" --minutes {}", args.minutes()),
+        };
         format!(
-            "sdfs torture --minutes {} --clients {}{faults}{rounds} --seed {}",
-            args.minutes, args.clients, self.seed
+            "sdfs torture{minutes} --clients {}{faults}{rounds}{lasts} --seed {}",
+            args.clients, self.seed
         )
     }
 }

@@ -98,6 +98,8 @@ pub(super) struct Schedule {
     awaited: Option<(Kind, Duration)>,
     begun: u64,
     rounds: Option<u64>,
+    /// How long each fault lasts; what is usual when nothing is said.
+    lasts: Option<Duration>,
 }
 
 impl Schedule {
@@ -121,7 +123,13 @@ impl Schedule {
             awaited: None,
             begun: 0,
             rounds,
+            lasts: None,
         }
+    }
+
+    /// Each fault lasts so long, if anything is said.
+    pub(super) fn with_faults_of(self, lasts: Option<Duration>) -> Schedule {
+        Schedule { lasts, ..self }
     }
 
     /// What is to be done now. `is_whole` says that every volume has every copy in sync.
@@ -145,9 +153,9 @@ impl Schedule {
         let is_awaited = fault.is_none() && now < since + AWAITED;
         self.awaited = is_awaited.then_some((kind, since));
         if let Some(fault) = fault {
-            let lasts = self.random.within(lasts_ms(fault.kind));
-            self.under_way
-                .push((fault, now + Duration::from_millis(lasts)));
+            let usual = Duration::from_millis(self.random.within(lasts_ms(fault.kind)));
+            let lasts = self.lasts.unwrap_or(usual);
+            self.under_way.push((fault, now + lasts));
             self.begun += 1;
             let pause = self.random.within(PAUSE_MS);
             self.next_at = now + Duration::from_millis(pause);
