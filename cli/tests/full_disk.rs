@@ -79,7 +79,12 @@ fn full_disks_are_named_and_get_room_again(dservers: &[&str]) {
     let words = put("/more").err;
     assert!(words.contains("the disks are full"), "{words}");
     assert!(words.contains("Free some"), "{words}");
-    assert!(cluster.ok(&["status"]).contains("are full"));
+    let no_room = format!("{} ha", dservers.join(", "));
+    let status = cluster.ok(&["status"]);
+    assert!(status.contains(&no_room), "{no_room}: {status}");
+    let doctor = cluster.run(&["doctor"]);
+    assert_eq!(doctor.code, 9, "{}", doctor.err);
+    assert!(doctor.out.contains(&no_room), "{}", doctor.out);
     cluster.fails(1, &["stat", "/more"]);
     for name in &stored {
         assert!(

@@ -131,7 +131,7 @@ fn show(
             "hears_majority": seen.hears_majority,
             "told_by": seen.told_by(),
             "volumes": seen.volumes().len(),
-            "whole": missing.is_empty(),
+            "whole": has_every_copy(seen, missing) && damaged == repaired,
             "missing": copies,
             "orders": orders,
             "damaged_blocks": damaged,
@@ -140,7 +140,11 @@ fn show(
         }));
         return;
     }
-    if !seen.hears_majority {
+    if let Some(name) = seen.told_by().filter(|_| seen.hears_majority) {
+        out.say(&format!(
+            "{name} tells, and hears a majority of the mservers"
+        ));
+    } else {
         let line = "no mserver that answers hears a majority: this side of the cut cannot heal, \
                     and what it knows may be old";
         out.say(&out.ink(Ink::Bad, line));
@@ -155,7 +159,13 @@ fn show(
         out.say(&out.ink(Ink::Warn, &line));
     }
     let volumes = seen.volumes().len();
-    if missing.is_empty() {
+    if volumes == 0 {
+        out.say("no volumes yet: no dserver is up, or no mserver tells");
+    } else if missing.is_empty() && !seen.hears_majority {
+        out.say(&format!(
+            "all {volumes} volumes had every copy when that was last known"
+        ));
+    } else if missing.is_empty() {
         out.say(&format!("all {volumes} volumes have every copy"));
     } else {
         let mut broken: Vec<_> = missing.iter().map(|copy| copy.volume.id).collect();

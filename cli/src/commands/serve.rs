@@ -1,11 +1,13 @@
 //! `serve`: one server in this process until it is told to stop.
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use sdfs_server::{LogDial, Server, ServerError, joining_config};
+use sdfs_server_group::Config;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, ServeArgs};
@@ -16,6 +18,8 @@ use crate::supervise::{MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
 
 /// How long a clean stop may take; what is not done by then was never acknowledged.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// A disk with less than this free is full: a write of an engine may have needed as much.
+const FULL_BYTES: u64 = 4 << 20;
 
 /// Runs the server; returns when it has stopped.
 pub(crate) async fn run(global: &Global, args: &ServeArgs, log: Option<LogDial>) -> Outcome {
@@ -32,12 +36,14 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, log: Option<LogDial>)
             () = stops.next() => return Ok(()),
         };
     }
-    let mut server = Server::start_with(config, &args.name, log).await?;
+    let spaces = spaces(&config, &args.name);
+    let started = Server::start_with(config, &args.name, log).await;
+    let mut server = started.map_err(|error| or_no_room(error, &spaces))?;
     tracing::info!(server = %args.name, "started");
     tokio::select! {
         () = stops.next() => {}
         ended = server.ended() => {
-            ended?;
+            ended.map_err(|error| or_no_room(error, &spaces))?;
             tracing::info!(server = %args.name, "stopped at its console");
             return Ok(());
         }
@@ -57,6 +63,34 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, log: Option<LogDial>)
     }
     tracing::info!(server = %args.name, "stopped");
     Ok(())
+}
+
+/// Where a server keeps its files.
+fn spaces(config: &Config, name: &str) -> Vec<PathBuf> {
+    let server = config.server_named(name);
+    server.map_or_else(Vec::new, |server| server.space.clone())
+}
+
+/// A server whose files cannot be used has lost nothing when its disk is just full: the parts
+/// beneath only know that a write failed.
+fn or_no_room(error: ServerError, spaces: &[PathBuf]) -> Failure {
+    let is_of_other_version = error.is_of_other_version();
+    let failure = Failure::from(error);
+    if failure.code != Code::Damaged || is_of_other_version {
+        return failure;
+    }
+    let is_full = |space: &&PathBuf| {
+        rustix::fs::statvfs(space.as_path())
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BYTES)
+    };
+    let Some(space) = spaces.iter().find(is_full) else {
+        return failure;
+    };
+    let what = format!("the disk of {} is full: {}", space.display(), failure.what);
+    Failure::new(Code::NoRoom, what).advise(
+        "Make room on that disk and start the server again, its space as it is: only when it is \
+         refused then is something lost",
+    )
 }
 
 /// What tells a process to stop: SIGTERM, and SIGINT as from Ctrl-C.

@@ -16,7 +16,7 @@ use sdfs_server_group::{Config, Operator, Role, ServerConfig, UserKey};
 use crate::args::{ConsoleArgs, Global};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Ink, Output};
+use crate::output::Output;
 use crate::session::config as load;
 use link::{Answer, End, Link, Login, refusal};
 use typist::Typist;
@@ -38,14 +38,14 @@ fn session(global: &Global, args: &ConsoleArgs, out: Output) -> Outcome {
     let home = open(args, &config, &logins)?;
     let mut typist = Typist::new(home, logins, out.is_json())?;
     if !args.command.is_empty() {
-        return script(&mut typist, &args.command, out);
+        return script(&mut typist, &args.command);
     }
     if !io::stdin().is_terminal() {
         let lines: Vec<_> = io::stdin()
             .lines()
             .collect::<Result<_, _>>()
             .map_err(|error| Failure::system("read standard input", &error))?;
-        return script(&mut typist, &lines, out);
+        return script(&mut typist, &lines);
     }
     talk::talk(typist, out)
 }
@@ -99,14 +99,20 @@ fn open(args: &ConsoleArgs, config: &Config, logins: &[Login]) -> Outcome<(Link,
 }
 
 /// Types the lines one after the other; the first that is refused ends it.
-fn script(typist: &mut Typist, lines: &[String], out: Output) -> Outcome {
-    for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+fn script(typist: &mut Typist, lines: &[String]) -> Outcome {
+    let mut lines = lines
+        .iter()
+        .filter(|line| !line.trim().is_empty())
+        .peekable();
+    while let Some(line) = lines.next() {
         let answer = typist.line(line)?;
         show(&answer);
         match answer.end {
             End::Refused { code, what } => return Err(refusal(&code, &what)),
-            End::Confirm(name) if !out.is_json() => {
-                out.say(&out.ink(Ink::Warn, &format!("type {name} to go on")));
+            End::Confirm(name) if lines.peek().is_none() => {
+                let what = format!("nothing was done: `{line}` wants its name typed once more");
+                let advice = format!("Give it as the next command: --command {name}");
+                return Err(Failure::new(Code::Refused, what).advise(advice));
             }
             End::Confirm(_) | End::Done => {}
         }

@@ -3,8 +3,12 @@
 
 mod causes;
 
-use sdfs_server_group::Config;
+use std::time::Duration;
+
+use sdfs_client::Client;
+use sdfs_server_group::{Config, ServerConfig};
 use sdfs_types::ServerList;
+use sdfs_types::calls::maintenance::Maintenance;
 use serde_json::{Value, json};
 
 use crate::args::{DoctorArgs, Global};
@@ -19,26 +23,20 @@ use causes::{Cause, Looked, causes};
 /// Looks at the cluster. Exit code 9 when something keeps it from working.
 pub(crate) async fn run(global: &Global, args: &DoctorArgs, out: Output) -> Outcome {
     let configured = session::config(global)?;
-    let client = session::connect(global).await?;
-    let list = session::list(&client, global).await;
+    let (nobody, client) = match session::connect(global).await {
+        Ok(client) => (None, Some(client)),
+        Err(failure) if failure.code == Code::Unreachable => (Some(failure), None),
+        Err(failure) => return Err(failure),
+    };
+    let list = match &client {
+        Some(client) => session::list(client, global).await,
+        None => ServerList::default(),
+    };
     let config = session::as_listed(configured, &list);
-    let within = global.timeout.min(ANSWER_WITHIN);
-    let (told, done, orders) = tokio::join!(
-        told_by_all(&client, &config, within),
-        done_by_all(&client, &config, within),
-        maintenance::orders(&client, global.timeout),
-    );
-    let looked: Vec<_> = told
-        .into_iter()
-        .zip(done)
-        .map(|((server, status), (_, activity))| Looked {
-            name: server.name.to_string(),
-            role: server.role,
-            status: status.map_err(|error| error.to_string()),
-            // A server that does not answer is told by its status.
-            activity: activity.ok(),
-        })
-        .collect();
+    let (looked, orders) = match &client {
+        Some(client) => look(client, &config, global.timeout).await,
+        None => (config.servers.iter().map(silent).collect(), None),
+    };
     let is_paused = orders.iter().any(|orders| orders.healing_paused.is_some());
     let causes = causes(&looked, is_paused);
     if let Some(file) = &args.bundle {
@@ -58,12 +56,48 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs, out: Output) -> Outc
         out.say(&format!("all of it is in {}", file.display()));
     }
     out.json(&json!({ "causes": causes.iter().map(json_of).collect::<Vec<_>>() }));
+    if let Some(nobody) = nobody {
+        return Err(nobody);
+    }
     let grave = causes.iter().filter(|cause| cause.is_grave).count();
     if grave > 0 {
         let what = format!("{grave} things keep the cluster from working as it should");
         return Err(Failure::new(Code::NotNow, what));
     }
     Ok(())
+}
+
+/// Asks every server for what it knows, and a mserver for the orders that stand.
+async fn look(
+    client: &Client,
+    config: &Config,
+    timeout: Duration,
+) -> (Vec<Looked>, Option<Maintenance>) {
+    let within = timeout.min(ANSWER_WITHIN);
+    let (told, done, orders) = tokio::join!(
+        told_by_all(client, config, within),
+        done_by_all(client, config, within),
+        maintenance::orders(client, timeout),
+    );
+    let looked = told.into_iter().zip(done);
+    let looked = looked.map(|((server, status), (_, activity))| Looked {
+        name: server.name.to_string(),
+        role: server.role,
+        status: status.map_err(|error| error.to_string()),
+        // A server that does not answer is told by its status.
+        activity: activity.ok(),
+    });
+    (looked.collect(), orders)
+}
+
+/// A server nobody could be asked of.
+fn silent(server: &ServerConfig) -> Looked {
+    Looked {
+        name: server.name.to_string(),
+        role: server.role,
+        status: Err("no mserver lets anybody in".to_owned()),
+        activity: None,
+    }
 }
 
 fn json_of(cause: &Cause) -> Value {
