@@ -60,19 +60,23 @@ struct Sink {
 
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let named = self.server.as_ref().and_then(|server| {
-            let rest = line.strip_prefix(b"{")?;
-            let server = serde_json::to_vec(server).ok()?;
-            Some([b"{\"server\":", &server[..], b",", rest].concat())
-        });
-        let line_named = named.as_deref().unwrap_or(line);
-        std::io::stderr().write_all(line_named).unwrap_or(());
+        let named = self.server.as_ref();
+        let named = named.and_then(|server| with_server(line, server));
+        let out = named.as_deref().unwrap_or(line);
+        std::io::stderr().write_all(out).unwrap_or(());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// A line that is an object, with one field more in front.
+fn with_server(line: &[u8], server: &str) -> Option<Vec<u8>> {
+    let rest = line.strip_prefix(b"{")?;
+    let server = serde_json::to_vec(server).ok()?;
+    Some([b"{\"server\":", &server[..], b",", rest].concat())
 }
 
 /// Turns the logs: as they were started, and beside that as it is told.
@@ -85,4 +89,18 @@ fn dial<S: 'static>(handle: Handle<EnvFilter, S>, base: String) -> LogDial {
         let turned = handle.reload(filter);
         turned.map_err(|error| HandsFault::Filter(error.to_string()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_name_their_server() {
+        let line = with_server(b"{\"level\":\"WARN\"}\n", "dserver-\"1\"").expect("an object");
+        let line: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
+        assert_eq!(line["server"], "dserver-\"1\"");
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(with_server(b"plain", "x"), None);
+    }
 }

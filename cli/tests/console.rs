@@ -21,6 +21,8 @@ fn scripts_type_at_a_console() {
     let missing = cluster.fails(1, &["console", "-c", "stat /nothing"]);
     assert!(missing.contains("/nothing does not exist"), "{missing}");
     cluster.fails(2, &["console", "-c", "frobnicate"]);
+    let unsure = cluster.fails(5, &["console", "-c", "drain dserver-1"]);
+    assert!(unsure.contains("nothing was done"), "{unsure}");
     // A server of its own process turns its log; another secret is refused.
     cluster.ok(&[
         "console",
@@ -87,9 +89,9 @@ fn a_server_stops_at_its_console(cluster: &mut TestCluster) {
         "it ends as it was told"
     );
     wait_until("dserver-3 is missed", STOP_WITHIN, || {
-        cluster
-            .ok(&["doctor"])
-            .contains("dserver-3 does not answer")
+        // Until it is fenced off it also keeps volumes from taking writes, which is grave.
+        let doctor = cluster.run(&["doctor"]);
+        doctor.out.contains("dserver-3 does not answer")
     });
     cluster.fails(4, &["console", "dserver-3"]);
 }

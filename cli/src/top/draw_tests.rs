@@ -296,5 +296,4 @@ const SMALL: &str =
 
 
 
-
  q end   arrows choose   tab panels   ? help";

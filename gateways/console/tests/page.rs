@@ -123,7 +123,7 @@ async fn a_lost_server_is_seen_in_words_and_shape() {
         "the lost one is crossed out: {graph}"
     );
     assert_eq!(
-        graph.matches("stroke-dasharray").count(),
+        graph.matches("stroke-dasharray=\"4 5\"").count(),
         5,
         "its lines are dashed: {graph}"
     );
