@@ -49,6 +49,13 @@ pub const SYNC_URGENT_FOR: Duration = Duration::from_secs(1);
 /// How long one call of a sync may take.
 pub const SYNC_CALL_WAIT: Duration = Duration::from_secs(10);
 
+/// How often a source of a sync is asked that cannot answer at the moment: it is not connected, an
+/// epoch behind, or repairs a block. A sync that goes on without it can drop nothing.
+pub const SYNC_SOURCE_ASKS: u32 = 10;
+
+/// Pause before such a source is asked again.
+pub const SYNC_SOURCE_PAUSE: Duration = Duration::from_millis(200);
+
 /// Pause before a sync that met trouble begins anew, and between two reports of its end.
 pub const SYNC_RETRY_PAUSE: Duration = Duration::from_millis(500);
 

@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use sdfs_server_group::{Deadline, Payload, ServerId};
-use sdfs_types::calls::blocks::{BlockKept, ListVolume, ReadBlock};
+use sdfs_server_group::{CallError, Deadline, Payload, ServerId};
+use sdfs_types::calls::blocks::{BlockKept, ListVolume, ReadBlock, VolumePage};
 use sdfs_types::calls::negotiation::ReportSync;
 use sdfs_types::calls::status::SyncStatus;
 use sdfs_types::{BlockDescriptor, Refusal, VolumeId};
 use tokio::time::Instant;
 
 use crate::block_table::Identity;
-use crate::limits::{INVENTORY_PAGE, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE};
+use crate::limits::{
+    INVENTORY_PAGE, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE, SYNC_SOURCE_ASKS,
+    SYNC_SOURCE_PAUSE,
+};
 use crate::peers::{AskFault, ask};
 use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
@@ -157,10 +160,7 @@ impl SyncJob {
                 after,
                 limit: INVENTORY_PAGE,
             };
-            let deadline = Deadline::after(SYNC_CALL_WAIT);
-            let asked = (&call, Payload::default());
-            let answer = ask(&*self.shared.peers, source, asked, deadline).await;
-            let (page, _) = answer.map_err(|_| SyncFault::Source)?;
+            let page = self.page(source, &call).await?;
             let last = page.blocks.last().map(|kept| kept.block);
             if page.more && last.is_none() {
                 return Err(SyncFault::Source);
@@ -174,6 +174,25 @@ impl SyncJob {
                 return Ok(only_here);
             }
         }
+    }
+
+    /// One page of what a source keeps. One that cannot answer soon can: this member has just
+    /// been started and is not connected to it yet, or it takes the map in which this member
+    /// syncs a moment later.
+    async fn page(&self, source: ServerId, call: &ListVolume) -> Result<VolumePage, SyncFault> {
+        for _ in 0..SYNC_SOURCE_ASKS {
+            let deadline = Deadline::after(SYNC_CALL_WAIT);
+            let asked = (call, Payload::default());
+            match ask(&*self.shared.peers, source, asked, deadline).await {
+                Ok((page, _)) => return Ok(page),
+                Err(
+                    AskFault::Refused(Refusal::Busy { .. })
+                    | AskFault::Call(CallError::NotConnected | CallError::Lost { .. }),
+                ) => tokio::time::sleep(SYNC_SOURCE_PAUSE).await,
+                Err(_) => return Err(SyncFault::Source),
+            }
+        }
+        Err(SyncFault::Source)
     }
 
     /// Blocks kept here behind one, up to and with another.

@@ -16,7 +16,8 @@ use sdfs_server_group::{Deadline, Payload, Role, ServerId};
 use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles, BlockStored, Durability, FreeBlocks};
 use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{
-    BlockVersion, Epoch, GrantRights, MemberState, Refusal, VolumeId, VolumeStatus, clock, wire,
+    BlockDescriptor, BlockVersion, Epoch, GrantRights, MemberState, Refusal, VolumeId,
+    VolumeStatus, clock, wire,
 };
 
 #[actix::test]
@@ -288,4 +289,45 @@ async fn many_writers_at_once_all_succeed() {
     for from in 1..=3 {
         assert_eq!(cluster.list(from, 2).await.len(), 300);
     }
+}
+
+/// The third member is out and does not hear that a block is freed; what it lists after a sync in
+/// which the second one cannot answer at first.
+async fn listed_after_a_sync(is_connected: bool) -> Vec<BlockDescriptor> {
+    use MemberState::{InSync, Syncing};
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (freed, kept, bytes) = (block(1, 0), block(2, 0), bytes_for(1, 9));
+    for at in [freed, kept] {
+        assert!(cluster.write(1, 2, at, &bytes).await.is_ok());
+    }
+    for to in [1, 2] {
+        let call = FreeBlocks {
+            volume: VOLUME,
+            blocks: vec![freed],
+        };
+        assert_eq!(cluster.ask(to, &call).await, Ok(()));
+    }
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.set_down(2, !is_connected);
+    for to in [1, 3] {
+        cluster.push_to(to, 3, &syncing).await;
+    }
+    cluster.sync(3, &syncing).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    cluster.set_down(2, false);
+    cluster.push_to(2, 3, &syncing).await;
+    cluster.synced(3).await;
+    assert!(cluster.list(1, 3).await == [kept]);
+    cluster.list(3, 3).await
+}
+
+#[actix::test]
+async fn a_source_an_epoch_behind_is_waited_for() {
+    assert_eq!(listed_after_a_sync(true).await, [block(2, 0)]);
+}
+
+#[actix::test]
+async fn a_source_not_yet_connected_is_waited_for() {
+    assert_eq!(listed_after_a_sync(false).await, [block(2, 0)]);
 }
