@@ -446,6 +446,21 @@ fn failed_disk_refuses_for_good() {
 }
 
 #[test]
+fn what_a_failed_disk_freed_is_not_free() {
+    let disk = MemoryDisk::new(64 << 20);
+    let space = open(&disk);
+    let at = block(1, 0, 1);
+    store(&space, at, &bytes_for(1, 1_000)).unwrap();
+    disk.fail_change(disk.changes(), Fault::Io);
+    assert!(matches!(free(&space, &[at]), Err(StoreFault::Failed)));
+    let again = free(&space, &[at]);
+    assert!(matches!(again, Err(StoreFault::Failed)), "{again:?}");
+    drop(space);
+    let space = open(&disk.crash(CrashLoss::Everything));
+    assert!(load(&space, at).is_ok(), "it is back");
+}
+
+#[test]
 fn a_repair_stores_nothing_that_was_freed() {
     let disk = MemoryDisk::new(64 << 20);
     let space = open(&disk);

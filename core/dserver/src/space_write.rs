@@ -203,6 +203,8 @@ impl Space {
             loop {
                 match self.begin_free(volume, portion, &is_meant)? {
                     Storing::Full => self.log.sync().await?,
+                    // They may have been freed a moment ago, or on a disk that failed at it.
+                    Storing::Stored => break self.log.sync().await?,
                     storing => break storing.durable().await?,
                 }
             }
