@@ -1,6 +1,5 @@
 //! What clients do: each puts, gets, deletes and renames a few names that all of them share.
 
-use std::cell::Cell;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -13,10 +12,14 @@ use sdfs_server_group::UserKey;
 use sdfs_types::{BlockSize, FileDescriptor};
 use tokio::time::sleep;
 
+use crate::course::{Course, Phase};
+use crate::faults::Kind;
 use crate::history::{History, Operation, Outcome, Value, What};
 use crate::network::Network;
 use crate::random::Random;
+use crate::repeater::{Repeater, create_twice, delete_twice};
 use crate::stream::SimTransport;
+use crate::tally::Tally;
 use crate::trace::Trace;
 
 /// Names all clients fight over.
@@ -27,6 +30,8 @@ const EMPTY_NAMES: [&str; 2] = ["/f", "/g"];
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// What an operation of several calls and blocks may take beyond the time of one.
 const PARTS_MAX: u32 = 4;
+/// How often a client that waits looks at how far the run is.
+const PHASE_LOOK: Duration = Duration::from_millis(20);
 /// Block size of the files that have several blocks.
 const BLOCK_BYTES: u64 = 64 << 10;
 
@@ -36,11 +41,15 @@ pub(crate) struct Actor {
     pub(crate) random: Random,
     pub(crate) history: History,
     pub(crate) trace: Trace,
-    /// Values given out so far, by all.
-    pub(crate) last_value: Rc<Cell<Value>>,
-    pub(crate) is_over: Rc<Cell<bool>>,
-    /// Clients that have seen `is_over`.
-    pub(crate) ended: Rc<Cell<usize>>,
+    pub(crate) course: Rc<Course>,
+    pub(crate) repeater: Repeater,
+    pub(crate) tally: Tally,
+}
+
+/// The names a client shows with that the cluster takes changes: the one it puts, and the one it
+/// gives that file then and deletes.
+pub(crate) fn proof_names(client: usize) -> (String, String) {
+    (format!("/proof-{client}"), format!("/proven-{client}"))
 }
 
 /// The bytes of a value: its number, then noise that belongs to it.
@@ -101,14 +110,28 @@ pub(crate) async fn connect(config: &Arc<Config>, network: &Network, host: IpAdd
 }
 
 impl Actor {
-    /// Does one thing after the other until the run says it is over.
+    /// Works while faults strike, and shows in the end that the cluster takes changes.
     pub(crate) async fn run(mut self, client: Client) {
-        while !self.is_over.get() {
+        while self.course.phase() == Phase::Faults {
             self.act(&client).await;
             let pause = self.random.within(0..60);
             sleep(Duration::from_millis(pause)).await;
         }
-        self.ended.set(self.ended.get() + 1);
+        self.course.note_done();
+        while self.course.phase() != Phase::Proving {
+            sleep(PHASE_LOOK).await;
+        }
+        self.prove(&client).await;
+        self.course.note_done();
+    }
+
+    /// A put, a rename and a delete of a name nobody else touches.
+    async fn prove(&self, client: &Client) {
+        let value = self.course.next_value();
+        let (first, last) = proof_names(self.number);
+        self.store(client, &first, What::PutNew(value), value).await;
+        self.rename(client, &first, &last, value).await;
+        self.delete(client, &last).await;
     }
 
     async fn act(&mut self, client: &Client) {
@@ -118,14 +141,10 @@ impl Actor {
             32..43 => self.put(client, &name, false).await,
             43..55 => self.delete(client, &name).await,
             55..62 => self.rename_to(client, &name).await,
-            62..70 => self.make_or_delete(client).await,
+            62..69 => self.make_or_delete(client).await,
+            69..72 => self.repeat(client).await,
             _ => self.get(client, &name).await,
         }
-    }
-
-    fn next_value(&self) -> Value {
-        self.last_value.set(self.last_value.get() + 1);
-        self.last_value.get()
     }
 
     fn begin(&self, what: What, name: &str) -> usize {
@@ -138,6 +157,8 @@ impl Actor {
             name: name.to_owned(),
             begin,
             end: None,
+            ends: 0,
+            retries: 0,
             due: begin + TIMEOUT * PARTS_MAX,
         })
     }
@@ -149,7 +170,7 @@ impl Actor {
     }
 
     async fn put(&mut self, client: &Client, name: &str, replace: bool) {
-        let value = self.next_value();
+        let value = self.course.next_value();
         let what = if replace {
             What::Put(value)
         } else {
@@ -166,7 +187,10 @@ impl Actor {
             block_size: BlockSize::from_bytes(BLOCK_BYTES).ok(),
             ..PutOptions::default()
         };
+        let before = client.counters().retries;
         let stored = client.put(name, content(value), options).await;
+        let retries = client.counters().retries - before;
+        self.history.note_retries(number, retries);
         let is_done = stored.is_ok();
         self.end(number, outcome(stored.map(|file| Some(file.descriptor))));
         is_done
@@ -174,13 +198,17 @@ impl Actor {
 
     /// Stores a value under a name of its own and gives it the shared name then.
     async fn rename_to(&mut self, client: &Client, name: &str) {
-        let value = self.next_value();
+        let value = self.course.next_value();
         let own = format!("/own-{}-{value}", self.number);
         if !self.store(client, &own, What::PutNew(value), value).await {
             return;
         }
-        let number = self.begin(What::RenameTo(value), name);
-        let renamed = client.rename(&own, name).await;
+        self.rename(client, &own, name, value).await;
+    }
+
+    async fn rename(&self, client: &Client, from: &str, to: &str, value: Value) {
+        let number = self.begin(What::RenameTo(value), to);
+        let renamed = client.rename(from, to).await;
         self.end(number, outcome(renamed.map(|_| None)));
     }
 
@@ -190,7 +218,7 @@ impl Actor {
         if self.random.percent(50) {
             return self.delete(client, name).await;
         }
-        let number = self.begin(What::PutNew(self.next_value()), name);
+        let number = self.begin(What::PutNew(self.course.next_value()), name);
         let made = client.create_file_meta_data(name, CreateOptions::default());
         let made = made
             .await
@@ -198,7 +226,41 @@ impl Actor {
         self.end(number, outcome(made));
     }
 
-    async fn delete(&mut self, client: &Client, name: &str) {
+    /// Makes a file without content, or deletes one, and asks for it again at another mserver.
+    async fn repeat(&mut self, client: &Client) {
+        let name = *self.random.pick(&EMPTY_NAMES);
+        let links = self.repeater.links(&mut self.random).await;
+        let (Some(links), Ok(path)) = (links, name.parse()) else {
+            return;
+        };
+        let change = (client.next_request(), path);
+        let (number, repeat, is_delete) = if self.random.percent(50) {
+            let number = self.begin(What::Delete, name);
+            (
+                number,
+                delete_twice(&links, change, &mut self.random).await,
+                true,
+            )
+        } else {
+            let number = self.begin(What::PutNew(self.course.next_value()), name);
+            (
+                number,
+                create_twice(&links, change, &mut self.random).await,
+                false,
+            )
+        };
+        if repeat.is_answered() {
+            self.tally.strike(Kind::RequestTwice).took_effect();
+        }
+        let outcome = match repeat.outcome() {
+            Outcome::Done(_) if is_delete => Outcome::Done(None),
+            outcome => outcome,
+        };
+        self.history.note_repeat(repeat);
+        self.end(number, outcome);
+    }
+
+    async fn delete(&self, client: &Client, name: &str) {
         let number = self.begin(What::Delete, name);
         let deleted = client.delete(name).await;
         self.end(number, outcome(deleted.map(|_| None)));

@@ -13,18 +13,19 @@ use sdfs_log::CrashLoss;
 use sdfs_server::{LogKept, Outside, Running};
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_store::Store;
+use sdfs_types::{MemberState, Volume};
 use tokio::time::Instant;
 
 use crate::disk::SimDisk;
 use crate::host::Host;
 use crate::network::Network;
+use crate::panics::Panic;
 use crate::random::Random;
+use crate::setting::Setting;
 use crate::stream::SimTransport;
 use crate::trace::Trace;
 use crate::world;
 
-/// Servers of each role.
-const EACH: u8 = 3;
 /// Bytes of each disk: more than a run writes.
 const DISK_BYTES: u64 = 1 << 30;
 /// A server that ended by itself is started again after this, as its supervisor would.
@@ -45,10 +46,12 @@ pub(crate) enum Crash {
     Killed,
     /// Its machine loses power: what was not synced is lost, as far as chance wants it.
     PowerLost(CrashLoss),
+    /// Its machine loses power and gets an empty disk.
+    DiskLost,
 }
 
 /// The server as its host runs it; `None` before it stands and after it has ended.
-type Slot = Rc<RefCell<Option<Rc<Running>>>>;
+pub(crate) type Slot = Rc<RefCell<Option<Rc<Running>>>>;
 
 /// A server and its machine.
 pub(crate) struct Server {
@@ -59,6 +62,8 @@ pub(crate) struct Server {
     host: Option<Host>,
     running: Slot,
     has_ended: Rc<RefCell<bool>>,
+    /// How often it was started.
+    pub(crate) starts: u32,
     restart_at: Option<Instant>,
     /// By how much its wall clock is wrong.
     clock_ahead_ms: i64,
@@ -72,31 +77,18 @@ pub(crate) struct Cluster {
     pub(crate) network: Network,
     /// By number, mservers first.
     pub(crate) servers: Vec<Server>,
+    /// Panics of servers so far.
+    pub(crate) panics: Vec<Panic>,
     trace: Trace,
 }
 
-/// Writes the configuration and secrets of every run; the same bytes each time.
+/// Writes the configuration and secrets of a run; the same bytes each time for a setting.
 ///
 /// # Errors
 /// When the folder cannot be written or the configuration is wrong.
-pub(crate) fn write_config(folder: &Path) -> io::Result<Arc<Config>> {
-    let mut servers = String::new();
-    for (role, name, first) in [("Mserver", "mserver", 1), ("Dserver", "dserver", 1 + EACH)] {
-        for number in 0..EACH {
-            let (shown, id) = (number + 1, first + number);
-            servers += &format!(
-                "(name: \"{name}-{shown}\", role: {role}, address: \"10.0.0.{id}:7000\", \
-                 space: [\"/{name}-{shown}\"], zone: \"{name}-{shown}\"),"
-            );
-        }
-    }
-    let text = format!(
-        "(cluster: \"sim\", secret_file: \"secret\", \
-         admin: (name: \"admin\", secret_file: \"admin.secret\"), servers: [{servers}], \
-         storage: (segment_bytes: 67108864, reserve_bytes: 0),)"
-    );
+pub(crate) fn write_config(folder: &Path, setting: &Setting) -> io::Result<Arc<Config>> {
     let path = folder.join("config.conf");
-    std::fs::write(&path, text)?;
+    std::fs::write(&path, setting.config())?;
     std::fs::write(folder.join("secret"), "the secret of the simulated cluster")?;
     std::fs::write(
         folder.join("admin.secret"),
@@ -115,6 +107,7 @@ impl Cluster {
             host: None,
             running: Slot::default(),
             has_ended: Rc::default(),
+            starts: 0,
             restart_at: None,
             clock_ahead_ms: 0,
             config: config.clone(),
@@ -123,6 +116,7 @@ impl Cluster {
             servers: config.servers.iter().map(server).collect(),
             config: Arc::clone(config),
             network: network.clone(),
+            panics: Vec::new(),
             trace: trace.clone(),
         }
     }
@@ -147,8 +141,8 @@ impl Cluster {
             kept: KEPT,
             log: None,
         };
-        server.running = Slot::default();
         server.has_ended = Rc::default();
+        server.starts += 1;
         server.restart_at = None;
         let (slot, has_ended) = (Rc::clone(&server.running), Rc::clone(&server.has_ended));
         let (config, trace) = (Arc::clone(&self.config), self.trace.clone());
@@ -184,6 +178,10 @@ impl Cluster {
                 server.store = server.store.after_power_loss();
                 self.network.vanish(server.config.address.ip());
             }
+            Crash::DiskLost => {
+                server.disk = server.disk.replaced();
+                self.network.vanish(server.config.address.ip());
+            }
         }
         server.running.borrow_mut().take();
         drop(host);
@@ -207,15 +205,60 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets every server run up to a moment.
+    /// Lets every server run up to a moment. One that panics has ended with it, as the shipped
+    /// program ends.
     pub(crate) fn run_until(&mut self, moment: Instant) {
-        for server in &mut self.servers {
-            if let Some(host) = &mut server.host {
-                world::set_wall_ahead_ms(server.clock_ahead_ms);
-                host.run_until(moment);
+        for number in 0..self.servers.len() {
+            let server = &mut self.servers[number];
+            let Some(host) = &mut server.host else {
+                continue;
+            };
+            world::set_wall_ahead_ms(server.clock_ahead_ms);
+            host.run_until(moment);
+            let panics = host.take_panics();
+            if !panics.is_empty() {
+                let host = server.config.name.to_string();
+                self.note_panics(&host, panics);
+                self.crash(number, Crash::Killed, RESTART_AFTER);
             }
         }
         world::set_wall_ahead_ms(0);
+    }
+
+    /// Notes panics of a host's programs.
+    pub(crate) fn note_panics(&mut self, host: &str, panics: Vec<String>) {
+        for why in panics {
+            self.trace.say(&format!("{host} panics at {why}"));
+            let host = host.to_owned();
+            self.panics.push(Panic { host, why });
+        }
+    }
+
+    /// Whether all copies of everything are in sync, as every mserver that stands says, which are
+    /// most of them.
+    #[must_use]
+    pub(crate) fn are_copies_in_sync(&self) -> bool {
+        let mservers = self.of_role(Role::Mserver);
+        let standing = mservers
+            .iter()
+            .filter_map(|number| self.servers[*number].running());
+        let standing: Vec<_> = standing.collect();
+        let is_whole = |volume: &Volume| {
+            let mut members = volume.members.iter();
+            members.all(|member| member.state == MemberState::InSync)
+        };
+        2 * standing.len() > mservers.len()
+            && standing.iter().all(|running| {
+                let volumes = running.status().volumes;
+                !volumes.is_empty() && volumes.iter().all(is_whole)
+            })
+    }
+
+    /// Where the servers of a role are found while they stand.
+    #[must_use]
+    pub(crate) fn slots(&self, role: Role) -> Vec<Slot> {
+        let numbers = self.of_role(role).into_iter();
+        numbers.map(|number| self.servers[number].slot()).collect()
     }
 
     /// Numbers of the servers of a role.
@@ -229,6 +272,11 @@ impl Cluster {
 }
 
 impl Server {
+    /// Where the server is found while it stands.
+    pub(crate) fn slot(&self) -> Slot {
+        Rc::clone(&self.running)
+    }
+
     /// The server, if it stands.
     #[must_use]
     pub(crate) fn running(&self) -> Option<Rc<Running>> {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::random::Random;
+use crate::tally::Strike;
 
 /// Steps after which work that was told to end must have ended.
 const LAST_STEPS_MAX: u32 = 100_000;
@@ -31,9 +32,15 @@ pub(crate) struct SimDisk {
 struct Strain {
     random: Random,
     /// Added to every step.
-    slower: Duration,
+    slower: Option<(Duration, Strike)>,
     /// Syncs until one that fails.
-    sync_fails_after: Option<u64>,
+    sync_fails_after: Option<(u64, Strike)>,
+    /// Changes that are to fail, by their number.
+    planned: Vec<(u64, Strike)>,
+    /// It is full.
+    full: Option<Strike>,
+    /// Reads fail.
+    unreadable: Option<Strike>,
 }
 
 impl Strain {
@@ -45,14 +52,23 @@ impl Strain {
         } else {
             Duration::from_micros(random.within(100..3_000))
         };
-        usual + self.slower
+        let slower = self.slower.as_ref().map(|(more, strike)| {
+            strike.took_effect();
+            *more
+        });
+        usual + slower.unwrap_or(Duration::ZERO)
     }
 
     /// Whether the sync that comes now fails.
     fn sync_fails(&mut self) -> bool {
-        let left = self.sync_fails_after.take();
-        self.sync_fails_after = left.and_then(|left| left.checked_sub(1));
-        left == Some(0)
+        let Some((left, strike)) = self.sync_fails_after.take() else {
+            return false;
+        };
+        match left.checked_sub(1) {
+            Some(left) => self.sync_fails_after = Some((left, strike)),
+            None => strike.took_effect(),
+        }
+        self.sync_fails_after.is_none()
     }
 }
 
@@ -65,8 +81,11 @@ impl SimDisk {
             bytes,
             strain: Arc::new(Mutex::new(Strain {
                 random,
-                slower: Duration::ZERO,
+                slower: None,
                 sync_fails_after: None,
+                planned: Vec::new(),
+                full: None,
+                unreadable: None,
             })),
         }
     }
@@ -74,7 +93,7 @@ impl SimDisk {
     /// Stops it for good and gives the one found after the restart.
     #[must_use]
     pub(crate) fn crash(&self, loss: CrashLoss) -> Self {
-        self.strain().sync_fails_after = None;
+        self.end_strikes();
         Self {
             files: self.files.crash(loss),
             bytes: self.bytes,
@@ -82,25 +101,59 @@ impl SimDisk {
         }
     }
 
+    /// The disk that is put in the place of this one: nothing is on it.
+    #[must_use]
+    pub(crate) fn replaced(&self) -> Self {
+        self.end_strikes();
+        drop(self.files.crash(CrashLoss::Everything));
+        Self {
+            files: MemoryDisk::new(self.bytes),
+            bytes: self.bytes,
+            strain: Arc::clone(&self.strain),
+        }
+    }
+
+    /// Ends what a restart ends.
+    fn end_strikes(&self) {
+        let changes = self.files.changes();
+        let mut strain = self.strain();
+        strain.sync_fails_after = None;
+        strain.unreadable = None;
+        let planned = strain.planned.drain(..);
+        planned
+            .filter(|(number, _)| *number < changes)
+            .for_each(|(_, strike)| strike.took_effect());
+    }
+
     /// Lets a change soon to come fail.
-    pub(crate) fn fail_soon(&self, after: u64, fault: Fault) {
-        self.files.fail_change(self.files.changes() + after, fault);
+    pub(crate) fn fail_soon(&self, after: u64, fault: Fault, strike: Strike) {
+        let number = self.files.changes() + after;
+        self.files.fail_change(number, fault);
+        self.strain().planned.push((number, strike));
     }
 
     /// Lets a sync soon to come fail.
-    pub(crate) fn fail_sync(&self, after: u64) {
-        self.strain().sync_fails_after = Some(after);
+    pub(crate) fn fail_sync(&self, after: u64, strike: Strike) {
+        self.strain().sync_fails_after = Some((after, strike));
     }
 
-    /// Makes every step slower by so much.
-    pub(crate) fn slow(&self, more: Duration) {
+    /// Lets reads fail, or no longer with `None`.
+    pub(crate) fn fail_reads(&self, strike: Option<Strike>) {
+        self.files.fail_reads(strike.is_some());
+        self.strain().unreadable = strike;
+    }
+
+    /// Makes every step slower by so much, or as fast as it was with `None`.
+    pub(crate) fn slow(&self, more: Option<(Duration, Strike)>) {
         self.strain().slower = more;
     }
 
     /// Leaves so many bytes free, as another program that fills the disk does; `None` gives all
     /// room back.
-    pub(crate) fn fill(&self, free_bytes: Option<u64>) {
+    pub(crate) fn fill(&self, left: Option<(u64, Strike)>) {
         let space = self.files.space(Path::new("/"));
+        let (free_bytes, strike) = left.unzip();
+        self.strain().full = strike;
         let filled = free_bytes.zip(space.ok()).map(|(free, space)| {
             let used = space.total_bytes.saturating_sub(space.free_bytes);
             self.bytes.min(used + free)
@@ -188,6 +241,10 @@ impl Disk for SimDisk {
     }
 
     fn space(&self, dir: &Path) -> io::Result<DiskSpace> {
+        // Whoever asks now is told that there is no room.
+        if let Some(strike) = &self.strain().full {
+            strike.took_effect();
+        }
         self.files.space(dir)
     }
 
@@ -209,6 +266,15 @@ struct SimFile {
     disk: SimDisk,
 }
 
+impl SimFile {
+    /// Notes that a read fails, if reads do.
+    fn note_read(&self) {
+        if let Some(strike) = &self.disk.strain().unreadable {
+            strike.took_effect();
+        }
+    }
+}
+
 impl DiskFile for SimFile {
     fn bytes(&self) -> io::Result<u64> {
         self.inner.bytes()
@@ -219,16 +285,19 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.note_read();
         self.inner.read_at(offset, length)
     }
 
     fn read_at_now(&self, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        self.note_read();
         self.inner.read_at_now(offset, length)
     }
 
     fn sync(&self) -> io::Result<()> {
         if self.disk.strain().sync_fails() {
-            self.disk.fail_soon(0, Fault::Io);
+            let files = &self.disk.files;
+            files.fail_change(files.changes(), Fault::Io);
         }
         self.inner.sync()
     }
@@ -309,6 +378,8 @@ impl Working for Stepper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::Kind;
+    use crate::tally::Tally;
     use sdfs_log::{LogOptions, Record, SegmentLog};
 
     fn open(disk: &SimDisk) -> SegmentLog {
@@ -322,6 +393,10 @@ mod tests {
 
     fn disk() -> SimDisk {
         SimDisk::new(Random::of(1, "disk"), 1 << 30)
+    }
+
+    fn strike() -> Strike {
+        Tally::default().strike(Kind::SyncFails)
     }
 
     fn record() -> Record {
@@ -348,12 +423,27 @@ mod tests {
         let disk = disk();
         let log = open(&disk);
         log.append_durable(record()).await.unwrap();
-        disk.fail_sync(0);
+        disk.fail_sync(0, strike());
         log.append_durable(record()).await.unwrap_err();
         assert!(log.failure().is_some());
-        disk.fail_sync(0);
+        disk.fail_sync(0, strike());
         let log = open(&disk.crash(CrashLoss::Nothing));
         log.append_durable(record()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_reads_are_counted() {
+        let (disk, tally) = (disk(), Tally::default());
+        let log = open(&disk);
+        let position = log.append_durable(record()).await.unwrap();
+        let count = || tally.of(Kind::ReadsFail);
+        disk.fail_reads(Some(tally.strike(Kind::ReadsFail)));
+        assert_eq!(count(), 0);
+        log.read_async(position).await.unwrap_err();
+        assert_eq!(count(), 1);
+        disk.fail_reads(None);
+        log.read_async(position).await.unwrap();
+        assert_eq!(count(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -361,7 +451,7 @@ mod tests {
         let disk = disk();
         let log = open(&disk);
         log.append_durable(record()).await.unwrap();
-        disk.fill(Some(0));
+        disk.fill(Some((0, strike())));
         log.look_at_space();
         log.append_durable(record()).await.unwrap_err();
         disk.fill(None);

@@ -3,7 +3,7 @@
 use crate::random::Random;
 
 /// A kind of fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A server is killed and started again.
     Killed,
@@ -11,14 +11,16 @@ pub(crate) enum Kind {
     PowerLost,
     /// All machines that may be struck lose power at once.
     AllPowerLost,
-    /// A server is cut off from all others, both ways.
+    /// A server is cut off from all others, both ways; from the clients too, or not.
     CutOff,
     /// A server hears the others and is not heard, or the other way round.
     CutOffOneWay,
-    /// The link of two servers is cut, one way or both.
+    /// The link of two servers, or of a server and a client, is cut, one way or both.
     LinkCut,
-    /// The connections of two servers are reset.
+    /// The connections of two servers, or of a server and a client, are reset.
     LinkReset,
+    /// A client reaches some servers only, or hears them only, or is only heard.
+    ClientCutOff,
     /// A server stands still, its connections open.
     StandsStill,
     /// The network is slow.
@@ -29,7 +31,13 @@ pub(crate) enum Kind {
     SyncFails,
     /// A write soon to come is torn, and the machine stops.
     TornWrite,
-    /// The disk is full for a while.
+    /// Reads of a dserver give EIO for a while; always of the one whose disk would rot.
+    ReadsFail,
+    /// A dserver's disk is taken out and an empty one put in, once in a run, and only while every
+    /// other copy of what was on it is there.
+    DiskLost,
+    /// The disk is full for a while, but for a few bytes or for what is left free for those who may
+    /// use it. It gets room again with or without a restart.
     DiskFull,
     /// The disk is slow for a while.
     SlowDisk,
@@ -39,12 +47,14 @@ pub(crate) enum Kind {
     Rot,
     /// A server's wall clock jumps, and back again later.
     ClockJumps,
+    /// A client asks for a change twice, at two mservers. Done by clients, in every run.
+    RequestTwice,
 }
 
 /// Each kind with the chance in a hundred that a run has it at all, and how often it is chosen
 /// then, at most, against the others: not every kind in every run, for some faults hide behind
 /// others.
-pub(crate) const RATES: [(Kind, u64, u64); 16] = [
+pub(crate) const RATES: [(Kind, u64, u64); 19] = [
     (Kind::Killed, 60, 10),
     (Kind::PowerLost, 60, 10),
     (Kind::AllPowerLost, 40, 3),
@@ -52,16 +62,25 @@ pub(crate) const RATES: [(Kind, u64, u64); 16] = [
     (Kind::CutOffOneWay, 50, 8),
     (Kind::LinkCut, 50, 10),
     (Kind::LinkReset, 40, 10),
+    (Kind::ClientCutOff, 40, 8),
     (Kind::StandsStill, 60, 10),
     (Kind::SlowNetwork, 50, 6),
     (Kind::DiskError, 40, 6),
     (Kind::SyncFails, 50, 8),
     (Kind::TornWrite, 50, 8),
+    (Kind::ReadsFail, 40, 8),
+    (Kind::DiskLost, 40, 5),
     (Kind::DiskFull, 40, 6),
     (Kind::SlowDisk, 40, 6),
     (Kind::Rot, 40, 10),
     (Kind::ClockJumps, 40, 6),
 ];
+
+/// All kinds, also those of the clients.
+pub(crate) fn all_kinds() -> impl Iterator<Item = Kind> {
+    let drawn = RATES.iter().map(|(kind, ..)| *kind);
+    drawn.chain([Kind::RequestTwice])
+}
 
 /// The kinds of one run.
 #[derive(Debug)]
@@ -85,6 +104,18 @@ impl Faults {
     /// Whether the run has a kind.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.weights.iter().any(|(of, _)| *of == kind)
+    }
+
+    /// Whether servers may be out of reach for others without being down.
+    pub(crate) fn has_silence(&self) -> bool {
+        let kinds = [
+            Kind::CutOff,
+            Kind::CutOffOneWay,
+            Kind::LinkCut,
+            Kind::StandsStill,
+            Kind::SlowNetwork,
+        ];
+        kinds.iter().any(|kind| self.has(*kind))
     }
 
     /// The next to strike, if the run has any.

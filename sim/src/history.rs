@@ -1,10 +1,13 @@
 //! What clients asked for and were answered, with the moments of both: what the properties judge.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use sdfs_types::FileDescriptor;
+
+use crate::repeater::Repeat;
 
 /// Names the content of one put: no two puts of a run store the same.
 pub(crate) type Value = u64;
@@ -54,8 +57,12 @@ pub(crate) struct Operation {
     pub(crate) name: String,
     /// When it was asked for.
     pub(crate) begin: Duration,
-    /// When and how it ended.
+    /// When and how it ended first.
     pub(crate) end: Option<(Duration, Outcome)>,
+    /// How often it ended.
+    pub(crate) ends: u32,
+    /// Calls and blocks of it that were tried again.
+    pub(crate) retries: u64,
     /// By when it must have ended.
     pub(crate) due: Duration,
 }
@@ -76,6 +83,21 @@ impl Operation {
         matches!(self.end, Some((_, Outcome::Done(_))))
     }
 
+    /// The descriptor of a file that was made with every call and block done at the first attempt.
+    #[must_use]
+    pub(crate) fn clean_file(&self) -> Option<FileDescriptor> {
+        match &self.end {
+            Some((_, Outcome::Done(made))) if self.retries == 0 => *made,
+            _ => None,
+        }
+    }
+
+    /// Whether it was done, or may have been.
+    #[must_use]
+    pub(crate) fn may_be_done(&self) -> bool {
+        self.is_done() || self.is_unknown()
+    }
+
     /// Whether it may have been done without anybody saying so.
     #[must_use]
     pub(crate) fn is_unknown(&self) -> bool {
@@ -85,26 +107,66 @@ impl Operation {
 
 /// All operations of a run, in the order they were begun. Clones are the same one.
 #[derive(Clone, Default)]
-pub(crate) struct History(Rc<RefCell<Vec<Operation>>>);
+pub(crate) struct History {
+    operations: Rc<RefCell<Vec<Operation>>>,
+    repeats: Rc<RefCell<Vec<Repeat>>>,
+}
 
 impl History {
     /// Notes that an operation begins; the number is for its end.
     pub(crate) fn begin(&self, operation: Operation) -> usize {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.operations.borrow_mut();
         all.push(operation);
         all.len() - 1
     }
 
-    /// Notes the end of an operation.
+    /// Notes the end of an operation. The first one counts; that there were more is noted too.
     pub(crate) fn end(&self, number: usize, at: Duration, outcome: Outcome) {
-        if let Some(operation) = self.0.borrow_mut().get_mut(number) {
-            operation.end = Some((at, outcome));
+        if let Some(operation) = self.operations.borrow_mut().get_mut(number) {
+            operation.ends += 1;
+            operation.end.get_or_insert((at, outcome));
         }
+    }
+
+    /// Notes how much of an operation was tried again.
+    pub(crate) fn note_retries(&self, number: usize, retries: u64) {
+        if let Some(operation) = self.operations.borrow_mut().get_mut(number) {
+            operation.retries += retries;
+        }
+    }
+
+    /// Names under which anybody may have stored something, in order.
+    #[must_use]
+    pub(crate) fn names(&self) -> Vec<String> {
+        let all = self.operations.borrow();
+        let stored = all
+            .iter()
+            .filter(|o| o.value().is_some() && o.may_be_done());
+        let names: BTreeSet<String> = stored.map(|o| o.name.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Files of which nothing may stay once they have gone.
+    #[must_use]
+    pub(crate) fn clean_files(&self) -> BTreeSet<FileDescriptor> {
+        let all = self.operations.borrow();
+        all.iter().filter_map(Operation::clean_file).collect()
+    }
+
+    /// Notes the answers to a change that was asked for twice.
+    pub(crate) fn note_repeat(&self, repeat: Repeat) {
+        self.repeats.borrow_mut().push(repeat);
+    }
+
+    /// All changes that were asked for twice.
+    #[must_use]
+    pub(crate) fn repeats(&self) -> Vec<Repeat> {
+        self.repeats.borrow().clone()
     }
 
     /// Everything noted so far.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Operation> {
-        self.0.borrow().clone()
+        self.operations.borrow().clone()
     }
 }

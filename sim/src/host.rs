@@ -8,6 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, advance, sleep_until};
 
+use crate::panics;
+
 /// A machine.
 pub(crate) struct Host {
     /// Its name in the trace.
@@ -19,6 +21,7 @@ pub(crate) struct Host {
     runtime: Runtime,
     /// It stands still until then.
     frozen_until: Option<Instant>,
+    panics: Vec<String>,
 }
 
 impl Host {
@@ -37,6 +40,7 @@ impl Host {
             tasks: Some(LocalSet::new()),
             runtime,
             frozen_until: None,
+            panics: Vec::new(),
         })
     }
 
@@ -55,14 +59,22 @@ impl Host {
         }
         let was_frozen = self.frozen_until.take().is_some();
         let Some(tasks) = &self.tasks else { return };
-        tasks.block_on(&self.runtime, async {
-            if was_frozen {
-                // It finds that time has passed while it stood still.
-                let missed = moment.saturating_duration_since(Instant::now());
-                advance(missed).await;
-            }
-            sleep_until(moment).await;
+        let panics = panics::watch(|| {
+            tasks.block_on(&self.runtime, async {
+                if was_frozen {
+                    // It finds that time has passed while it stood still.
+                    let missed = moment.saturating_duration_since(Instant::now());
+                    advance(missed).await;
+                }
+                sleep_until(moment).await;
+            });
         });
+        self.panics.extend(panics);
+    }
+
+    /// Panics of its programs since they were last asked for.
+    pub(crate) fn take_panics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.panics)
     }
 
     /// Lets it stand still for a while, as SIGSTOP does.

@@ -10,20 +10,29 @@
 //! Not simulated: fjall (the memory store stands in its place), the page cache under memory
 //! pressure, reordering within a connection (TCP has none), and threads that race each other.
 
+mod auditor;
 mod clients;
 mod cluster;
 mod copies;
+mod course;
 mod disk;
 mod faults;
 mod history;
 mod host;
 mod intruder;
+mod leaders;
+mod leaks;
+mod ledger;
 mod nemesis;
 mod network;
+mod panics;
 mod properties;
 mod random;
+mod repeater;
+mod setting;
 mod simulation;
 mod stream;
+mod tally;
 mod trace;
 mod world;
 

@@ -1,15 +1,17 @@
 //! `sim`: runs seeds and says what they found.
 
+mod sweep;
+
 use std::io::{self, Write};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use sdfs_sim::{Outcome, run};
 use tracing_subscriber::EnvFilter;
 
-const USAGE: &str = "sim run SEED | sim sweep FROM COUNT | sim twice SEED
+const USAGE: &str = "sim run SEED | sim sweep FROM COUNT [--jobs N] | sim twice SEED
 
 run    runs one seed and prints what happened
-sweep  runs COUNT seeds from FROM on and prints those that fail
+sweep  runs COUNT seeds from FROM on, N at a time, and prints what they found
 twice  runs one seed twice and prints where the two runs part
 
 SDFS_LOG=debug shows what the servers log.
@@ -47,21 +49,13 @@ fn command(words: &[&str]) -> io::Result<bool> {
             }
             Ok(report(&outcome))
         }
-        ["sweep", from, count] => {
-            let from = number(from)?;
-            let mut failed = 0;
-            for seed in from..from + number(count)? {
-                let (held, lines) = apart(seed)?;
-                let said = lines.iter().filter(|line| line.contains("seed "));
-                said.for_each(|line| say(line));
-                failed += u64::from(!held);
-            }
-            say(&format!("{failed} seeds failed"));
-            Ok(failed == 0)
+        ["sweep", from, count] => sweep::sweep(number(from)?, number(count)?, 1),
+        ["sweep", from, count, "--jobs", jobs] => {
+            sweep::sweep(number(from)?, number(count)?, number(jobs)?.max(1))
         }
         ["twice", seed] => {
             let seed = number(seed)?;
-            let ((_, one), (_, other)) = (apart(seed)?, apart(seed)?);
+            let (one, other) = (sweep::apart(seed)?.lines, sweep::apart(seed)?.lines);
             for (number, (line, other)) in one.iter().zip(&other).enumerate() {
                 if line != other {
                     say(&format!("line {number} differs:\n{line}\n{other}"));
@@ -79,18 +73,6 @@ fn command(words: &[&str]) -> io::Result<bool> {
     }
 }
 
-/// Runs a seed in a process of its own, as `run` does: the runtime counts some things process-wide,
-/// and chooses by them. Whether everything held, and what was printed.
-fn apart(seed: u64) -> io::Result<(bool, Vec<String>)> {
-    let done = Command::new(std::env::current_exe()?)
-        .args(["run", &seed.to_string()])
-        .stderr(Stdio::inherit())
-        .output()?;
-    let lines = String::from_utf8_lossy(&done.stdout);
-    let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
-    Ok((done.status.success(), lines))
-}
-
 fn number(word: &str) -> io::Result<u64> {
     word.parse()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
@@ -103,11 +85,12 @@ fn report(outcome: &Outcome) -> bool {
     say(&format!(
         "seed {seed}: {operations} operations, {done} changes acknowledged, {took_s} s simulated"
     ));
+    say(&sweep::struck_line(seed, &outcome.struck));
     for violation in outcome.violations.iter().take(SHOWN_MAX) {
         say(&format!("seed {seed} FAILED {violation}"));
     }
     if !outcome.violations.is_empty() {
-        say(&format!("  again: cargo run -p sdfs-sim -- run {seed}"));
+        say(&sweep::again(seed));
     }
     outcome.violations.is_empty()
 }

@@ -5,7 +5,7 @@
 //! All of it runs on one thread; the mutex is there because a `Transport` must be `Send`.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::random::Random;
 use crate::stream::SimStream;
+use crate::tally::Strike;
 
 /// Bytes a pipe holds before its writer waits, as a socket's buffers do.
 const PIPE_BYTES_MAX: usize = 256 << 10;
@@ -52,9 +53,9 @@ struct State {
     pipes: BTreeMap<u64, Pipe>,
     last_pipe: u64,
     listening: BTreeMap<SocketAddr, Listening>,
-    cuts: BTreeSet<(IpAddr, IpAddr)>,
+    cuts: BTreeMap<(IpAddr, IpAddr), Strike>,
     /// Added to every delay.
-    slower: Duration,
+    slower: Option<(Duration, Strike)>,
     last_port: u16,
     traffic: DefaultHasher,
     bytes: u64,
@@ -84,8 +85,8 @@ impl Network {
             pipes: BTreeMap::new(),
             last_pipe: 0,
             listening: BTreeMap::new(),
-            cuts: BTreeSet::new(),
-            slower: Duration::ZERO,
+            cuts: BTreeMap::new(),
+            slower: None,
             last_port: 20_000,
             // Its keys are fixed, unlike those of a hash map.
             traffic: DefaultHasher::new(),
@@ -107,8 +108,8 @@ impl Network {
     }
 
     /// Lets nothing pass from one host to another, until mended.
-    pub(crate) fn cut(&self, from: IpAddr, to: IpAddr) {
-        self.lock().cuts.insert((from, to));
+    pub(crate) fn cut(&self, from: IpAddr, to: IpAddr, strike: &Strike) {
+        self.lock().cuts.insert((from, to), strike.clone());
     }
 
     /// Mends what was cut from one host to another.
@@ -122,20 +123,21 @@ impl Network {
     pub(crate) fn mend_all(&self) {
         let mut state = self.lock();
         state.cuts.clear();
-        state.slower = Duration::ZERO;
+        state.slower = None;
         state.wake_readers();
     }
 
-    /// Makes every link slower by so much.
-    pub(crate) fn slow(&self, more: Duration) {
+    /// Makes every link slower by so much, or as fast as it was with `None`.
+    pub(crate) fn slow(&self, more: Option<(Duration, Strike)>) {
         self.lock().slower = more;
     }
 
     /// Resets every connection between two hosts.
-    pub(crate) fn reset(&self, one: IpAddr, other: IpAddr) {
+    pub(crate) fn reset(&self, one: IpAddr, other: IpAddr, strike: &Strike) {
         let mut state = self.lock();
         for pipe in state.pipes.values_mut() {
             if pipe.joins(one, other) {
+                strike.took_effect();
                 pipe.is_reset = true;
                 pipe.wake();
             }
@@ -156,7 +158,9 @@ impl Network {
 
     pub(crate) fn is_cut(&self, one: IpAddr, other: IpAddr) -> bool {
         let state = self.lock();
-        state.cuts.contains(&(one, other)) || state.cuts.contains(&(other, one))
+        let ways = [(one, other), (other, one)];
+        let cut = ways.iter().find_map(|way| state.cuts.get(way));
+        cut.inspect(|strike| strike.took_effect()).is_some()
     }
 
     pub(crate) fn listen(&self, address: SocketAddr) -> io::Result<()> {
@@ -214,15 +218,21 @@ impl Network {
     pub(crate) fn read(&self, pipe: u64, most: usize, waker: &Waker) -> Found {
         let now = Instant::now();
         let mut state = self.lock();
-        let cuts = state.cuts.clone();
-        let Some(pipe) = state.pipes.get_mut(&pipe) else {
+        let State { pipes, cuts, .. } = &mut *state;
+        let Some(pipe) = pipes.get_mut(&pipe) else {
             return Found::Reset;
         };
         pipe.reader = Some(waker.clone());
         if pipe.is_reset {
             return Found::Reset;
         }
-        if pipe.is_silent || cuts.contains(&(pipe.from, pipe.to)) {
+        if let Some(strike) = cuts.get(&(pipe.from, pipe.to)) {
+            if !pipe.queue.is_empty() {
+                strike.took_effect();
+            }
+            return Found::Nothing;
+        }
+        if pipe.is_silent {
             return Found::Nothing;
         }
         match pipe.queue.front_mut() {
@@ -337,7 +347,11 @@ impl State {
         } else {
             Duration::ZERO
         };
-        usual + rare + self.slower
+        let slower = self.slower.as_ref().map(|(more, strike)| {
+            strike.took_effect();
+            *more
+        });
+        usual + rare + slower.unwrap_or(Duration::ZERO)
     }
 
     fn pipe(&mut self, from: IpAddr, to: IpAddr) -> u64 {

@@ -1,7 +1,7 @@
 //! One run: the cluster starts, clients work while faults strike, the faults end, the cluster must
 //! heal in time, and everything is read again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,18 +10,28 @@ use std::time::Duration;
 
 use sdfs_client::Client;
 use sdfs_server_group::{Config, Role};
+use sdfs_types::calls::status::GroupStatus;
 use tokio::time::{Instant, sleep};
 
+use crate::auditor::Auditor;
 use crate::clients::{Actor, NAMES, connect};
 use crate::cluster::{Cluster, client_ip, write_config};
-use crate::copies::look_at_copies;
+use crate::copies::{Copies, Looker};
+use crate::course::{Course, Phase};
+use crate::faults::all_kinds;
 use crate::history::History;
 use crate::host::Host;
 use crate::intruder::intrude;
+use crate::leaders::Leaders;
+use crate::leaks::Search;
+use crate::ledger::Ledger;
 use crate::nemesis::Nemesis;
 use crate::network::Network;
 use crate::properties::{self, Found, Judged, Violation};
 use crate::random::Random;
+use crate::repeater::Repeater;
+use crate::setting::Setting;
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::world;
 
@@ -33,8 +43,6 @@ const STEP: Duration = Duration::from_millis(1);
 /// process that stands still.
 const LOOKS_MAX: u32 = 1_500;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
-/// Clients of a run.
-const CLIENTS: usize = 3;
 /// How long a cluster may take to take its first writes.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long faults strike.
@@ -42,6 +50,9 @@ const FAULTS: Duration = Duration::from_secs(25);
 /// How long a cluster without faults may take until everything is as it should be. A file system
 /// check of a returning member is short here: few blocks.
 pub(crate) const HEAL_MAX: Duration = Duration::from_secs(90);
+/// How long a cluster that has healed may take until every client has had a put, a rename and a
+/// delete done.
+const PROVE_MAX: Duration = Duration::from_secs(30);
 /// How long it may take to read everything and to ask every member what it keeps.
 const LOOK_MAX: Duration = Duration::from_secs(240);
 /// How often the hosts are looked at between two looks at the whole.
@@ -57,6 +68,8 @@ pub struct Outcome {
     pub operations: usize,
     /// Those of them that changed something and were acknowledged.
     pub acknowledged: usize,
+    /// How many faults of each kind took effect.
+    pub struck: Vec<(String, u64)>,
     /// What should not have happened.
     pub violations: Vec<Violation>,
     /// Simulated time.
@@ -73,6 +86,7 @@ impl Outcome {
             trace: Vec::new(),
             operations: 0,
             acknowledged: 0,
+            struck: Vec::new(),
             violations: vec![Violation::new("every wait is a wait", what)],
             took,
         }
@@ -81,10 +95,21 @@ impl Outcome {
 
 /// A run under way.
 struct Simulation {
+    seed: u64,
+    setting: Setting,
+    config: Arc<Config>,
     cluster: Cluster,
     clients: Vec<Host>,
     trace: Trace,
     history: History,
+    course: Rc<Course>,
+    ledger: Ledger,
+    leaders: Leaders,
+    tally: Tally,
+    /// Whether servers may have been out of reach for others without being down.
+    had_silence: bool,
+    /// Copies missed while faults struck.
+    missed: Rc<RefCell<Vec<Copies>>>,
     begin: Instant,
     now: Duration,
     /// Steps done, which the thread that waits looks at.
@@ -97,7 +122,8 @@ struct Simulation {
 /// When the system gives no thread or folder.
 pub fn run(seed: u64) -> io::Result<Outcome> {
     let folder = tempfile::tempdir()?;
-    let config = write_config(folder.path())?;
+    let setting = Setting::draw(seed);
+    let config = write_config(folder.path(), &setting)?;
     let thread = std::thread::Builder::new()
         .name("simulation".to_owned())
         .stack_size(16 << 20);
@@ -105,7 +131,7 @@ pub fn run(seed: u64) -> io::Result<Outcome> {
     let counted = Arc::clone(&steps);
     let running = thread.spawn(move || {
         world::enter(seed);
-        Simulation::new(seed, &config, counted).run(seed, &config)
+        Simulation::new(seed, setting, config, counted).run()
     })?;
     let (mut last, mut looks) = (0, 0);
     while !running.is_finished() {
@@ -125,21 +151,31 @@ pub fn run(seed: u64) -> io::Result<Outcome> {
 }
 
 impl Simulation {
-    fn new(seed: u64, config: &Arc<Config>, steps: Arc<AtomicU64>) -> Self {
+    fn new(seed: u64, setting: Setting, config: Arc<Config>, steps: Arc<AtomicU64>) -> Self {
         let trace = Trace::new();
+        trace.say(&format!("{setting:?}"));
         let network = Network::new(seed);
         Self {
-            cluster: Cluster::new(seed, config, &network, &trace),
+            seed,
+            setting,
+            cluster: Cluster::new(seed, &config, &network, &trace),
+            config,
             clients: Vec::new(),
             trace,
             history: History::default(),
+            course: Rc::new(Course::new()),
+            ledger: Ledger::default(),
+            leaders: Leaders::default(),
+            tally: Tally::default(),
+            had_silence: false,
+            missed: Rc::default(),
             begin: Instant::now(),
             now: Duration::ZERO,
             steps,
         }
     }
 
-    fn run(mut self, seed: u64, config: &Arc<Config>) -> io::Result<Outcome> {
+    fn run(mut self) -> io::Result<Outcome> {
         for number in 0..self.cluster.servers.len() {
             self.cluster.start(number)?;
         }
@@ -147,60 +183,80 @@ impl Simulation {
         if !self.run_while(START_MAX, |run| !run.takes_writes())? {
             violations.push(Violation::new("liveness", "the cluster never took writes"));
         }
-        let is_over = Rc::new(Cell::new(false));
-        let ended = Rc::new(Cell::new(0));
-        self.start_clients(seed, config, (&is_over, &ended))?;
-        let mut nemesis = Nemesis::new(seed, &self.cluster, &self.trace);
-        let until = self.now + FAULTS;
-        while self.now < until {
-            nemesis.act(&mut self.cluster);
-            self.step()?;
-        }
-        nemesis.heal(&mut self.cluster);
-        is_over.set(true);
-        self.run_while(HEAL_MAX, |run| ended.get() < CLIENTS || !run.is_whole())?;
+        self.work_under_faults()?;
+        self.course.begin(Phase::Healing);
+        let clients = self.setting.clients;
+        self.run_while(HEAL_MAX, |run| {
+            run.course.done() < clients || !run.is_whole()
+        })?;
         violations.extend(properties::mesh_reforms(&self.cluster));
-        self.scrub(config)?;
+        let at_heal = self.look_at_copies()?;
+        self.course.begin(Phase::Proving);
+        self.run_while(PROVE_MAX, |run| run.course.done() < clients)?;
+        self.scrub()?;
         violations.extend(properties::rot_is_repaired(&self.cluster));
         let read_from = self.history.all().len();
-        let found = self.look(seed, config)?;
+        let found = self.look(at_heal)?;
         let history = self.history.all();
+        let (missed, changed) = (self.missed.take(), self.ledger.changed());
+        let repeats = self.history.repeats();
         let judged = Judged {
+            clients,
             history: &history,
             last_reads: &history[read_from..],
             found: found.as_ref(),
+            repeats: &repeats,
+            missed: &missed,
+            changed: &changed,
+            leaders: &self.leaders,
+            panics: &self.cluster.panics,
         };
         violations.extend(properties::judge(&judged));
         self.say_traffic();
         Ok(Outcome {
-            seed,
+            seed: self.seed,
             trace: self.trace.lines(),
             operations: history.len(),
             acknowledged: history.iter().filter(|o| o.is_done()).count(),
+            struck: self.struck(),
             violations,
             took: self.now,
         })
     }
 
-    fn start_clients(
-        &mut self,
-        seed: u64,
-        config: &Arc<Config>,
-        (is_over, ended): (&Rc<Cell<bool>>, &Rc<Cell<usize>>),
-    ) -> io::Result<()> {
-        let last_value = Rc::new(Cell::new(0));
-        for number in 0..CLIENTS {
-            let host = Host::new(&format!("client-{number}"), client_ip(number))?;
-            let actor = Actor {
-                number,
-                random: Random::of(seed, &host.name),
-                history: self.history.clone(),
-                trace: self.trace.clone(),
-                last_value: Rc::clone(&last_value),
-                is_over: Rc::clone(is_over),
-                ended: Rc::clone(ended),
-            };
-            let (config, network) = (Arc::clone(config), self.cluster.network.clone());
+    /// How many faults of each kind took effect.
+    fn struck(&self) -> Vec<(String, u64)> {
+        all_kinds()
+            .map(|kind| (format!("{kind:?}"), self.tally.of(kind)))
+            .collect()
+    }
+
+    /// Lets clients work and faults strike, and ends the faults.
+    fn work_under_faults(&mut self) -> io::Result<()> {
+        self.start_clients()?;
+        // Before the auditor comes, who is struck by nothing.
+        let clients = self.clients.iter().map(|client| client.ip).collect();
+        self.start_auditor()?;
+        let mut nemesis = Nemesis::new(
+            self.seed,
+            &self.cluster,
+            clients,
+            (&self.trace, &self.tally),
+        );
+        let until = self.now + FAULTS;
+        while self.now < until {
+            nemesis.act(&mut self.cluster);
+            self.step()?;
+        }
+        self.had_silence = nemesis.has_silence();
+        nemesis.heal(&mut self.cluster);
+        Ok(())
+    }
+
+    fn start_clients(&mut self) -> io::Result<()> {
+        for number in 0..self.setting.clients {
+            let (host, actor) = self.client(&format!("client-{number}"), number)?;
+            let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
             let ip = host.ip;
             host.spawn(async move {
                 let client = connect(&config, &network, ip).await;
@@ -211,10 +267,48 @@ impl Simulation {
         Ok(())
     }
 
+    fn start_auditor(&mut self) -> io::Result<()> {
+        let host = Host::new("auditor", client_ip(self.setting.clients + 2))?;
+        let auditor = Auditor {
+            random: Random::of(self.seed, "auditor"),
+            course: Rc::clone(&self.course),
+            dservers: self.cluster.slots(Role::Dserver),
+            ledger: self.ledger.clone(),
+        };
+        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
+        let (ip, missed) = (host.ip, Rc::clone(&self.missed));
+        host.spawn(async move {
+            let client = connect(&config, &network, ip).await;
+            let found = auditor.run(&client).await;
+            missed.borrow_mut().extend(found);
+        });
+        self.clients.push(host);
+        Ok(())
+    }
+
+    /// A machine for a client, and whoever notes what it does.
+    fn client(&self, name: &str, number: usize) -> io::Result<(Host, Actor)> {
+        let host = Host::new(name, client_ip(number))?;
+        let actor = Actor {
+            number,
+            random: Random::of(self.seed, name),
+            history: self.history.clone(),
+            trace: self.trace.clone(),
+            course: Rc::clone(&self.course),
+            repeater: Repeater {
+                network: self.cluster.network.clone(),
+                host: host.ip,
+                config: Arc::clone(&self.config),
+            },
+            tally: self.tally.clone(),
+        };
+        Ok((host, actor))
+    }
+
     /// Has every dserver read what it keeps, and waits until what is damaged is repaired.
-    fn scrub(&mut self, config: &Arc<Config>) -> io::Result<()> {
-        let host = Host::new("operator", client_ip(CLIENTS + 1))?;
-        let (config, network) = (Arc::clone(config), self.cluster.network.clone());
+    fn scrub(&mut self) -> io::Result<()> {
+        let host = Host::new("operator", client_ip(self.setting.clients + 1))?;
+        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
         let ip = host.ip;
         host.spawn(async move {
             let client: Client = connect(&config, &network, ip).await;
@@ -233,38 +327,67 @@ impl Simulation {
         Ok(())
     }
 
-    /// Reads every name twice, looks at the copies of what is found, and tries what nobody may.
-    fn look(&mut self, seed: u64, config: &Arc<Config>) -> io::Result<Option<Found>> {
-        let host = Host::new("checker", client_ip(CLIENTS))?;
-        let found: Rc<RefCell<Option<Found>>> = Rc::default();
-        let actor = Actor {
-            number: CLIENTS,
-            random: Random::of(seed, &host.name),
-            history: self.history.clone(),
-            trace: self.trace.clone(),
-            last_value: Rc::default(),
-            is_over: Rc::default(),
-            ended: Rc::default(),
+    /// Whoever asks dservers what they keep, if one stands.
+    fn looker(&self) -> Option<Looker> {
+        let slots = self.cluster.slots(Role::Dserver);
+        let standing = slots.iter().find_map(|slot| slot.borrow().clone())?;
+        Some(Looker {
+            mesh: standing.mesh().clone(),
+            ledger: self.ledger.clone(),
+        })
+    }
+
+    /// Looks at the copies of all files there may be.
+    fn look_at_copies(&mut self) -> io::Result<Vec<Copies>> {
+        let Some(looker) = self.looker() else {
+            return Ok(Vec::new());
         };
-        // Only a dserver may ask another what it keeps.
-        let dservers = self.cluster.of_role(Role::Dserver);
-        let mesh = dservers
-            .iter()
-            .find_map(|number| self.cluster.servers[*number].running())
-            .map(|running| running.mesh().clone());
-        let (config, network) = (Arc::clone(config), self.cluster.network.clone());
-        let (ip, told) = (host.ip, Rc::clone(&found));
+        let host = Host::new("looker", client_ip(self.setting.clients + 3))?;
+        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
+        let found: Rc<RefCell<Option<Vec<Copies>>>> = Rc::default();
+        let (ip, names, told) = (host.ip, self.history.names(), Rc::clone(&found));
+        host.spawn(async move {
+            let client: Client = connect(&config, &network, ip).await;
+            let copies = looker.look_at_all(&client, &names).await;
+            *told.borrow_mut() = Some(copies);
+        });
+        self.clients.push(host);
+        self.run_while(LOOK_MAX, |_| found.borrow().is_none())?;
+        Ok(found.take().unwrap_or_default())
+    }
+
+    /// Reads every name twice, looks at the copies of what is found and for what is left over, and
+    /// tries what nobody may.
+    fn look(&mut self, at_heal: Vec<Copies>) -> io::Result<Option<Found>> {
+        let Some(looker) = self.looker() else {
+            return Ok(None);
+        };
+        let (host, actor) = self.client("checker", self.setting.clients)?;
+        let found: Rc<RefCell<Option<Found>>> = Rc::default();
+        let (ip, names, told) = (host.ip, self.history.names(), Rc::clone(&found));
+        let search = Search {
+            looker: looker.clone(),
+            mservers: self.cluster.slots(Role::Mserver),
+            dservers: self.cluster.slots(Role::Dserver),
+            clean: self.history.clean_files(),
+            counts_some: !self.had_silence,
+        };
+        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
         host.spawn(async move {
             let client: Client = connect(&config, &network, ip).await;
             for name in NAMES.iter().cycle().take(2 * NAMES.len()) {
                 actor.get(&client, name).await;
                 sleep(STEP).await;
             }
-            if let Some(mesh) = mesh {
-                let copies = look_at_copies(&client, &mesh, &NAMES).await;
-                let intrusions = intrude((&network, ip), &config, (&client, &NAMES)).await;
-                *told.borrow_mut() = Some(Found { copies, intrusions });
-            }
+            let after_scrub = looker.look_at_all(&client, &names).await;
+            let leaks = search.leaks(&client).await;
+            let intrusions = intrude((&network, ip), &config, (&client, &NAMES)).await;
+            *told.borrow_mut() = Some(Found {
+                at_heal,
+                after_scrub,
+                intrusions,
+                leaks,
+            });
         });
         self.clients.push(host);
         self.run_while(LOOK_MAX, |_| found.borrow().is_none())?;
@@ -296,13 +419,30 @@ impl Simulation {
         self.cluster.run_until(moment);
         for client in &mut self.clients {
             client.run_until(moment);
+            let panics = client.take_panics();
+            self.cluster.note_panics(&client.name, panics);
         }
         world::set_now(self.now);
         let steps = self.steps.fetch_add(1, Ordering::Relaxed);
+        if steps.is_multiple_of(LOOK_EVERY.into()) {
+            self.note_leaders();
+        }
         if steps.is_multiple_of(1_000) {
             self.say_traffic();
         }
         Ok(())
+    }
+
+    fn note_leaders(&mut self) {
+        for server in &self.cluster.servers {
+            if let Some(running) = server.running()
+                && server.config.role == Role::Mserver
+            {
+                let groups = running.status().groups;
+                self.leaders
+                    .note((server.config.id, server.starts), &groups);
+            }
+        }
     }
 
     fn say_traffic(&self) {
@@ -319,8 +459,11 @@ impl Simulation {
                 .is_some_and(|running| {
                     let status = running.status();
                     let mut volumes = status.volumes.iter();
-                    status.groups.iter().all(|group| group.leader.is_some())
-                        && volumes.any(|volume| volume.is_writable())
+                    let mut groups = status.groups.iter();
+                    let is_led = |group: &GroupStatus| {
+                        group.leader.is_some() || !group.voters.contains(&status.server)
+                    };
+                    groups.all(is_led) && volumes.any(|volume| volume.is_writable())
                 })
         })
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::rand::GetRandomFlags;
 use rustix::time::ClockId;
 
+use crate::panics;
 use crate::random::Random;
 
 /// Wall-clock time at the beginning of every run: 2026-01-01.
@@ -34,6 +35,7 @@ thread_local! {
 pub(crate) fn enter(seed: u64) {
     RANDOM.with_borrow_mut(|random| *random = Some(Random::of(seed, "getrandom")));
     set_now(Duration::ZERO);
+    panics::install();
     let expected = Random::of(seed, "getrandom").draw();
     let drawn = getrandom::u64().unwrap_or(0);
     assert_eq!(drawn, expected, "randomness is not the simulator's");

@@ -1,4 +1,5 @@
-//! A bounded share of the simulation: a few seeds hold every property, and a seed is one run.
+//! A bounded share of the simulation: a few seeds hold every property, every kind of fault takes
+//! effect in them, and a seed is one run.
 
 use std::process::Command;
 
@@ -14,8 +15,15 @@ fn sim(arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn seeds_hold_every_property() {
-    let (held, said) = sim(&["sweep", "1", "24"]);
+    let (held, said) = sim(&["sweep", "1", "24", "--jobs", "2"]);
     assert!(held, "{said}");
+    let struck = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("struck: "));
+    let struck: Vec<&str> = struck.collect();
+    assert!(!struck.is_empty(), "{said}");
+    let is_none = |kind: &&str| kind.ends_with(" 0");
+    assert!(!struck.iter().any(is_none), "{struck:?}");
 }
 
 #[test]

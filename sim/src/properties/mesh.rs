@@ -24,7 +24,12 @@ pub(crate) fn mesh_reforms(cluster: &Cluster) -> Vec<Violation> {
         for peer in status.peers.iter().filter(|peer| peer.state != "Up") {
             say(format!("{name} sees {} {}", peer.name, peer.state));
         }
-        for group in status.groups.iter().filter(|group| group.leader.is_none()) {
+        // Of groups it is not in a server knows what it has been told when it asked.
+        let mine = status
+            .groups
+            .iter()
+            .filter(|group| group.voters.contains(&status.server));
+        for group in mine.filter(|group| group.leader.is_none()) {
             say(format!("{name} knows no leader of group {}", group.group));
         }
         for space in status.spaces.iter().filter(|space| space.failed.is_some()) {
@@ -33,7 +38,13 @@ pub(crate) fn mesh_reforms(cluster: &Cluster) -> Vec<Violation> {
         if status.role != Role::Mserver {
             continue;
         }
+        if status.volumes.is_empty() {
+            say(format!("{name} has no volumes"));
+        }
         for volume in &status.volumes {
+            if !volume.is_writable() {
+                say(format!("{name} takes no blocks in {volume:?}"));
+            }
             let mut members = volume.members.iter();
             if !members.all(|member| member.state == MemberState::InSync) {
                 say(format!("{name} says {volume:?}"));

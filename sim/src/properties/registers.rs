@@ -161,6 +161,8 @@ mod tests {
             name: "/a".to_owned(),
             begin: Duration::from_millis(begin),
             end: Some((Duration::from_millis(end), outcome)),
+            ends: 1,
+            retries: 0,
             due: Duration::from_secs(100),
         }
     }
