@@ -286,7 +286,8 @@ mod tests {
                 &[],
                 (
                     some(
-                        "2 of 2 volumes take no writes: 1 of them: no room; 1 of them: waiting for d2",
+                        "2 of 2 volumes take no writes: 1 of them: no room; \
+                         1 of them: waiting for d2",
                     ),
                     None,
                 ),
