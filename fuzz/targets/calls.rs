@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use sdfs_fuzz::{Parts, is_kept};
 use sdfs_types::calls::{
     Call, activity, anonymous, behalf, blocks, inspect, maintenance, names, negotiation, servers,
-    status, trash,
+    status, trace_paths, trash,
 };
 use sdfs_types::{
     BlockPage, FileMetaData, FileMetaMetaData, Grant, Refusal, ServerList, Trace, User, VolumeMap,
@@ -69,6 +69,7 @@ const CALLS: &[fn(u8, &[u8])] = &[
     call::<trash::ListTrash>,
     call::<trash::RestoreTrash>,
     call::<trash::EmptyTrash>,
+    call::<trace_paths::TracePaths>,
 ];
 
 const RECORDS: &[fn(&[u8])] = &[

@@ -69,6 +69,8 @@ impl Flags {
     pub const REFUSED: Self = Self(2);
     /// A chunk of a reply, not of a request.
     pub const OF_REPLY: Self = Self(4);
+    /// A reply about an operation that the logs tell of.
+    pub const TOLD: Self = Self(8);
 
     /// Whether all bits of `other` are set.
     #[must_use]

@@ -45,3 +45,13 @@ pub struct Caller {
     /// Where its connection comes from.
     pub address: SocketAddr,
 }
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.server, &self.user) {
+            (Some(server), _) => write!(f, "{} {server}", self.role),
+            (None, Some(user)) => write!(f, "{user} at {}", self.address),
+            (None, None) => write!(f, "{} at {}", self.role, self.address),
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::limits::AWAKE_BEAT;
 use crate::mesh::Mesh;
 use crate::peer::{Candidate, Leave, Offer, Peer};
 use crate::service::Service;
+use crate::trace::Traces;
 
 /// What a group starts from.
 pub struct GroupOptions {
@@ -101,7 +102,13 @@ pub async fn start(options: GroupOptions) -> Result<(Addr<Group>, Mesh), StartEr
         to: 0,
         credential: Credential::Cluster,
     };
-    let mesh = Mesh::new(Arc::clone(&config), Arc::new(server), secret, service);
+    let mesh = Mesh::new(
+        Arc::clone(&config),
+        Arc::new(server),
+        secret,
+        service,
+        Traces::new(hello.instance),
+    );
     // All peers are known before the first is established, or the first would be all.
     let others: Vec<_> = config
         .servers

@@ -40,6 +40,7 @@ mod rtt;
 mod service;
 mod shared;
 mod ticket;
+mod trace;
 mod wire;
 
 pub use call_times::{BUCKETS, CallTiming, bucket_limit_us};
@@ -61,3 +62,4 @@ pub use replier::Replier;
 pub use rtt::{Rtt, choose_nearest};
 pub use service::{IncomingCall, Service};
 pub use ticket::Ticket;
+pub use trace::{Trace, Traces, tell_answered, us_since};

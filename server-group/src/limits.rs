@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 /// Version of what packets mean between ends; differing ends refuse each other.
-pub const PROTOCOL_VERSION: u8 = 3;
+pub const PROTOCOL_VERSION: u8 = 4;
+
+/// The target of the log's lines about single operations.
+pub const TRACE_TARGET: &str = "sdfs::trace";
 
 /// Payload of one call: the largest block, with slack for what describes it.
 pub const PAYLOAD_BYTES_MAX: usize = (64 << 20) + (64 << 10);

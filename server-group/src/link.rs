@@ -24,6 +24,7 @@ use crate::pending::CallId;
 use crate::rtt::Rtt;
 use crate::service::Service;
 use crate::shared::{Shared, note};
+use crate::trace::Trace;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct ReplyBody {
     pub head: Bytes,
     /// The bulk bytes that came with it.
     pub payload: Payload,
+    /// Whether the other end says that the logs tell of the operation it was asked for.
+    pub is_told: bool,
 }
 
 /// One authenticated connection. Clones share it; it closes when the last one is dropped.
@@ -70,8 +73,13 @@ impl Link {
     /// Starts the tasks of a proven connection on the current runtime. Without `keep`, somebody
     /// else pings and judges the silence.
     pub(crate) fn start(parts: LinkParts, keep: Option<KeepTimes>) -> Self {
-        let state = Arc::new(LinkState::new(parts.sender, parts.remote, parts.shared));
-        let reader = LinkReader::new(Arc::clone(&state), parts.receiver, parts.service);
+        let state = Arc::new(LinkState::new(
+            parts.sender,
+            parts.remote,
+            parts.shared,
+            parts.service,
+        ));
+        let reader = LinkReader::new(Arc::clone(&state), parts.receiver);
         tokio::spawn(reader.run());
         tokio::spawn(link_keeper::watch_deadlines(Arc::clone(&state)));
         if let Some(times) = keep {
@@ -118,6 +126,7 @@ impl Link {
             head: &head,
             payload: &payload,
             deadline,
+            trace: Trace::current(),
         };
         loop {
             match state.send_request(id, &asked) {
@@ -139,7 +148,11 @@ impl Link {
         // The memory of what was sent is the queue's affair from here.
         drop((head, payload));
         waiting.is_sent = true;
-        waiting.answer().await
+        let answer = waiting.answer().await;
+        if answer.as_ref().is_ok_and(|body| body.is_told) {
+            Trace::tell_current();
+        }
+        answer
     }
 
     /// The other end, as it proved itself.

@@ -22,16 +22,17 @@ use crate::load_wire;
 use crate::payload::Payload;
 use crate::pending::CallId;
 use crate::replier::Replier;
-use crate::service::{IncomingCall, Service};
+use crate::service::IncomingCall;
 use crate::shared::note;
+use crate::trace::Trace;
 use crate::wire::{CallRefusal, RequestPrefix, take_payload_bytes};
 
 pub(crate) struct LinkReader {
     state: Arc<LinkState>,
     receiver: PacketReceiver,
-    service: Arc<dyn Service>,
     requests: Assemblies<Request>,
-    replies: Assemblies<Bytes>,
+    /// The head of a reply, and whether its operation is told.
+    replies: Assemblies<(Bytes, bool)>,
     /// The stops of this process before the connection stood.
     stops: u64,
 }
@@ -43,6 +44,7 @@ struct Request {
     kind: u16,
     head: Bytes,
     deadline: Deadline,
+    trace: Trace,
 }
 
 impl Drop for LinkReader {
@@ -54,16 +56,11 @@ impl Drop for LinkReader {
 }
 
 impl LinkReader {
-    pub(crate) fn new(
-        state: Arc<LinkState>,
-        receiver: PacketReceiver,
-        service: Arc<dyn Service>,
-    ) -> Self {
+    pub(crate) fn new(state: Arc<LinkState>, receiver: PacketReceiver) -> Self {
         Self {
             stops: state.shared.awake.stops(Instant::now()),
             state,
             receiver,
-            service,
             requests: Assemblies::default(),
             replies: Assemblies::default(),
         }
@@ -165,6 +162,7 @@ impl LinkReader {
             kind,
             head,
             deadline,
+            trace: prefix.trace,
         };
         if !flags.contains(Flags::MORE) {
             return self.serve(request, Payload::from(payload));
@@ -184,7 +182,7 @@ impl LinkReader {
     }
 
     fn refusal(&self, kind: u16) -> Option<CallRefusal> {
-        if !self.service.is_allowed(kind, self.state.remote.role) {
+        if !self.state.service.is_allowed(kind, self.state.remote.role) {
             note(&self.state.shared.calls.not_allowed);
             return Some(CallRefusal::NotAllowed(kind));
         }
@@ -207,13 +205,15 @@ impl LinkReader {
 
     fn serve(&self, request: Request, payload: Payload) -> Result<(), CloseReason> {
         self.check_awake(Instant::now())?;
-        self.service.serve(IncomingCall {
+        let (kind, trace) = (request.kind, request.trace);
+        self.state.service.serve(IncomingCall {
             from: self.state.remote.clone(),
-            kind: request.kind,
+            kind,
             head: request.head,
             payload,
             deadline: request.deadline,
-            reply: Replier::remote(Arc::clone(&self.state), request.id, request.kind),
+            trace,
+            reply: Replier::remote(Arc::clone(&self.state), request.id, (kind, trace)),
         });
         Ok(())
     }
@@ -233,14 +233,15 @@ impl LinkReader {
             self.complete(id, Err(refusal.error()));
             return Ok(());
         }
+        let is_told = flags.contains(Flags::TOLD);
         if !flags.contains(Flags::MORE) {
-            self.complete(
-                id,
-                Ok(ReplyBody {
-                    head,
-                    payload: Payload::from(payload),
-                }),
-            );
+            let payload = Payload::from(payload);
+            let body = ReplyBody {
+                head,
+                payload,
+                is_told,
+            };
+            self.complete(id, Ok(body));
             return Ok(());
         }
         let Some(bytes) = take_payload_bytes(&mut head) else {
@@ -250,7 +251,11 @@ impl LinkReader {
             note(&self.state.shared.calls.late_answers);
             return Ok(());
         }
-        if self.replies.begin(id, head, bytes as usize).is_err() {
+        if self
+            .replies
+            .begin(id, (head, is_told), bytes as usize)
+            .is_err()
+        {
             self.complete(id, Err(CallError::TooLarge));
             self.state.cancel(CallId(id));
         }
@@ -262,8 +267,13 @@ impl LinkReader {
         let id = packet.request_id;
         if packet.flags.contains(Flags::OF_REPLY) {
             match self.replies.grow(id, packet.payload, is_last) {
-                Grown::Whole(head, payload) => {
-                    self.complete(id, Ok(ReplyBody { head, payload }));
+                Grown::Whole((head, is_told), payload) => {
+                    let body = ReplyBody {
+                        head,
+                        payload,
+                        is_told,
+                    };
+                    self.complete(id, Ok(body));
                 }
                 Grown::Partly if !self.state.pending.is_waiting(CallId(id)) => {
                     self.replies.forget(id);

@@ -16,7 +16,9 @@ use crate::observed::Load;
 use crate::payload::Payload;
 use crate::pending::{CallId, Pending};
 use crate::rtt::Rtt;
+use crate::service::Service;
 use crate::shared::Shared;
+use crate::trace::Trace;
 use crate::wire::RequestPrefix;
 
 /// What is asked of the other end.
@@ -25,6 +27,7 @@ pub(crate) struct Call<'a> {
     pub(crate) head: &'a [u8],
     pub(crate) payload: &'a Payload,
     pub(crate) deadline: Deadline,
+    pub(crate) trace: Trace,
 }
 
 /// What the callers and the tasks of one connection share.
@@ -34,6 +37,8 @@ pub(crate) struct LinkState {
     pub(crate) pending: Pending,
     pub(crate) remote: Caller,
     pub(crate) shared: Arc<Shared>,
+    /// Who answers the calls of the other end.
+    pub(crate) service: Arc<dyn Service>,
     /// Calls of the other end being served.
     pub(crate) served: AtomicUsize,
     pub(crate) cancelled: Cancelled,
@@ -53,12 +58,18 @@ pub(crate) struct Vitals {
 }
 
 impl LinkState {
-    pub(crate) fn new(sender: PacketSender, remote: Caller, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(
+        sender: PacketSender,
+        remote: Caller,
+        shared: Arc<Shared>,
+        service: Arc<dyn Service>,
+    ) -> Self {
         Self {
             sender,
             pending: Pending::default(),
             remote,
             shared,
+            service,
             served: AtomicUsize::new(0),
             cancelled: Cancelled::default(),
             has_goodbye: AtomicBool::new(false),
@@ -74,11 +85,13 @@ impl LinkState {
             head,
             payload,
             deadline,
+            trace,
         } = *call;
         let prefix = RequestPrefix {
             kind,
             remaining_ms: deadline.remaining_ms(),
             payload_bytes: u32::try_from(payload.len()).map_err(|_| SendFault::TooLarge)?,
+            trace,
         }
         .to_wire();
         let mut parts = PacketParts {

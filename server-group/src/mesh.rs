@@ -25,6 +25,7 @@ use crate::replier::Replier;
 use crate::rtt::{Rtt, choose_nearest};
 use crate::service::{IncomingCall, Service};
 use crate::shared::Shared;
+use crate::trace::{Trace, Traces};
 
 /// The cluster as one server sees it. Clones share it; usable from every thread.
 #[derive(Clone)]
@@ -42,6 +43,7 @@ pub(crate) struct MeshState {
     pub(crate) local: Arc<Pending>,
     /// The nearest mserver and dserver chosen last, 0 for none: what hysteresis remembers.
     nearest: [AtomicU16; 2],
+    traces: Traces,
 }
 
 impl Mesh {
@@ -50,6 +52,7 @@ impl Mesh {
         me: Arc<ServerConfig>,
         secret: ClusterSecret,
         service: Arc<dyn Service>,
+        traces: Traces,
     ) -> Self {
         let local = Arc::new(Pending::default());
         let watched = Arc::clone(&local);
@@ -63,6 +66,7 @@ impl Mesh {
             board: Board::new(),
             local,
             nearest: [const { AtomicU16::new(0) }; 2],
+            traces,
         }))
     }
 
@@ -80,6 +84,12 @@ impl Mesh {
     #[must_use]
     pub fn config(&self) -> &Arc<Config> {
         &self.0.config
+    }
+
+    /// An id for an operation that begins at this server.
+    #[must_use]
+    pub fn fresh_trace(&self) -> Trace {
+        self.0.traces.fresh()
     }
 
     /// One server, this one included.
@@ -137,21 +147,30 @@ impl Mesh {
             id: Some(pending.begin(deadline.instant())?),
         };
         if let Some(id) = waiting.id {
+            let trace = Trace::current();
+            let from = Caller {
+                role: me.role,
+                server: Some(me.id),
+                user: None,
+                address: me.address,
+            };
+            let service = Arc::clone(&self.0.service);
+            let reply = Replier::local((Arc::clone(pending), id), service, (kind, trace));
             self.0.service.serve(IncomingCall {
-                from: Caller {
-                    role: me.role,
-                    server: Some(me.id),
-                    user: None,
-                    address: me.address,
-                },
+                from,
                 kind,
                 head,
                 payload,
                 deadline,
-                reply: Replier::local(Arc::clone(pending), id),
+                trace,
+                reply,
             });
         }
-        waiting.await
+        let answer = waiting.await;
+        if answer.as_ref().is_ok_and(|body| body.is_told) {
+            Trace::tell_current();
+        }
+        answer
     }
 
     /// Whether calls to this server can be sent now; always true for `me()`.

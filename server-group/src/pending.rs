@@ -288,6 +288,7 @@ mod tests {
         Ok(ReplyBody {
             head: Bytes::from_static(text.as_bytes()),
             payload: Payload::new(),
+            is_told: false,
         })
     }
 

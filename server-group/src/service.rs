@@ -1,5 +1,7 @@
 //! What answers calls: the layer above.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::caller::Caller;
@@ -7,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::ids::Role;
 use crate::payload::Payload;
 use crate::replier::Replier;
+use crate::trace::Trace;
 
 /// Answers the calls of the other ends of links.
 pub trait Service: Send + Sync + 'static {
@@ -16,6 +19,22 @@ pub trait Service: Send + Sync + 'static {
     /// Takes one call. Runs on the task that reads the link, so it must not block: long work is
     /// handed on together with the replier.
     fn serve(&self, call: IncomingCall);
+
+    /// What the log calls a kind of call.
+    fn name_of(&self, kind: u16) -> String {
+        format!("{kind:#06x}")
+    }
+
+    /// What an answer to a call of this kind comes to, in a word for the log.
+    fn outcome_of(&self, _kind: u16, _answer: &[u8]) -> String {
+        "answered".to_owned()
+    }
+}
+
+impl fmt::Debug for dyn Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Service")
+    }
 }
 
 /// One call as it arrived.
@@ -31,6 +50,8 @@ pub struct IncomingCall {
     pub payload: Payload,
     /// When the caller stops waiting.
     pub deadline: Deadline,
+    /// What it is asked for: whatever answers it runs in its scope.
+    pub trace: Trace,
     /// Where the answer goes, once.
     pub reply: Replier,
 }

@@ -13,7 +13,7 @@ use kit::*;
 use sdfs_net_layer::{Flags, Packet, PacketKind, TcpTransport};
 use sdfs_server_group::{
     ClientCredentials, ClusterSecret, ConnectError, Payload, RefusalReason, Role, ServerId,
-    UserKey, UserKeys, UserName, clock, connect_client,
+    UserKey, UserKeys, UserName, clock, connect_client, limits,
 };
 
 async fn shake(plan: &Plan, hello: Hello, key: [u8; 32]) -> Result<Packet, RefusalReason> {
@@ -197,7 +197,10 @@ fn other_version_is_told_ours() {
         let mut stranger = Stranger::connect(plan.address(1)).await;
         stranger.send(PacketKind::Hello, hello.into()).await;
         let refused = stranger.expect(PacketKind::Hello).await;
-        assert_eq!(refused, Err(RefusalReason::OtherVersion(3)));
+        assert_eq!(
+            refused,
+            Err(RefusalReason::OtherVersion(limits::PROTOCOL_VERSION))
+        );
     });
 }
 
@@ -207,6 +210,7 @@ fn nothing_is_served_before_the_proof() {
         let plan = Plan::new(1, 0);
         let server = plan.start(1).await;
         let mut prefix = vec![ECHO as u8, 0, 255, 255, 0, 0, 0, 0, 0, 0];
+        prefix.extend([0; 8]);
         prefix.extend(b"head");
         for kind in [
             PacketKind::Request,

@@ -15,7 +15,7 @@ use kit::*;
 use sdfs_net_layer::{Acceptor, Stream, TcpTransport, Transport};
 use sdfs_server_group::{
     AddServer, CallError, Config, Deadline, GroupEvent, Load, LostReason, Payload, PeerState,
-    RemoveServer, Role, ServerConfig, ServerId, Stop,
+    RemoveServer, Role, ServerConfig, ServerId, Stop, Trace,
 };
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, timeout};
@@ -465,5 +465,35 @@ fn taken_address_is_an_error() {
                 .to_string()
                 .contains(&plan.address(1).to_string())
         );
+    });
+}
+
+#[test]
+fn calls_say_what_they_are_for() {
+    run(async {
+        let plan = Plan::new(1, 1);
+        let servers = plan.start_all().await;
+        servers[0].until_all_up().await;
+        let mesh = &servers[0].mesh;
+        let asked = async |to: u16, tells: bool, payload_bytes: usize| {
+            let head = Bytes::from(if tells { &b"tell"[..] } else { b"" });
+            let payload = Payload::from(vec![1; payload_bytes]);
+            let call = mesh.call(ServerId(to), TRACE, head, payload, soon());
+            let said = call.await.unwrap().head;
+            u64::from_le_bytes(said[..].try_into().unwrap())
+        };
+        // Of this server itself, of another one, and with an answer in chunks.
+        for (to, payload_bytes) in [(1, 0), (2, 0), (2, 1 << 20)] {
+            assert_eq!(asked(to, true, payload_bytes).await, 0);
+            let trace = mesh.fresh_trace();
+            let operation = trace.scope(async {
+                assert_eq!(asked(to, false, payload_bytes).await, trace.to_wire());
+                assert!(!Trace::current().is_told());
+                assert_eq!(asked(to, true, payload_bytes).await, trace.to_wire());
+                assert_eq!(Trace::current(), trace.told());
+                asked(to, false, payload_bytes).await
+            });
+            assert_eq!(operation.await, trace.told().to_wire());
+        }
     });
 }

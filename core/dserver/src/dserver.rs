@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, MailboxError};
 use bytes::Bytes;
 use dashmap::DashMap;
 use sdfs_log::{Disk, LogStats, once};
-use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload};
-use sdfs_types::calls::blocks::ReadBlock;
+use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Trace, tell_answered};
+use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles, ReadBlock};
 use sdfs_types::calls::maintenance::SetHealRate;
 use sdfs_types::calls::status::{ScrubStatus, SpaceStatus, VolumeKept};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{BlockDescriptor, GrantKey, Refusal, Volume, VolumeId, wire};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::anonymous::AnonymousFiles;
 use crate::error::StartError;
@@ -95,7 +96,7 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         reads: Mutex::default(),
         is_asking_reads: AtomicBool::new(false),
         target: Mutex::default(),
-        begun: tokio::time::Instant::now(),
+        begun: Instant::now(),
         is_stopping: AtomicBool::new(false),
     });
     let keeper = Keeper::new(Arc::clone(&shared)).start();
@@ -168,7 +169,7 @@ impl Dserver {
             return;
         }
         let dserver = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(call.trace.scope(async move {
             let IncomingCall {
                 from,
                 kind,
@@ -176,6 +177,7 @@ impl Dserver {
                 payload,
                 deadline,
                 reply,
+                ..
             } = call;
             let (head, payload) = dserver
                 .answer(&from, kind, (&head, payload), deadline)
@@ -184,7 +186,7 @@ impl Dserver {
                 reply.room().await;
             }
             reply.send(head, payload);
-        });
+        }));
     }
 
     /// The encoded answer to a call, and the block that goes with it.
@@ -236,18 +238,18 @@ impl Dserver {
                 Ok(call) => encoded(shared.list_volume(call).await),
                 Err(refusal) => refused(&refusal),
             },
-            _ => self.answer_control(kind, head).await,
+            _ => self.answer_control(from, kind, head).await,
         }
     }
 
     /// Answers what the keeper decides.
-    async fn answer_control(&self, kind: u16, head: &[u8]) -> (Bytes, Payload) {
+    async fn answer_control(&self, from: &Caller, kind: u16, head: &[u8]) -> (Bytes, Payload) {
         let gone = |_| Refusal::Busy {
             why: "the server is stopping".to_owned(),
         };
         match CallKind::from_wire(kind) {
             Some(CallKind::AcceptFiles) => match parsed(head) {
-                Ok(call) => encoded(self.keeper.send(Accept(call)).await.map_err(gone)),
+                Ok(call) => encoded(self.accept(from, call).await.map_err(gone)),
                 Err(refusal) => refused(&refusal),
             },
             Some(CallKind::PushVolumes) => match parsed(head) {
@@ -274,6 +276,25 @@ impl Dserver {
             },
             _ => refused(&Refusal::NotServed),
         }
+    }
+
+    /// Accepts files of many operations at once; each has its line.
+    async fn accept(
+        &self,
+        from: &Caller,
+        call: AcceptFiles,
+    ) -> Result<Vec<Result<(), Refusal>>, MailboxError> {
+        let begun = Instant::now();
+        let asks = call.asks.into_iter().map(|asked| (asked.trace, asked.ask));
+        let (traces, asks): (Vec<Trace>, Vec<AcceptAsk>) = asks.unzip();
+        let answers = self.keeper.send(Accept(asks)).await?;
+        for (trace, answer) in traces.into_iter().zip(&answers) {
+            if trace.is_logged() {
+                let outcome = Refusal::outcome(answer);
+                tell_answered(trace, ("AcceptFile", from), begun, &outcome);
+            }
+        }
+        Ok(answers)
     }
 
     async fn read(

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use actix::prelude::*;
 use sdfs_server_group::Load;
-use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles, PushVolumes, SyncVolume, VolumesKept};
+use sdfs_types::calls::blocks::{AcceptAsk, PushVolumes, SyncVolume, VolumesKept};
 use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{BlockDescriptor, Epoch, MemberState, Refusal, Volume, VolumeId};
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ pub(crate) struct BeginSync(pub(crate) SyncVolume);
 /// Files to accept.
 #[derive(Message)]
 #[rtype(result = "Vec<Result<(), Refusal>>")]
-pub(crate) struct Accept(pub(crate) AcceptFiles);
+pub(crate) struct Accept(pub(crate) Vec<AcceptAsk>);
 
 /// Ends the actor and all it runs.
 #[derive(Message)]
@@ -464,8 +464,8 @@ impl Handler<BeginSync> for Keeper {
 impl Handler<Accept> for Keeper {
     type Result = MessageResult<Accept>;
 
-    fn handle(&mut self, Accept(files): Accept, _: &mut Self::Context) -> Self::Result {
-        MessageResult(files.asks.iter().map(|ask| self.accept(ask)).collect())
+    fn handle(&mut self, Accept(asks): Accept, _: &mut Self::Context) -> Self::Result {
+        MessageResult(asks.iter().map(|ask| self.accept(ask)).collect())
     }
 }
 

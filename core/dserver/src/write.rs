@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use sdfs_server_group::{Caller, Deadline, Payload, ServerId};
+use sdfs_server_group::{Caller, Deadline, Payload, ServerId, Trace, tell, us_since};
 use sdfs_types::calls::blocks::{
     BlockStored, Durability, FreeBlocks, FreeOldBlocks, WriteBlock, WriteCopy,
 };
@@ -141,11 +141,16 @@ impl Shared {
             .space
             .as_ref()
             .ok_or(Refusal::NoSuchVolume { volume })?;
+        let step = Trace::step();
         let storing = space.store((volume, block), body, Purpose::Write).await;
         let stored = match (storing, durability) {
             (Ok(storing), Durability::Synced) => storing.durable().await,
             (storing, _) => storing.map(drop),
         };
+        if let (Some((trace, begun)), Ok(())) = (step, &stored) {
+            let (bytes, us) = (body.length_bytes, us_since(begun));
+            tell!(trace, %volume, ?block, bytes, ?durability, us, "appended");
+        }
         stored.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))?;
         // It may have waited for the disk past the end of the epoch. A member that syncs from here
         // in the next one has then gone through the volume without this block.

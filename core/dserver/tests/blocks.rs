@@ -16,7 +16,7 @@ use sdfs_server_group::{Deadline, Payload, Role, ServerId};
 use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles, BlockStored, Durability, FreeBlocks};
 use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{
-    BlockDescriptor, BlockVersion, Epoch, GrantRights, MemberState, Refusal, VolumeId,
+    BlockDescriptor, BlockVersion, Epoch, GrantRights, MemberState, Refusal, Traced, VolumeId,
     VolumeStatus, clock, wire,
 };
 
@@ -236,6 +236,7 @@ async fn files_are_accepted_while_there_is_room() {
         ask(1, 0),
         ask(2, 100 << 20),
     ];
+    let asks = asks.into_iter().map(Traced::now).collect();
     let answers = cluster.ask(1, &AcceptFiles { asks }).await.unwrap();
     assert_eq!(answers[0], Ok(()));
     assert!(matches!(

@@ -6,8 +6,8 @@ use futures::channel::mpsc as votes;
 use tokio::sync::{Semaphore, mpsc};
 
 use sdfs_server_group::{Deadline, Mesh, ServerId};
-use sdfs_types::FilePath;
 use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Release, Vote};
+use sdfs_types::{FilePath, Traced};
 
 use crate::core::{ask, together};
 use crate::limits::{BATCH_ITEMS_MAX, BATCH_QUEUE_MAX, BATCHES_IN_FLIGHT};
@@ -22,7 +22,7 @@ pub(crate) struct Asker {
 
 enum Item {
     Ask {
-        ask: CanCreateAsk,
+        ask: Traced<CanCreateAsk>,
         deadline: Deadline,
         voted: votes::Sender<Event>,
     },
@@ -44,7 +44,7 @@ impl Asker {
     pub(crate) fn ask(&self, ask: CanCreateAsk, deadline: Deadline, voted: &votes::Sender<Event>) {
         let ballot = ask.ballot;
         let item = Item::Ask {
-            ask,
+            ask: Traced::now(ask),
             deadline,
             voted: voted.clone(),
         };
@@ -95,7 +95,7 @@ async fn perform(mesh: &Mesh, to: ServerId, items: Vec<Item>) {
                 deadline,
                 voted,
             } => {
-                askers.push((ask.ballot, voted));
+                askers.push((ask.ask.ballot, voted));
                 asks.push((ask, deadline));
             }
             Item::GiveBack { path, ballot } => reservations.push((path, ballot)),

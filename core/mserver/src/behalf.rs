@@ -40,16 +40,16 @@ fn judged(core: &Core, asked: &CheckLogin) -> Option<LoginChecked> {
 /// The call inside, as if its user had sent it here.
 pub(crate) fn unwrapped(
     call: IncomingCall,
-) -> Result<(CallKind, IncomingCall), (Replier, Refusal)> {
+) -> Result<(CallKind, IncomingCall), Box<(Replier, Refusal)>> {
     let malformed = |why: String| Refusal::Malformed { why };
     let inside = match wire::decode::<OnBehalf>(&call.head) {
         Ok(inside) => inside,
-        Err(fault) => return Err((call.reply, malformed(fault.to_string()))),
+        Err(fault) => return Err(Box::new((call.reply, malformed(fault.to_string())))),
     };
     let kind = CallKind::from_wire(inside.kind);
     let Some(kind) = kind.filter(|kind| kind.to_wire() >> 8 == OF_CLIENTS) else {
         let why = format!("kind {:#06x} is no call of a client", inside.kind);
-        return Err((call.reply, malformed(why)));
+        return Err(Box::new((call.reply, malformed(why))));
     };
     let from = Caller {
         role: Role::Client,

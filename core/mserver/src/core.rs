@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use actix::Addr;
 use dashmap::DashMap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use sdfs_raft::{GroupId, ProposeError, RaftGroups, ReadError};
-use sdfs_server_group::{CallError, Deadline, Mesh, Payload, ServerId};
+use sdfs_server_group::{CallError, Deadline, Mesh, Payload, ServerId, Trace, tell, us_since};
 use sdfs_types::calls::Call;
 use sdfs_types::calls::negotiation::{MetaDataCreated, MetaDataWanted};
 use sdfs_types::wire;
-use sdfs_types::{GrantKey, MetaGroup, Refusal};
+use sdfs_types::{GrantKey, MetaGroup, Refusal, Traced};
 
 use crate::asker::Asker;
 use crate::batch::{BatchFault, Batcher};
@@ -23,6 +24,7 @@ use crate::ids::FileIds;
 use crate::layout::{Layout, raft_group};
 use crate::meta::{MetaAnswer, MetaAnswers, MetaCommand, MetaView};
 use crate::root::{RootAnswer, RootAnswers, RootCommand, RootView};
+use crate::traced::TracedPaths;
 use crate::volumes::{Acceptor, Supervisor};
 use crate::voter::Voter;
 use crate::voters::Loss;
@@ -32,7 +34,7 @@ pub(crate) type RootBatcher =
 pub(crate) type MetaBatcher =
     Batcher<(MetaCommand, Deadline), Result<MetaAnswer, Refusal>, ProposeError>;
 pub(crate) type MainBatcher =
-    Batcher<(MetaDataWanted, Deadline), Result<MetaDataCreated, Refusal>, AskFailed>;
+    Batcher<(Traced<MetaDataWanted>, Deadline), Result<MetaDataCreated, Refusal>, AskFailed>;
 
 /// Why another server gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +86,8 @@ pub(crate) struct Core {
     pub(crate) sequence: AtomicU64,
     /// Lost mservers that no group here names any more; a status on another task reads it.
     pub(crate) forgotten: watch::Sender<Vec<Loss>>,
+    /// Paths whose operations are told.
+    pub(crate) traced: TracedPaths,
     /// Calls being served.
     pub(crate) calls: AtomicUsize,
 }
@@ -100,12 +104,15 @@ impl Core {
         deadline: Deadline,
     ) -> Result<RootAnswer, Refusal> {
         let bytes = weight(&command);
+        let step = Trace::step();
         let answer = self.root_batches.submit((command, deadline), bytes);
-        match tokio::time::timeout_at(deadline.instant(), answer).await {
+        let answer = match tokio::time::timeout_at(deadline.instant(), answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(fault)) => Err(propose_refusal(fault)),
             Err(_) => Err(unknown("the deadline passed before the decision was known")),
-        }
+        };
+        tell_committed(step, GroupId::ROOT, &answer);
+        answer
     }
 
     /// Commits a command of a meta group.
@@ -119,12 +126,15 @@ impl Core {
             return Err(no_group(group));
         };
         let bytes = weight(&command);
+        let step = Trace::step();
         let answer = batches.submit((command, deadline), bytes);
-        match tokio::time::timeout_at(deadline.instant(), answer).await {
+        let answer = match tokio::time::timeout_at(deadline.instant(), answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(fault)) => Err(propose_refusal(fault)),
             Err(_) => Err(unknown("the deadline passed before the commit was known")),
-        }
+        };
+        tell_committed(step, raft_group(group), &answer);
+        answer
     }
 
     /// After this the root group's state here holds everything answered before, anywhere.
@@ -168,6 +178,15 @@ impl Core {
                 why: other.to_string(),
             },
         }
+    }
+}
+
+/// The line about a command that is durable with a majority and applied here, or what else became
+/// of it.
+fn tell_committed<T>(step: Option<(Trace, Instant)>, group: GroupId, answer: &Result<T, Refusal>) {
+    if let Some((trace, begun)) = step {
+        let (us, outcome) = (us_since(begun), Refusal::outcome(answer));
+        tell!(trace, group = group.0, us, outcome, "committed");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::task::JoinHandle;
 
-use sdfs_server_group::{Deadline, ServerId};
+use sdfs_server_group::{Deadline, ServerId, Trace};
 use sdfs_types::calls::names::{CreateFile, FileCreated};
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, MetaDataCreated, MetaDataWanted};
 use sdfs_types::{
@@ -258,7 +258,9 @@ impl Making {
     ) -> Making {
         let early = decide.begun.descriptor().map(|_| {
             let (core, asked) = (Arc::clone(core), asked.clone());
-            tokio::spawn(async move { meta_data::at_main(&core, asked, deadline).await })
+            let trace = Trace::current();
+            let making = async move { meta_data::at_main(&core, asked, deadline).await };
+            tokio::spawn(trace.scope(making))
         });
         Making {
             asked,

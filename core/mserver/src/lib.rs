@@ -38,6 +38,7 @@ mod servers;
 mod stamps;
 mod start;
 mod timeline;
+mod traced;
 mod trash;
 pub mod volumes;
 mod voter;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sdfs_server_group::{Deadline, ServerId};
 use sdfs_types::calls::negotiation::{MetaDataCreated, MetaDataWanted};
 use sdfs_types::{
-    FileMetaData, FileMetaMetaData, MetaGroup, Refusal, Trace, TraceWhat, Volume, VolumeId,
+    FileMetaData, FileMetaMetaData, MetaGroup, Refusal, Trace, TraceWhat, Traced, Volume, VolumeId,
 };
 
 use crate::batch::BatchFault;
@@ -66,7 +66,7 @@ async fn ask_member(
                 .iter()
                 .map(|(k, v)| k.len() + v.len())
                 .sum::<usize>();
-        let asked = batches.submit((wanted, deadline), bytes);
+        let asked = batches.submit((Traced::now(wanted), deadline), bytes);
         match tokio::time::timeout_at(deadline.instant(), asked).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(BatchFault::Failed(AskFailed::Refused(refusal)))) => Err(refusal),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sdfs_server_group::{Deadline, Role};
+use sdfs_server_group::{Deadline, Role, Trace};
 use sdfs_types::calls::names::{
     BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished, RenewGrant,
 };
@@ -141,13 +141,13 @@ async fn own_descriptor(
 /// when the name cannot be had.
 fn start_vote(core: &Arc<Core>, wanted: NameWanted) {
     let core = Arc::clone(core);
-    tokio::spawn(async move {
+    tokio::spawn(Trace::current().scope(async move {
         let mut timeline = Timeline::start(false);
         let deadline = Deadline::after_ms(RESERVATION_MS);
         if let Err(refusal) = vote(&core, &wanted, deadline, &mut timeline).await {
             tracing::debug!(request = %wanted.request, %refusal, "a put was voted down");
         }
-    });
+    }));
 }
 
 async fn begun(

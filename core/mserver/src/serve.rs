@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sdfs_raft::CALL_KINDS;
-use sdfs_server_group::{Caller, Deadline, IncomingCall, Payload, Replier, Role};
+use sdfs_server_group::{
+    Caller, Deadline, IncomingCall, Payload, Replier, Role, Trace, tell_answered,
+};
 use sdfs_types::calls::anonymous::{LeaseReads, LeaseStamps};
 use sdfs_types::calls::inspect::Inspect;
 use sdfs_types::calls::maintenance::Maintain;
@@ -16,21 +18,22 @@ use sdfs_types::calls::names::{
     Scrub, SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
-    AtMain, CanCreate, CreateMetaData, MainAnswer, MainAsk, MayForget, Release, ReportSync,
-    ReportTrouble,
+    AtMain, CanCreate, CanCreateAsk, CreateMetaData, MainAnswer, MainAsk, MayForget,
+    MetaDataCreated, MetaDataWanted, Release, ReportSync, ReportTrouble, Vote,
 };
 use sdfs_types::calls::servers::ChangeServers;
 use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::wire;
-use sdfs_types::{Refusal, UserName};
+use sdfs_types::{Refusal, Traced, UserName};
+use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::voter::{Ask, GiveBack};
 use crate::{
     behalf, change, create, inspect, list, maintenance, meta_data, names, put, read, servers,
-    stamps, trash,
+    stamps, traced, trash,
 };
 
 /// Takes one call.
@@ -124,8 +127,8 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
             with(
                 core,
                 call,
-                |core, call: CreateMetaData, _, deadline| async move {
-                    let created = |wanted| meta_data::create(&core, wanted, deadline);
+                |core, call: CreateMetaData, from, deadline| async move {
+                    let created = |wanted| create_one(&core, wanted, &from, deadline);
                     Ok(futures::future::join_all(call.files.into_iter().map(created)).await)
                 },
             );
@@ -160,12 +163,15 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
                 },
             );
         }
+        CallKind::TracePaths => with(core, call, |core, call, _, deadline| async move {
+            traced::answer(&core, call, deadline).await
+        }),
         CallKind::CheckLogin => with(core, call, |core, call, _, deadline| async move {
             Ok(behalf::check_login(&core, &call, deadline).await)
         }),
         CallKind::OnBehalf => match behalf::unwrapped(call) {
             Ok((kind, call)) => serve_client(core, kind, call),
-            Err((reply, refusal)) => refuse(reply, refusal),
+            Err(refused) => refuse(refused.0, refused.1),
         },
         CallKind::LeaseReads => {
             with(
@@ -194,12 +200,16 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
 fn vote(core: &Arc<Core>, call: IncomingCall) {
     match wire::decode::<CanCreate>(&call.head) {
         Ok(asked) => {
-            let votes = core.voter.send(Ask(asked.asks));
-            let reply = call.reply;
+            let begun = Instant::now();
+            let asks = asked.asks.into_iter().map(|asked| (asked.trace, asked.ask));
+            let (traces, asks): (Vec<Trace>, Vec<CanCreateAsk>) = asks.unzip();
+            let votes = core.voter.send(Ask(asks));
+            let IncomingCall { from, reply, .. } = call;
             tokio::spawn(async move {
                 let answer = votes.await.map_err(|_| Refusal::Busy {
                     why: "this mserver is stopping".to_owned(),
                 });
+                tell_votes(&traces, answer.as_deref().unwrap_or(&[]), &from, begun);
                 reply.send(wire::encode_answer(&answer), Payload::default());
             });
         }
@@ -210,6 +220,38 @@ fn vote(core: &Arc<Core>, call: IncomingCall) {
             },
         ),
     }
+}
+
+/// The lines about names that were asked about together.
+fn tell_votes(traces: &[Trace], votes: &[Vote], from: &Caller, begun: Instant) {
+    for (trace, vote) in traces.iter().zip(votes) {
+        if trace.is_logged() {
+            let outcome = match vote {
+                Vote::Can { .. } => "ok".to_owned(),
+                Vote::Cannot { refusal } => refusal.word(),
+                Vote::Outranked { .. } => "Outranked".to_owned(),
+            };
+            tell_answered(*trace, ("CanCreate", from), begun, &outcome);
+        }
+    }
+}
+
+/// Makes one of the records that were asked for together.
+async fn create_one(
+    core: &Arc<Core>,
+    wanted: Traced<MetaDataWanted>,
+    from: &Caller,
+    deadline: Deadline,
+) -> Result<MetaDataCreated, Refusal> {
+    let (trace, begun) = (wanted.trace, Instant::now());
+    let created = trace
+        .scope(meta_data::create(core, wanted.ask, deadline))
+        .await;
+    if trace.is_logged() {
+        let outcome = Refusal::outcome(&created);
+        tell_answered(trace, ("CreateMetaData", from), begun, &outcome);
+    }
+    created
 }
 
 fn release(core: &Arc<Core>, call: IncomingCall) {
@@ -292,6 +334,7 @@ where
         from,
         head,
         deadline,
+        trace,
         reply,
         ..
     } = call;
@@ -307,12 +350,13 @@ where
         }
     };
     let serving = Serving::one(core);
+    let trace = core.traced.turned(trace, &asked);
     let core = Arc::clone(core);
-    tokio::spawn(async move {
+    tokio::spawn(trace.scope(async move {
         let done = answer(core, asked, from, deadline).await;
         reply.send(wire::encode_answer(&done), Payload::default());
         drop(serving);
-    });
+    }));
 }
 
 fn refuse(reply: Replier, refusal: Refusal) {

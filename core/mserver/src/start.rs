@@ -37,6 +37,7 @@ use crate::meta::{GroupFreeList, MetaMachine, MetaView};
 use crate::root::command::{decode_volume, encode_volume};
 use crate::root::{RootMachine, RootView, ServerWatch, Users};
 use crate::serve;
+use crate::traced::TracedPaths;
 use crate::volumes::{
     Acceptor, Listed, RaftRoot, RootGroup, Servers, Supervisor, VolumeRules, sweep,
 };
@@ -270,6 +271,7 @@ fn core(
         sequence: AtomicU64::new(0),
         calls: AtomicUsize::new(0),
         forgotten: watch::Sender::default(),
+        traced: TracedPaths::default(),
         root_batches,
         meta_batches,
         creating,

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
 use sdfs_server_group::{IncomingCall, Role, Service, UserKey, UserKeys};
-use sdfs_types::calls::CallKind;
+use sdfs_types::calls::{CallKind, call_name};
+use sdfs_types::wire;
 
 /// Raft's calls; their meaning is raft's own.
 const RAFT_KINDS: std::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
@@ -57,6 +58,17 @@ impl Service for Route {
         if let Some(role) = self.role() {
             role.serve(call);
         }
+    }
+
+    fn name_of(&self, kind: u16) -> String {
+        call_name(kind)
+    }
+
+    fn outcome_of(&self, kind: u16, answer: &[u8]) -> String {
+        if RAFT_KINDS.contains(&kind) {
+            return "answered".to_owned();
+        }
+        wire::outcome(answer)
     }
 }
 

@@ -43,6 +43,11 @@ pub const READ_LEASE_MS: u64 = 4_000;
 /// years must not take all stamps of those years.
 pub const STAMP_AHEAD_S_MAX: u32 = 300;
 
+/// Paths whose operations the logs tell of at once: people follow one or two.
+pub const TRACED_PATHS_MAX: usize = 16;
+/// How long the logs tell of a path, milliseconds: one that is forgotten must not fill them.
+pub const TRACED_MS: u64 = 15 * 60 * 1_000;
+
 /// The lowest bound that may be set on healing, bytes a second: a block of the usual size then
 /// takes a minute. To stand still is an order of its own.
 pub const HEAL_BYTES_PER_S_MIN: u64 = 64 << 10;

@@ -263,6 +263,23 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Its name, in a word for logs.
+    pub fn word(&self) -> String {
+        let text = format!("{self:?}");
+        let name = text.split(|letter: char| !letter.is_alphanumeric()).next();
+        name.unwrap_or(&text).to_owned()
+    }
+
+    /// What an answer comes to, in a word for logs.
+    pub fn outcome<T>(answer: &Result<T, Refusal>) -> String {
+        match answer {
+            Ok(_) => "ok".to_owned(),
+            Err(refusal) => refusal.word(),
+        }
+    }
+}
+
 impl From<PathFault> for Refusal {
     fn from(fault: PathFault) -> Refusal {
         Refusal::Path(fault)

@@ -79,6 +79,18 @@ pub fn decode_answer<T: DeserializeOwned>(bytes: &[u8]) -> Result<Result<T, Refu
     }
 }
 
+/// What an answer that [`encode_answer`] wrote comes to, in a word for logs.
+pub fn outcome(answer: &[u8]) -> String {
+    match after_version(answer).map(<[u8]>::split_first) {
+        Ok(Some((&ANSWER_DONE, _))) => "ok".to_owned(),
+        Ok(Some((&ANSWER_REFUSED, record))) => match decode_record::<Refusal>(record) {
+            Ok(refusal) => refusal.word(),
+            Err(_) => "unreadable".to_owned(),
+        },
+        _ => "unreadable".to_owned(),
+    }
+}
+
 fn encode_after<T: Serialize>(begin: &[u8], value: &T) -> Bytes {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(begin);

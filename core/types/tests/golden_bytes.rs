@@ -1,6 +1,7 @@
 //! The wire form of calls and records, byte by byte. A change here is a change of the protocol:
 //! servers of two versions would misread each other. Add a variant or a call instead.
 
+use sdfs_server_group::Trace;
 use sdfs_types::calls::activity::{Activity, CallActivity, Happened, LogActivity, Severity};
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseReads, LeaseStamps, StampsLeased};
 use sdfs_types::calls::behalf::{CheckLogin, LoginChecked, OnBehalf};
@@ -10,6 +11,7 @@ use sdfs_types::calls::names::{
 };
 use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Vote};
 use sdfs_types::calls::servers::{ChangeServers, GetServers, GroupLed, ServerOrder, ServersTold};
+use sdfs_types::calls::trace_paths::{TraceOrder, TracePaths, TracedNow, TracedPath};
 use sdfs_types::calls::trash::{
     DeleteNow, EmptyTrash, ListTrash, RestoreTrash, TrashEmptied, TrashEntry, TrashName, TrashPage,
 };
@@ -17,7 +19,7 @@ use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
     FileDescriptor, FileId, FilePath, FileVersion, Grant, GrantRights, Locate, MemberState,
     MetaGroup, PutProof, Refusal, RequestId, Role, ServerId, ServerList, ServerRecord, ServerState,
-    Stamp, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+    Stamp, Traced, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
 };
 
 const REQUEST: RequestId = RequestId {
@@ -152,6 +154,28 @@ fn read_block_keeps_its_bytes() {
 }
 
 #[test]
+fn orders_for_traces_keep_their_bytes() {
+    let what = TracedPath::parse("/a/").expect("a path");
+    let order = |order| TracePaths {
+        user: "ann".to_owned(),
+        order,
+    };
+    check(&order(TraceOrder::On(what.clone())), "0103616e6e00022f6101");
+    check(
+        &order(TraceOrder::Off(what.clone())),
+        "0103616e6e01022f6101",
+    );
+    check(&order(TraceOrder::Show), "0103616e6e02");
+    let now = vec![TracedNow {
+        what,
+        by: "ann".to_owned(),
+        since_ms: 1,
+        until_ms: 300,
+    }];
+    check(&now, "0101022f610103616e6e01ac02");
+}
+
+#[test]
 fn votes_keep_their_bytes() {
     let ballot = Ballot {
         round: 1,
@@ -159,16 +183,19 @@ fn votes_keep_their_bytes() {
         sequence: 3,
     };
     let asks = CanCreate {
-        asks: vec![CanCreateAsk {
-            path: path("/n"),
-            owner: "admin".into(),
-            size_bytes: 7,
-            request: REQUEST,
-            replace: false,
-            ballot,
+        asks: vec![Traced {
+            trace: Trace::from_wire(300),
+            ask: CanCreateAsk {
+                path: path("/n"),
+                owner: "admin".into(),
+                size_bytes: 7,
+                request: REQUEST,
+                replace: false,
+                ballot,
+            },
         }],
     };
-    check(&asks, "0101022f6e0561646d696e07848688080900010203");
+    check(&asks, "0101ac02022f6e0561646d696e07848688080900010203");
     let votes = vec![
         Vote::Can {
             load: 4,

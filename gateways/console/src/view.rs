@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use sdfs_types::calls::activity::Activity;
+use sdfs_types::calls::call_name;
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{Condition, MemberState, Role, ServerId, Volume, newest_map, outlook_of};
 use serde_json::{Value, json};
-
-use crate::metrics::call_name;
 
 /// Volumes shown that miss a copy; of more only the number is told.
 const BROKEN_SHOWN_MAX: usize = 50;

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use sdfs_net_layer::{TcpTransport, Transport};
 use sdfs_server_group::{
     ClientCredentials, Config, Deadline, Group, GroupOptions, IncomingCall, Mesh, Payload, Role,
-    ServerId, Service, UserKey, UserKeys, UserName, start,
+    ServerId, Service, Trace, UserKey, UserKeys, UserName, start,
 };
 
 pub const SECRET: &str = "a secret of the whole cluster";
@@ -40,6 +40,9 @@ pub const KEEP: u16 = 4;
 pub const BYTES: u16 = 5;
 /// Says who calls.
 pub const WHO: u16 = 6;
+/// Says the operation it is called for, which it turns told when the head is not empty, and sends
+/// the payload back.
+pub const TRACE: u16 = 7;
 
 /// Serves the kinds above.
 #[derive(Default)]
@@ -51,7 +54,7 @@ pub struct Echo {
 impl Service for Echo {
     fn is_allowed(&self, kind: u16, role: Role) -> bool {
         match kind {
-            ECHO | DROP | KEEP | BYTES | WHO => true,
+            ECHO | DROP | KEEP | BYTES | WHO | TRACE => true,
             SERVERS_ONLY => role != Role::Client,
             _ => false,
         }
@@ -74,6 +77,15 @@ impl Service for Echo {
                     call.from.role, call.from.server, call.from.user
                 );
                 call.reply.send(who.into(), Payload::new());
+            }
+            TRACE => {
+                tokio::spawn(call.trace.scope(async move {
+                    if !call.head.is_empty() {
+                        Trace::tell_current();
+                    }
+                    let said = call.trace.to_wire().to_le_bytes().to_vec();
+                    call.reply.send(said.into(), call.payload);
+                }));
             }
             _ => call.reply.send(call.head, call.payload),
         }

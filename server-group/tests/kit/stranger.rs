@@ -74,7 +74,9 @@ impl Hello {
     }
 
     pub fn wire(&self) -> Bytes {
-        postcard::to_extend(self, vec![3]).unwrap().into()
+        postcard::to_extend(self, vec![sdfs_server_group::limits::PROTOCOL_VERSION])
+            .unwrap()
+            .into()
     }
 }
 

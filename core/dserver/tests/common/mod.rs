@@ -114,7 +114,7 @@ impl Wires {
         let (head, payload) = server
             .answer(&caller, kind, (&head, payload), deadline)
             .await;
-        Ok(ReplyBody { head, payload })
+        Ok(body(head, payload))
     }
 
     fn take_report(&self, kind: u16, head: &[u8]) -> ReplyBody {
@@ -131,31 +131,19 @@ impl Wires {
             Some(CallKind::LeaseStamps) => {
                 let asked: LeaseStamps = wire::decode(head).unwrap();
                 let lease = self.lease(asked.now_s).ok_or(Refusal::NotServed);
-                return ReplyBody {
-                    head: wire::encode_answer(&lease),
-                    payload: Payload::new(),
-                };
+                return body(wire::encode_answer(&lease), Payload::new());
             }
             Some(CallKind::LeaseReads) => {
                 let map = self.map.lock().unwrap().clone().ok_or(Refusal::NotServed);
-                return ReplyBody {
-                    head: wire::encode_answer(&map.map(Some)),
-                    payload: Payload::new(),
-                };
+                return body(wire::encode_answer(&map.map(Some)), Payload::new());
             }
             Some(CallKind::MayForget) => {
                 let may = self.may_forget.load(Ordering::Acquire);
-                return ReplyBody {
-                    head: wire::encode_answer(&Ok(may)),
-                    payload: Payload::new(),
-                };
+                return body(wire::encode_answer(&Ok(may)), Payload::new());
             }
             other => panic!("a mserver got {other:?}"),
         }
-        ReplyBody {
-            head: wire::encode_answer(&Ok(())),
-            payload: Payload::new(),
-        }
+        body(wire::encode_answer(&Ok(())), Payload::new())
     }
 
     fn lease(&self, now_s: u32) -> Option<StampsLeased> {
@@ -489,5 +477,13 @@ pub(crate) async fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>)
             "waited in vain until {what}"
         );
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn body(head: Bytes, payload: Payload) -> ReplyBody {
+    ReplyBody {
+        head,
+        payload,
+        is_told: false,
     }
 }

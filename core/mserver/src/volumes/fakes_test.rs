@@ -13,7 +13,7 @@ use sdfs_server_group::{CallError, Deadline, GroupEvent, Load, LostReason, Serve
 use sdfs_store::{Keyspace, Store};
 use sdfs_types::calls::blocks::{AcceptFiles, FreeBlocks, PushVolumes, SyncVolume, VolumesKept};
 use sdfs_types::calls::{Call, CallKind};
-use sdfs_types::{Refusal, VolumeId, wire};
+use sdfs_types::{Refusal, Traced, VolumeId, wire};
 
 use super::command::{VolumeAnswer, VolumeCommand};
 use super::door::{RootFault, RootGroup, Servers};
@@ -111,7 +111,7 @@ fn answer(mood: &Mood, kind: CallKind, head: &[u8]) -> Bytes {
     match kind {
         CallKind::AcceptFiles => {
             let call: AcceptFiles = wire::decode(head).unwrap();
-            let answers = call.asks.iter().map(|ask| {
+            let answers = call.asks.iter().map(|Traced { ask, .. }| {
                 if mood.refuses.contains(&ask.volume) {
                     Err(Refusal::NoSuchVolume { volume: ask.volume })
                 } else {

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use sdfs_server_group::{CallError, Deadline, ServerId};
-use sdfs_types::Refusal;
 use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles};
+use sdfs_types::{Refusal, Traced};
 
 use super::door::{AskFault, Servers, ask};
 use super::limits::{ASKS_PER_BATCH_MAX, ASKS_QUEUED_MAX, SHARES_EVERY, SILENT_FOR};
@@ -32,7 +32,7 @@ pub(crate) enum AskFailed {
 
 struct Asked {
     to: ServerId,
-    ask: AcceptAsk,
+    ask: Traced<AcceptAsk>,
     until: Deadline,
     answer: oneshot::Sender<Result<(), AskFailed>>,
 }
@@ -52,7 +52,7 @@ impl LanesHandle {
         let (answer, answered) = oneshot::channel();
         let asked = Asked {
             to,
-            ask,
+            ask: Traced::now(ask),
             until,
             answer,
         };

@@ -111,7 +111,11 @@ impl Wire for TestWire {
             // A reply to or from a server that was cut off meanwhile does not arrive.
             wire.reach(to).ok_or(CallError::Lost { maybe_done: true })?;
             let (head, payload) = answered.map_err(|_| CallError::Lost { maybe_done: true })?;
-            Ok(ReplyBody { head, payload })
+            Ok(ReplyBody {
+                head,
+                payload,
+                is_told: false,
+            })
         })
     }
 }

@@ -7,6 +7,7 @@ use super::call;
 use crate::grant::Grant;
 use crate::ids::{BlockDescriptor, Epoch, FileDescriptor, VolumeId};
 use crate::refusal::Refusal;
+use crate::traced::Traced;
 use crate::volume::Volume;
 use sdfs_server_group::ServerId;
 
@@ -107,7 +108,7 @@ pub struct AcceptAsk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptFiles {
     /// The files.
-    pub asks: Vec<AcceptAsk>,
+    pub asks: Vec<Traced<AcceptAsk>>,
 }
 call!(AcceptFiles => Vec<Result<(), Refusal>>, AcceptFiles);
 

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 
 use sdfs_server_group::Role;
 
+use crate::path::FilePath;
+
 pub mod activity;
 pub mod anonymous;
 pub mod behalf;
@@ -16,6 +18,7 @@ pub mod names;
 pub mod negotiation;
 pub mod servers;
 pub mod status;
+pub mod trace_paths;
 pub mod trash;
 
 /// A request that one server answers.
@@ -24,6 +27,9 @@ pub trait Call: Serialize + DeserializeOwned + Send + 'static {
     type Reply: Serialize + DeserializeOwned + Send + 'static;
     /// Its number on the wire.
     const KIND: CallKind;
+
+    /// The paths it names.
+    fn paths(&self) -> Vec<&FilePath>;
 }
 
 /// Numbers of calls on the wire. Never reused; new ones are added.
@@ -106,6 +112,8 @@ pub enum CallKind {
     OnBehalf = 0x0309,
     /// [`anonymous::LeaseReads`].
     LeaseReads = 0x030a,
+    /// [`trace_paths::TracePaths`].
+    TracePaths = 0x030b,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -181,6 +189,7 @@ impl CallKind {
         CallKind::CheckLogin,
         CallKind::OnBehalf,
         CallKind::LeaseReads,
+        CallKind::TracePaths,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -229,7 +238,8 @@ impl CallKind {
             CallKind::ReportTrouble
             | CallKind::ReportSync
             | CallKind::CheckLogin
-            | CallKind::OnBehalf => {
+            | CallKind::OnBehalf
+            | CallKind::TracePaths => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
             CallKind::MayForget | CallKind::LeaseStamps | CallKind::LeaseReads => {
@@ -257,11 +267,25 @@ impl CallKind {
     }
 }
 
+/// What a kind of call is called in logs and metrics.
+pub fn call_name(kind: u16) -> String {
+    match (CallKind::from_wire(kind), kind >> 8) {
+        (Some(kind), _) => format!("{kind:?}"),
+        (None, 0x01) => "Raft".to_owned(),
+        (None, _) => "Other".to_owned(),
+    }
+}
+
+/// A call, its reply, its kind, and the fields that are paths.
 macro_rules! call {
-    ($request:ty => $reply:ty, $kind:ident) => {
+    ($request:ty => $reply:ty, $kind:ident $(, $path:ident)*) => {
         impl $crate::calls::Call for $request {
             type Reply = $reply;
             const KIND: $crate::calls::CallKind = $crate::calls::CallKind::$kind;
+
+            fn paths(&self) -> Vec<&$crate::path::FilePath> {
+                vec![$(&self.$path),*]
+            }
         }
     };
 }

@@ -50,7 +50,7 @@ pub struct CreateFile {
     /// Whether to answer with the timeline.
     pub explain: bool,
 }
-call!(CreateFile => FileCreated, CreateFile);
+call!(CreateFile => FileCreated, CreateFile, path);
 
 /// A file was created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ pub struct BeginPut {
     /// everything acknowledged before the call.
     pub may_be_repeated: bool,
 }
-call!(BeginPut => PutBeginning, BeginPut);
+call!(BeginPut => PutBeginning, BeginPut, path);
 
 /// How a put begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ pub struct RenewGrant {
     /// As answered to [`BeginPut`].
     pub proof: PutProof,
 }
-call!(RenewGrant => Grant, RenewGrant);
+call!(RenewGrant => Grant, RenewGrant, path);
 
 /// Makes the written blocks a file: file-meta-data first, then the name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ pub struct FinishPut {
     /// Whether a file of that name is replaced.
     pub replace: bool,
 }
-call!(FinishPut => PutFinished, FinishPut);
+call!(FinishPut => PutFinished, FinishPut, path);
 
 /// What became of a put.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +179,7 @@ pub struct GetFile {
     /// How fresh the answer must be.
     pub freshness: Freshness,
 }
-call!(GetFile => OpenFile, GetFile);
+call!(GetFile => OpenFile, GetFile, path);
 
 /// Asks for block entries of an open file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,7 +233,7 @@ pub struct ResizeFile {
     /// Only while the file's record has this revision; otherwise refused as changed.
     pub revision: Option<u64>,
 }
-call!(ResizeFile => FileMetaData, ResizeFile);
+call!(ResizeFile => FileMetaData, ResizeFile, path);
 
 /// One block that was written and is to become the file's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,7 +276,7 @@ pub struct DeleteFile {
     /// Whether a directory may still have entries; they go with it.
     pub recursive: bool,
 }
-call!(DeleteFile => FileDeleted, DeleteFile);
+call!(DeleteFile => FileDeleted, DeleteFile, path);
 
 /// A name is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,7 +297,7 @@ pub struct Rename {
     /// Whether a file of that name is replaced.
     pub replace: bool,
 }
-call!(Rename => FileMetaMetaData, Rename);
+call!(Rename => FileMetaMetaData, Rename, from, to);
 
 /// Makes a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -309,7 +309,7 @@ pub struct MakeDirectory {
     /// Make missing directories on the way, and be content when it exists.
     pub parents: bool,
 }
-call!(MakeDirectory => FileMetaMetaData, MakeDirectory);
+call!(MakeDirectory => FileMetaMetaData, MakeDirectory, path);
 
 /// Asks for one page of a directory, in order of the names' bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,7 +323,7 @@ pub struct ListDirectory {
     /// How fresh the answer must be.
     pub freshness: Freshness,
 }
-call!(ListDirectory => DirectoryPage, ListDirectory);
+call!(ListDirectory => DirectoryPage, ListDirectory, path);
 
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -357,7 +357,7 @@ pub struct Stat {
     /// How fresh the answer must be.
     pub freshness: Freshness,
 }
-call!(Stat => FileStat, Stat);
+call!(Stat => FileStat, Stat, path);
 
 /// A quota and how much of it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -395,7 +395,7 @@ pub struct SetAttributes {
     /// Take these away.
     pub remove: Vec<String>,
 }
-call!(SetAttributes => FileMetaData, SetAttributes);
+call!(SetAttributes => FileMetaData, SetAttributes, path);
 
 /// Sets or lifts the quota of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -409,7 +409,7 @@ pub struct SetQuota {
     /// Declared bytes allowed below it; `None` lifts it.
     pub bytes_max: Option<u64>,
 }
-call!(SetQuota => Quota, SetQuota);
+call!(SetQuota => Quota, SetQuota, path);
 
 /// Asks for the volume map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

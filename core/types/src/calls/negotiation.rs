@@ -11,6 +11,7 @@ use crate::ids::{Epoch, FileDescriptor, RequestId, VolumeId};
 use crate::path::FilePath;
 use crate::refusal::Refusal;
 use crate::trace::Trace;
+use crate::traced::Traced;
 use crate::user::UserName;
 use crate::volume::Volume;
 use sdfs_server_group::ServerId;
@@ -47,7 +48,7 @@ pub struct CanCreateAsk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CanCreate {
     /// The names.
-    pub asks: Vec<CanCreateAsk>,
+    pub asks: Vec<Traced<CanCreateAsk>>,
 }
 call!(CanCreate => Vec<Vote>, CanCreate);
 
@@ -85,7 +86,7 @@ call!(Release => (), Release);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateMetaData {
     /// The decided names.
-    pub files: Vec<MetaDataWanted>,
+    pub files: Vec<Traced<MetaDataWanted>>,
 }
 call!(CreateMetaData => Vec<Result<MetaDataCreated, Refusal>>, CreateMetaData);
 

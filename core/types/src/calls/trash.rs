@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call;
 use super::names::FileDeleted;
+use super::{Call, CallKind, call};
 use crate::file::FileMetaMetaData;
 use crate::ids::{FileDescriptor, RequestId};
 use crate::path::FilePath;
@@ -20,7 +20,7 @@ pub struct DeleteNow {
     /// Whether a directory may still have entries; they go with it.
     pub recursive: bool,
 }
-call!(DeleteNow => FileDeleted, DeleteNow);
+call!(DeleteNow => FileDeleted, DeleteNow, path);
 
 /// Asks for one page of the trash: what the user may restore, in order of the paths' bytes, and
 /// of one path in the order it was deleted.
@@ -33,7 +33,7 @@ pub struct ListTrash {
     /// Look at no more than this many paths, at most `LIST_ENTRIES_MAX`.
     pub limit: u32,
 }
-call!(ListTrash => TrashPage, ListTrash);
+call!(ListTrash => TrashPage, ListTrash, path);
 
 /// A file in the trash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +97,18 @@ pub struct RestoreTrash {
     /// Whether a file of that name is replaced.
     pub replace: bool,
 }
-call!(RestoreTrash => TrashRestored, RestoreTrash);
+impl Call for RestoreTrash {
+    type Reply = TrashRestored;
+    const KIND: CallKind = CallKind::RestoreTrash;
+
+    fn paths(&self) -> Vec<&FilePath> {
+        let from = match &self.what {
+            TrashName::Path(path) => Some(path),
+            TrashName::Descriptor(_) => None,
+        };
+        from.into_iter().chain(&self.to).collect()
+    }
+}
 
 /// A file is back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +131,7 @@ pub struct EmptyTrash {
     /// Go on after this path.
     pub after: Option<FilePath>,
 }
-call!(EmptyTrash => TrashEmptied, EmptyTrash);
+call!(EmptyTrash => TrashEmptied, EmptyTrash, path);
 
 /// What one step of emptying took away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

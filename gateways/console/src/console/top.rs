@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use sdfs_server_group::{BUCKETS, CallTiming, bucket_limit_us};
+use sdfs_types::calls::call_name;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Console;
 use super::reply::Reply;
-use crate::metrics::call_name;
 use crate::observed::LogReading;
 
 /// What was seen last.

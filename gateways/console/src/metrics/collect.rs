@@ -1,7 +1,7 @@
 //! What is told of the server itself, its connections, the others and raft.
 
 use sdfs_server_group::{GroupSnapshot, bucket_limit_us};
-use sdfs_types::calls::CallKind;
+use sdfs_types::calls::call_name;
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::clock;
 
@@ -75,15 +75,6 @@ pub(crate) fn of_network(out: &mut Exposition, snapshot: &GroupSnapshot) {
         let times = (bucket_limit_us, timing.sum_us);
         let labels = [("call", &*call_name(timing.kind))];
         out.times(&list::CALL_TIME, &labels, &timing.counts, times);
-    }
-}
-
-/// What a kind of call is called.
-pub(crate) fn call_name(kind: u16) -> String {
-    match (CallKind::from_wire(kind), kind >> 8) {
-        (Some(kind), _) => format!("{kind:?}"),
-        (None, 0x01) => "Raft".to_owned(),
-        (None, _) => "Other".to_owned(),
     }
 }
 

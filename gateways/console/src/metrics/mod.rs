@@ -5,8 +5,6 @@ mod exposition;
 mod list;
 mod storage;
 
-pub(crate) use collect::call_name;
-
 pub use list::{ALL, Metric, MetricKind};
 
 use crate::console::ConsoleCounters;
