@@ -77,9 +77,10 @@ impl Client {
             },
             explain: options.explain,
         };
-        let created = self.ask(&call, Some(call.request)).await?;
-        self.take_volumes(&created.open.volumes).await;
-        let source = Source::of(self, path, true, created.open);
+        let client = self.begin();
+        let created = client.ask(&call, Some(call.request)).await?;
+        client.take_volumes(&created.open.volumes).await;
+        let source = Source::of(&client, path, true, created.open);
         Ok(Created {
             file: File::of(source),
             trace: created.trace,

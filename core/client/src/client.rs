@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dashmap::DashMap;
 use futures::stream::{FuturesUnordered, StreamExt};
-use sdfs_server_group::{Config, ConnectError, Deadline, Payload, RefusalReason, Role, UserName};
+use sdfs_server_group::{
+    Config, ConnectError, Deadline, Payload, RefusalReason, Role, Traces, UserName,
+};
 use sdfs_types::calls::Call;
 use sdfs_types::calls::blocks::Durability;
 use sdfs_types::calls::status::GetStatus;
@@ -22,6 +24,7 @@ use crate::error::Error;
 use crate::journey::{Journey, Room, Step, definite};
 use crate::limits::{ATTEMPT_CHANGE, ATTEMPT_READ, DIAL};
 use crate::nearest::{Candidate, nearest};
+use crate::operation::Operation;
 use crate::options::{CallOptions, ClientOptions, Servers};
 use crate::patience::Patience;
 use crate::pause::{pause, random};
@@ -41,6 +44,8 @@ use crate::trouble::Trouble;
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: CallOptions,
+    /// What this handle is for, when that takes several calls.
+    pub(crate) operation: Option<Operation>,
 }
 
 /// What all clones share.
@@ -61,6 +66,7 @@ pub(crate) struct Shared {
     durability: Durability,
     client: u64,
     sequence: AtomicU64,
+    pub(crate) traces: Traces,
 }
 
 impl Client {
@@ -146,6 +152,7 @@ impl Client {
         Client {
             shared: Arc::clone(&self.shared),
             options,
+            operation: self.operation.clone(),
         }
     }
 
@@ -203,6 +210,15 @@ impl Client {
         request: Option<RequestId>,
         deadline: Deadline,
     ) -> Result<C::Reply, Error> {
+        self.within(self.try_until(call, request, deadline)).await
+    }
+
+    async fn try_until<C: Call>(
+        &self,
+        call: &C,
+        request: Option<RequestId>,
+        deadline: Deadline,
+    ) -> Result<C::Reply, Error> {
         let head = wire::encode(call);
         let begin = Instant::now();
         let attempt = if request.is_some() {
@@ -246,13 +262,12 @@ impl Client {
         let begin = Instant::now();
         let deadline = Deadline::at(begin + self.timeout());
         let head = wire::encode(call);
-        let outcome = self
-            .shared
-            .call::<C>(address, head, Payload::new(), deadline)
-            .await;
+        let (shared, no_bytes) = (&self.shared, Payload::new());
+        let asking = shared.call::<C>(address, head, no_bytes, deadline);
+        let outcome = self.within(asking).await;
         outcome
             .map(|(reply, _)| reply)
-            .map_err(|trouble| definite(trouble, self.shared.room(begin, deadline)))
+            .map_err(|trouble| definite(trouble, shared.room(begin, deadline)))
     }
 
     fn of_pool(
@@ -260,7 +275,8 @@ impl Client {
         timeout: Duration,
         durability: Durability,
     ) -> Result<Client, Error> {
-        let client = getrandom::u64().map_err(ConnectError::Randomness);
+        let client = getrandom::u64()
+            .map_err(|error| Error::Untrusted(Arc::new(ConnectError::Randomness(error))))?;
         let shared = Shared {
             pool,
             counting: Counting::default(),
@@ -272,12 +288,14 @@ impl Client {
             via: OnceLock::new(),
             timeout,
             durability,
-            client: client.map_err(|error| Error::Untrusted(Arc::new(error)))?,
+            client,
             sequence: AtomicU64::new(1),
+            traces: Traces::new(client),
         };
         Ok(Client {
             shared: Arc::new(shared),
             options: CallOptions::default(),
+            operation: None,
         })
     }
 

@@ -56,7 +56,8 @@ impl Client {
             .saturating_sub(part.offset_bytes)
             .min(part.length_bytes);
         let mut bytes = if entry.version.is_written() && stored > 0 {
-            self.fetch_stored(wanted, stored, patience).await?
+            let fetching = self.fetch_stored(wanted, stored, patience);
+            self.within(fetching).await?
         } else {
             Payload::new()
         };

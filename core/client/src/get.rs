@@ -46,10 +46,11 @@ impl Client {
     /// As [`Client::get`].
     pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Bytes, Error> {
         let path = FilePath::parse(path)?;
+        let client = self.begin();
         let mut replaced = 0;
         loop {
-            let open = self.get_file(path.clone(), false).await?;
-            match self.read_open(&path, open, range.clone()).await {
+            let open = client.get_file(path.clone(), false).await?;
+            match client.read_open(&path, open, range.clone()).await {
                 // Nothing was handed over yet, so the file it is now is as good.
                 Err(Error::Replaced { .. }) if replaced < REFRESHES_MAX => replaced += 1,
                 outcome => return outcome,

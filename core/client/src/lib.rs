@@ -32,6 +32,7 @@ pub mod limits;
 mod list;
 mod names;
 mod nearest;
+mod operation;
 mod options;
 mod patience;
 mod pause;

@@ -47,9 +47,10 @@ impl Client {
     /// The entries of a directory after a name.
     pub fn list_after(&self, path: &str, after: Option<Name>) -> Entries {
         let path = FilePath::parse(path).map_err(Some);
-        let next = path.as_ref().ok().map(|path| page(self, path, after));
+        let client = self.begin();
+        let next = path.as_ref().ok().map(|path| page(&client, path, after));
         Entries {
-            client: self.clone(),
+            client,
             path,
             page: Vec::new().into_iter(),
             next,

@@ -113,6 +113,7 @@ impl Source {
         path: FilePath,
         is_for_writing: bool,
     ) -> Result<Source, Error> {
+        let client = &client.begin();
         let open = client.get_file(path.clone(), is_for_writing).await?;
         Ok(Source::of(client, path, is_for_writing, open))
     }
@@ -126,17 +127,21 @@ impl Source {
     ) -> Source {
         let view = watch::Sender::new(Arc::new(View::new(open, 0)));
         Source {
-            client: client.clone(),
+            client: client.begin(),
             path,
             is_for_writing,
             view,
         }
     }
 
-    /// The same file for a client with other options.
+    /// The same file for a client with other options, as part of the same operation.
     pub(crate) fn with_client(&self, client: &Client) -> Source {
+        let operation = self.client.operation.clone();
         Source {
-            client: client.clone(),
+            client: Client {
+                operation,
+                ..client.clone()
+            },
             path: self.path.clone(),
             is_for_writing: self.is_for_writing,
             view: watch::Sender::new(self.view()),

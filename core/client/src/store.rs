@@ -60,6 +60,17 @@ impl Client {
         choice: VersionChoice,
         data: Payload,
     ) -> Result<BlockEntry, Error> {
+        self.within(self.try_to_store(target, block, choice, data))
+            .await
+    }
+
+    async fn try_to_store(
+        &self,
+        target: &Target,
+        block: BlockIndex,
+        choice: VersionChoice,
+        data: Payload,
+    ) -> Result<BlockEntry, Error> {
         let allowance = travel(data.len());
         let mut storing = Storing {
             client: self,

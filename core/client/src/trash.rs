@@ -64,9 +64,10 @@ impl Client {
     /// ```
     pub fn trash_list(&self, path: &str) -> TrashEntries {
         let path = FilePath::parse(path).map_err(Some);
-        let next = path.as_ref().ok().map(|path| page(self, path, None));
+        let client = self.begin();
+        let next = path.as_ref().ok().map(|path| page(&client, path, None));
         TrashEntries {
-            client: self.clone(),
+            client,
             path,
             page: Vec::new().into_iter(),
             next,
@@ -146,6 +147,7 @@ impl Client {
         older_than: Duration,
     ) -> Result<TrashEmptied, Error> {
         let path = FilePath::parse(path)?;
+        let client = self.begin();
         let older_than_ms = u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX);
         let mut all = TrashEmptied {
             files: 0,
@@ -160,7 +162,7 @@ impl Client {
                 older_than_ms,
                 after: all.next.take(),
             };
-            let step = self.ask(&call, Some(call.request)).await?;
+            let step = client.ask(&call, Some(call.request)).await?;
             all.files += step.files;
             all.bytes += step.bytes;
             all.next = step.next;

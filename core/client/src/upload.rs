@@ -57,6 +57,7 @@ impl Upload {
         path: FilePath,
         options: &PutOptions,
     ) -> Result<Beginning, Error> {
+        let client = client.begin();
         let begin = BeginPut {
             request: client.request(),
             path,
@@ -71,8 +72,8 @@ impl Upload {
         };
         client.take_volumes(&begun.plan).await;
         Ok(Beginning::Begun(Box::new(Upload {
-            client: client.clone(),
-            target: Arc::new(Target::of_put(client, &begin, &begun)),
+            target: Arc::new(Target::of_put(&client, &begin, &begun)),
+            client,
             begin,
             begun,
             entries: Vec::new(),

@@ -131,6 +131,15 @@ impl Storage {
 
     async fn serve_one(&self, connection: &mut Connection) -> Result<(), Fault> {
         let header = connection.header().await?;
+        let trace = self.mesh.fresh_trace();
+        trace.scope(self.serve_command(connection, header)).await
+    }
+
+    async fn serve_command(
+        &self,
+        connection: &mut Connection,
+        header: Header,
+    ) -> Result<(), Fault> {
         match header.command {
             common::QUIT => Err(End::Clean.into()),
             storage::UPLOAD | storage::UPLOAD_APPENDER => self.upload(connection, header).await,
