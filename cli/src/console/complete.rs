@@ -19,13 +19,14 @@ const OF_SERVERS: [&str; 5] = ["drain", "leave", "replace", "stop", "transfer-le
 /// Commands whose arguments are names in the cluster.
 const OF_PATHS: [&str; 4] = ["files", "stat", "blocks", "explain"];
 /// Words that may come second.
-const SECOND: [(&str, &[&str]); 6] = [
+const SECOND: [(&str, &[&str]); 7] = [
     ("drain", &["stop"]),
     ("heal", &["pause", "start", "limit"]),
     ("json", &["on", "off"]),
     ("log", &["usual", "error", "warn", "info", "debug", "trace"]),
     ("rebalance", &["stop"]),
     ("scrub", &["start"]),
+    ("trace", &["on", "off"]),
 ];
 /// How long somebody who has pressed Tab waits.
 const NAMES_WAIT: Duration = Duration::from_secs(2);
@@ -62,9 +63,13 @@ fn typing(line: &str) -> Typing<'_> {
     if command == "help" && is_second {
         return Typing::Command(rest);
     }
-    if OF_PATHS.contains(&command) && is_second && !rest.contains('"') {
-        let cut = rest.rfind('/').map_or(0, |slash| slash + 1);
-        return Typing::Path(&rest[..cut], &rest[cut..]);
+    let path = match rest.split_once(' ') {
+        Some(("on" | "off", path)) if command == "trace" => Some(path),
+        _ => OF_PATHS.contains(&command).then_some(rest),
+    };
+    if let Some(path) = path.filter(|path| !path.contains([' ', '"'])) {
+        let cut = path.rfind('/').map_or(0, |slash| slash + 1);
+        return Typing::Path(&path[..cut], &path[cut..]);
     }
     let second = SECOND
         .iter()
@@ -262,6 +267,9 @@ mod tests {
             ("files ", Typing::Path("", "")),
             ("files /a after b", Typing::Other),
             ("stat \"/a", Typing::Other),
+            ("trace o", Typing::Word("o", &["on", "off"], false)),
+            ("trace on /pictures/ph", Typing::Path("/pictures/", "ph")),
+            ("trace off ", Typing::Path("", "")),
             ("events 3", Typing::Other),
         ];
         for (line, expected) in table {

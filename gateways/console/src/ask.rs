@@ -97,9 +97,18 @@ pub(crate) async fn on_behalf<C: Call>(
 pub(crate) type Told<T> = (ServerId, ServerName, Role, Result<T, AskFault>);
 
 /// Asks every server at once the same.
-pub(crate) async fn ask_all<C: Call + Clone>(mesh: &Mesh, call: &C) -> Vec<Told<C::Reply>> {
-    let all = [Role::Mserver, Role::Dserver].map(|role| mesh.all(role));
-    let asked = all.into_iter().flatten().filter_map(|id| {
+pub(crate) async fn ask_all<C: Call>(mesh: &Mesh, call: &C) -> Vec<Told<C::Reply>> {
+    ask_each(mesh, &[Role::Mserver, Role::Dserver], call).await
+}
+
+/// Asks every server of these roles at once the same.
+pub(crate) async fn ask_each<C: Call>(
+    mesh: &Mesh,
+    roles: &[Role],
+    call: &C,
+) -> Vec<Told<C::Reply>> {
+    let all = roles.iter().map(|role| mesh.all(*role));
+    let asked = all.flatten().filter_map(|id| {
         let server = mesh.server(id)?;
         Some(async move {
             let answer = tokio::time::timeout(STATUS_WAIT, ask(mesh, id, call)).await;

@@ -72,6 +72,11 @@ const SESSION: &[(&str, &str)] = &[
         "leave mserver-9",
         "error no_such_server no server is called \"mserver-9\"\n",
     ),
+    ("trace", "  the logs tell of no path\nok\n"),
+    (
+        "trace off /a/",
+        "error not_found the logs do not tell of /a/\n",
+    ),
     ("replace mserver-3", "confirm by typing mserver-3\n"),
     ("mserver-2", "error not_confirmed nothing was done\n"),
     ("json on", "{\"ok\":true}\n"),
@@ -240,6 +245,8 @@ async fn rights_are_the_users(cluster: &Cluster, admin: &UserKey) {
         "stop dserver-2",
         "audit",
         "scrub start",
+        "trace",
+        "trace on /a",
     ] {
         let answer = talk.ask(command).await;
         assert!(answer.starts_with("error denied "), "{command}: {answer}");

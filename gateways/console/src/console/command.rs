@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use sdfs_types::calls::trace_paths::TracedPath;
 use sdfs_types::{FilePath, PathFault, Role};
 
 use super::help::HELP;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Heal,
     Scrub,
     Maintenance,
+    Traced,
     /// Something that changes.
     Change(Change),
 }
@@ -59,6 +61,8 @@ pub(crate) enum Change {
     TransferLeader { group: u8, to: String },
     Log { level: String, target: String },
     LogUsual,
+    TraceOn(TracedPath),
+    TraceOff(TracedPath),
     Stop(String),
 }
 
@@ -174,6 +178,7 @@ fn look(name: &str, rest: &[&str]) -> Result<Option<Command>, CommandFault> {
         ("heal", []) => Command::Heal,
         ("scrub", []) => Command::Scrub,
         ("maintenance", []) => Command::Maintenance,
+        ("trace", []) => Command::Traced,
         _ => return Ok(None),
     }))
 }
@@ -211,6 +216,8 @@ fn change(name: &str, rest: &[&str]) -> Result<Option<Change>, CommandFault> {
             level: level_of(level)?,
             target: target_of(target)?,
         },
+        ("trace", ["on", path]) => Change::TraceOn(TracedPath::parse(path)?),
+        ("trace", ["off", path]) => Change::TraceOff(TracedPath::parse(path)?),
         ("stop", [server]) => Change::Stop(owned(server)),
         _ => return Ok(None),
     }))
@@ -316,6 +323,14 @@ mod tests {
                 }),
             ),
             ("events 9999", Command::Events(EVENTS_KEPT)),
+            ("trace", Command::Traced),
+            (
+                "trace on \"/a b/\"",
+                Command::Change(Change::TraceOn(TracedPath {
+                    path: path("/a b"),
+                    is_with_below: true,
+                })),
+            ),
         ];
         for (line, expected) in table {
             assert_eq!(command(line), Ok(expected), "{line}");

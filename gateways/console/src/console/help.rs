@@ -129,5 +129,10 @@ pub static HELP: &[Help] = &[
         "log LEVEL [TARGET] | log usual",
         "what this server logs from now on",
     ),
+    help(
+        "trace",
+        "trace [on PATH|off PATH]",
+        "what the logs tell of; have all servers log what they do for a path",
+    ),
     help("stop", "stop SERVER", "stop this server"),
 ];

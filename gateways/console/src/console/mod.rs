@@ -14,6 +14,7 @@ mod order;
 mod reply;
 mod session;
 mod top;
+mod trace;
 mod words;
 
 use std::collections::BTreeMap;

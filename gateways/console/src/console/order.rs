@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::command::{Change, Newcomer};
 use super::reply::Reply;
-use super::{Console, Person};
+use super::{Console, Person, trace};
 use crate::ask::on_behalf;
 
 pub(super) fn denied(user: &str) -> Reply {
@@ -117,6 +117,8 @@ fn text_of(change: &Change) -> String {
         Change::TransferLeader { group, to } => format!("transfer-leader {group} {to}"),
         Change::Log { level, target } => format!("log {level} {target}"),
         Change::LogUsual => "log usual".to_owned(),
+        Change::TraceOn(what) => format!("trace on {what}"),
+        Change::TraceOff(what) => format!("trace off {what}"),
         Change::Stop(server) => format!("stop {server}"),
     }
 }
@@ -172,6 +174,8 @@ async fn done(console: &Console, user: &str, change: &Change) -> Reply {
         Change::TransferLeader { group, to } => transfer(console, *group, to).await,
         Change::Log { level, target } => log(console, Some((target, level))),
         Change::LogUsual => log(console, None),
+        Change::TraceOn(what) => trace::on(console, user, what).await,
+        Change::TraceOff(what) => trace::off(console, user, what).await,
         // By the session, once this is said.
         Change::Stop(_) => Reply::Said("stopping".to_owned()),
     }

@@ -15,7 +15,7 @@ use super::login::{greeting_of, login, signed_text};
 use super::reply::Reply;
 use super::top::Top;
 use super::words::words;
-use super::{Console, Person, files, heal, look, order};
+use super::{Console, Person, files, heal, look, order, trace};
 use crate::ask::{self, AskFault};
 use crate::limits::{
     IDLE_WAIT, LOGIN_WAIT, READ_BYTES, SESSION_LIFE, WRITE_WAIT, WRONG_LOGIN_PAUSE,
@@ -159,7 +159,8 @@ impl Session {
                 }
                 command => command,
             };
-            if let Err(ended) = self.obey(command).await {
+            let trace = self.console.server.mesh().fresh_trace();
+            if let Err(ended) = trace.scope(self.obey(command)).await {
                 return ended;
             }
         }
@@ -213,6 +214,7 @@ impl Session {
             Command::Heal => heal::heal(console).await,
             Command::Scrub => heal::scrub(console).await,
             Command::Maintenance => heal::maintenance(console, user).await,
+            Command::Traced => trace::show(console, user).await,
             Command::Nothing | Command::Quit | Command::Change(_) => Reply::Done,
         }
     }
