@@ -1,5 +1,6 @@
 //! A scrub without faults ends, and everything found damaged so far is repaired soon after.
 
+use sdfs_server_group::Role;
 use sdfs_types::calls::status::SpaceStatus;
 
 use super::Violation;
@@ -9,7 +10,8 @@ use crate::cluster::Cluster;
 #[must_use]
 pub(crate) fn rot_is_repaired(cluster: &Cluster) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for server in &cluster.servers {
+    for number in cluster.of_role(Role::Dserver) {
+        let server = &cluster.servers[number];
         let Some(running) = server.running() else {
             continue;
         };
