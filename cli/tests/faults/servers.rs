@@ -202,9 +202,16 @@ impl Servers {
         }
     }
 
-    /// Stops one server in its tracks; its connections stay open.
+    /// Stops one server in its tracks; its connections stay open. On a busy machine its threads may
+    /// run on for a moment: when this returns none does.
     pub(crate) fn freeze(&self, name: &str) {
         self.signal(name, Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.running[name].id());
+        let begun = Instant::now();
+        while !all_stopped(&tasks) {
+            assert!(begun.elapsed() < HEALED_WITHIN, "{name} does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets a frozen server go on.
@@ -361,4 +368,19 @@ pub(crate) fn run<F: Future>(test: F) -> F::Output {
         .build()
         .expect("a runtime")
         .block_on(test)
+}
+
+/// Whether every thread of a process is stopped by a signal.
+fn all_stopped(tasks: &str) -> bool {
+    let tasks = std::fs::read_dir(tasks).expect("the process is there");
+    let mut states = tasks.flatten().map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // The name before it, in brackets, may hold anything.
+        let state = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.chars().next());
+        state == Some('T')
+    });
+    states.all(|is_stopped| is_stopped)
 }
