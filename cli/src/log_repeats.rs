@@ -14,8 +14,10 @@ use tracing_subscriber::layer::Context;
 const LINES_MAX: u32 = 20;
 /// See [`LINES_MAX`].
 const WINDOW: Duration = Duration::from_secs(10);
-/// Whoever turns traces on wants all of them.
-const UNLIMITED: &str = "sdfs::trace";
+/// Lines of a trace in [`WINDOW`]: whoever has them told wants all, but not a full disk.
+const TRACE_LINES_MAX: u32 = 5_000;
+/// Their target.
+const TRACE: &str = "sdfs::trace";
 
 /// Drops the lines of places that say too much. Levels below info are for who asked for them.
 #[derive(Debug, Default)]
@@ -38,9 +40,9 @@ enum Verdict {
 }
 
 impl Said {
-    fn line(&mut self, now: Instant) -> Verdict {
+    fn line(&mut self, lines_max: u32, now: Instant) -> Verdict {
         if now.saturating_duration_since(self.begun) >= WINDOW {
-            let dropped = self.lines.saturating_sub(LINES_MAX);
+            let dropped = self.lines.saturating_sub(lines_max);
             *self = Said {
                 begun: now,
                 lines: 1,
@@ -51,7 +53,7 @@ impl Said {
             };
         }
         self.lines = self.lines.saturating_add(1);
-        if self.lines > LINES_MAX {
+        if self.lines > lines_max {
             Verdict::Dropped
         } else {
             Verdict::Written
@@ -60,24 +62,27 @@ impl Said {
 }
 
 impl Repeats {
-    fn line(&self, place: Identifier, now: Instant) -> Verdict {
+    fn line(&self, place: Identifier, lines_max: u32, now: Instant) -> Verdict {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let here = said.entry(place).or_insert(Said {
             begun: now,
             lines: 0,
         });
-        here.line(now)
+        here.line(lines_max, now)
     }
 }
 
 impl<S: Subscriber> Layer<S> for Repeats {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let place = event.metadata();
-        let is_unlimited = [UNLIMITED, module_path!()].contains(&place.target());
-        if *place.level() > Level::INFO || is_unlimited {
+        if *place.level() > Level::INFO || place.target() == module_path!() {
             return true;
         }
-        match self.line(place.callsite(), Instant::now()) {
+        let lines_max = match place.target() {
+            TRACE => TRACE_LINES_MAX,
+            _ => LINES_MAX,
+        };
+        match self.line(place.callsite(), lines_max, Instant::now()) {
             Verdict::Written => true,
             Verdict::Dropped => false,
             Verdict::After(dropped) => {
@@ -102,13 +107,13 @@ mod tests {
         let begun = Instant::now();
         let mut said = Said { begun, lines: 0 };
         for _ in 0..LINES_MAX {
-            assert_eq!(said.line(begun), Verdict::Written);
+            assert_eq!(said.line(LINES_MAX, begun), Verdict::Written);
         }
         for _ in 0..7 {
-            assert_eq!(said.line(begun + WINDOW / 2), Verdict::Dropped);
+            assert_eq!(said.line(LINES_MAX, begun + WINDOW / 2), Verdict::Dropped);
         }
-        assert_eq!(said.line(begun + WINDOW), Verdict::After(7));
-        assert_eq!(said.line(begun + WINDOW), Verdict::Written);
-        assert_eq!(said.line(begun + 2 * WINDOW), Verdict::Written);
+        assert_eq!(said.line(LINES_MAX, begun + WINDOW), Verdict::After(7));
+        assert_eq!(said.line(LINES_MAX, begun + WINDOW), Verdict::Written);
+        assert_eq!(said.line(LINES_MAX, begun + 2 * WINDOW), Verdict::Written);
     }
 }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use sdfs_server::{HandsFault, LogDial};
+use sdfs_server_group::limits::TRACE_TARGET;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -24,11 +25,16 @@ pub(crate) const OF_A_COMMAND: &str = "off";
 /// each line names `server`. Returns what turns them while the process runs.
 pub(crate) fn start(usual: &str, is_json: bool, server: Option<&str>) -> Option<LogDial> {
     let filter = match EnvFilter::try_from_env(FILTER_VARIABLE) {
-        Ok(filter) => filter,
+        Ok(filter) => filter.to_string(),
         // Not set, or not understood: the usual, so that a typing error does not silence errors.
-        Err(_) => EnvFilter::new(usual),
+        Err(_) => usual.to_owned(),
     };
-    let base = filter.to_string();
+    let base = match server {
+        // What somebody has the logs tell of is told, however little they say besides.
+        Some(_) if !filter.contains(TRACE_TARGET) => format!("{filter},{TRACE_TARGET}=info"),
+        _ => filter,
+    };
+    let filter = EnvFilter::new(&base);
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
     let logs = Registry::default().with(filter).with(Repeats::default());

@@ -121,7 +121,7 @@ impl Trace {
         if self.is_told() {
             tracing::enabled!(target: TRACE_TARGET, Level::INFO)
         } else {
-            !self.is_none() && tracing::enabled!(target: TRACE_TARGET, Level::DEBUG)
+            !self.is_none() && tracing::enabled!(target: TRACE_TARGET, Level::TRACE)
         }
     }
 
@@ -159,7 +159,7 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// Where ids come from. Those of one source differ; of two sources they hardly ever are the same.
+/// Where ids come from. Two are hardly ever the same.
 #[derive(Debug)]
 pub struct Traces {
     seed: u64,
@@ -207,7 +207,7 @@ macro_rules! tell {
         if trace.is_told() {
             ::tracing::info!(target: $crate::limits::TRACE_TARGET, %trace, $($line)+);
         } else if !trace.is_none() {
-            ::tracing::debug!(target: $crate::limits::TRACE_TARGET, %trace, $($line)+);
+            ::tracing::trace!(target: $crate::limits::TRACE_TARGET, %trace, $($line)+);
         }
     }};
 }

@@ -186,7 +186,10 @@ impl Core {
 fn tell_committed<T>(step: Option<(Trace, Instant)>, group: GroupId, answer: &Result<T, Refusal>) {
     if let Some((trace, begun)) = step {
         let (us, outcome) = (us_since(begun), Refusal::outcome(answer));
-        tell!(trace, group = group.0, us, outcome, "committed");
+        match answer {
+            Ok(_) => tell!(trace, group = group.0, us, "committed"),
+            Err(_) => tell!(trace, group = group.0, us, outcome, "not committed"),
+        }
     }
 }
 

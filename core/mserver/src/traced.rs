@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use sdfs_server_group::{Deadline, Trace};
+use sdfs_server_group::{Deadline, Trace, tell};
 use sdfs_types::calls::Call;
 use sdfs_types::calls::trace_paths::{TraceOrder, TracePaths, TracedNow, TracedPath};
 use sdfs_types::limits::{TRACED_MS, TRACED_PATHS_MAX};
@@ -27,12 +27,20 @@ impl TracedPaths {
             return trace;
         }
         let now_ms = clock::now_ms();
-        let is_meant = {
+        let meant = {
             let traced = self.paths.borrow();
-            let mut meant = traced.iter().filter(|one| now_ms < one.until_ms);
-            meant.any(|one| call.paths().into_iter().any(|path| one.what.means(path)))
+            let is_meant = |path: &&FilePath| {
+                let mut traced = traced.iter().filter(|one| now_ms < one.until_ms);
+                traced.any(|one| one.what.means(path))
+            };
+            call.paths().into_iter().find(is_meant)
         };
-        if is_meant { trace.told() } else { trace }
+        let Some(path) = meant else {
+            return trace;
+        };
+        let trace = trace.told();
+        tell!(trace, call = ?C::KIND, %path, "asked for");
+        trace
     }
 
     /// Carries out an order; what is told of then.

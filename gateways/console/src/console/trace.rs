@@ -46,7 +46,7 @@ impl Told {
         if !self.done.is_empty() {
             return None;
         }
-        if self.strangers > 0 {
+        if self.strangers > 0 && self.missed.is_empty() {
             let why = format!("the logs do not tell of {what}");
             return Some(Reply::refused("not_found", why));
         }
