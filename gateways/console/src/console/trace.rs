@@ -142,7 +142,9 @@ mod tests {
         let outcome = |told: Told| told.refusal(&what).map(|reply| reply.outcome());
         assert_eq!(outcome(told(1, 0, missed())), None);
         assert_eq!(outcome(told(1, 1, vec![])), None);
-        assert_eq!(outcome(told(0, 2, missed())), Some("not_found"));
+        assert_eq!(outcome(told(0, 3, vec![])), Some("not_found"));
+        // Who was missed may still tell of it.
+        assert_eq!(outcome(told(0, 2, missed())), Some("not_reached"));
         assert_eq!(outcome(told(0, 0, missed())), Some("not_reached"));
         assert_eq!(outcome(told(0, 0, vec![])), Some("no_mserver"));
         assert!(told(1, 0, missed()).but().starts_with("; not m-3: "));
