@@ -373,6 +373,7 @@ impl Simulation {
             counts_some: !self.had_silence,
         };
         let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
+        let trace = self.trace.clone();
         host.spawn(async move {
             let client: Client = connect(&config, &network, ip).await;
             for name in NAMES.iter().cycle().take(2 * NAMES.len()) {
@@ -380,8 +381,11 @@ impl Simulation {
                 sleep(STEP).await;
             }
             let after_scrub = looker.look_at_all(&client, &names).await;
-            let leaks = search.leaks(&client).await;
             let intrusions = intrude((&network, ip), &config, (&client, &NAMES)).await;
+            // Which files have names is looked up on a thread of its own, whose time is not the
+            // run's.
+            trace.end();
+            let leaks = search.leaks(&client).await;
             *told.borrow_mut() = Some(Found {
                 at_heal,
                 after_scrub,

@@ -1,6 +1,6 @@
 //! What happened in a run, line by line: two runs of one seed must have the same lines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub(crate) struct Trace {
     lines: Rc<RefCell<Vec<String>>>,
+    is_over: Rc<Cell<bool>>,
     begin: Instant,
 }
 
@@ -19,6 +20,7 @@ impl Trace {
     pub(crate) fn new() -> Self {
         Self {
             lines: Rc::default(),
+            is_over: Rc::default(),
             begin: Instant::now(),
         }
     }
@@ -33,7 +35,14 @@ impl Trace {
     pub(crate) fn say(&self, line: &str) {
         let now_ms = self.now().as_millis();
         tracing::info!(now_ms, "{line}");
-        self.lines.borrow_mut().push(format!("{now_ms:>7} {line}"));
+        if !self.is_over.get() {
+            self.lines.borrow_mut().push(format!("{now_ms:>7} {line}"));
+        }
+    }
+
+    /// Takes no more lines: what comes is not the same in two runs.
+    pub(crate) fn end(&self) {
+        self.is_over.set(true);
     }
 
     /// The lines so far.
