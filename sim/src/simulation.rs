@@ -220,7 +220,7 @@ impl Simulation {
             acknowledged: history.iter().filter(|o| o.is_done()).count(),
             struck: self.struck(),
             violations,
-            took: self.now,
+            took: self.trace.took(),
         })
     }
 

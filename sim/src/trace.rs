@@ -10,7 +10,7 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub(crate) struct Trace {
     lines: Rc<RefCell<Vec<String>>>,
-    is_over: Rc<Cell<bool>>,
+    ended: Rc<Cell<Option<Duration>>>,
     begin: Instant,
 }
 
@@ -20,7 +20,7 @@ impl Trace {
     pub(crate) fn new() -> Self {
         Self {
             lines: Rc::default(),
-            is_over: Rc::default(),
+            ended: Rc::default(),
             begin: Instant::now(),
         }
     }
@@ -35,14 +35,19 @@ impl Trace {
     pub(crate) fn say(&self, line: &str) {
         let now_ms = self.now().as_millis();
         tracing::info!(now_ms, "{line}");
-        if !self.is_over.get() {
+        if self.ended.get().is_none() {
             self.lines.borrow_mut().push(format!("{now_ms:>7} {line}"));
         }
     }
 
     /// Takes no more lines: what comes is not the same in two runs.
     pub(crate) fn end(&self) {
-        self.is_over.set(true);
+        self.ended.set(Some(self.now()));
+    }
+
+    /// How long the part of the run took that is the same in two.
+    pub(crate) fn took(&self) -> Duration {
+        self.ended.get().unwrap_or_else(|| self.now())
     }
 
     /// The lines so far.
