@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sdfs_server_group::limits::TRACE_TARGET;
 use tracing::callsite::Identifier;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -16,8 +17,6 @@ const LINES_MAX: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Lines of a trace in [`WINDOW`]: whoever has them told wants all, but not a full disk.
 const TRACE_LINES_MAX: u32 = 5_000;
-/// Their target.
-const TRACE: &str = "sdfs::trace";
 
 /// Drops the lines of places that say too much. Levels below info are for who asked for them.
 #[derive(Debug, Default)]
@@ -79,7 +78,7 @@ impl<S: Subscriber> Layer<S> for Repeats {
             return true;
         }
         let lines_max = match place.target() {
-            TRACE => TRACE_LINES_MAX,
+            TRACE_TARGET => TRACE_LINES_MAX,
             _ => LINES_MAX,
         };
         match self.line(place.callsite(), lines_max, Instant::now()) {

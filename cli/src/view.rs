@@ -123,6 +123,9 @@ impl Seen<'_> {
     }
 }
 
+/// What is said of the volumes when nobody tells of any.
+pub(crate) const NO_VOLUMES: &str = "no volumes yet: no dserver is up, or no mserver tells";
+
 /// The name of a server, or its number when the configuration has none.
 pub(crate) fn server_name(config: &Config, server: ServerId) -> String {
     let known = config.server(server);

@@ -17,7 +17,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{LOOK_EVERY, Seen, seen, server_name};
+use crate::view::{LOOK_EVERY, NO_VOLUMES, Seen, seen, server_name};
 
 /// A copy that is not whole.
 struct Missing {
@@ -160,7 +160,7 @@ fn show(
     }
     let volumes = seen.volumes().len();
     if volumes == 0 {
-        out.say("no volumes yet: no dserver is up, or no mserver tells");
+        out.say(NO_VOLUMES);
     } else if missing.is_empty() && !seen.hears_majority {
         out.say(&format!(
             "all {volumes} volumes had every copy when that was last known"

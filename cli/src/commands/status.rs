@@ -15,7 +15,7 @@ use crate::output::{Ink, Output};
 use crate::session;
 use crate::table::{Cell, Table};
 use crate::units;
-use crate::view::{ANSWER_WITHIN, group_name, server_name, told_by_all};
+use crate::view::{ANSWER_WITHIN, NO_VOLUMES, group_name, server_name, told_by_all};
 
 /// What a server told, or why not.
 type Told<'a> = (&'a ServerConfig, Result<ServerStatus, sdfs_client::Error>);
@@ -160,7 +160,7 @@ fn answered(config: &Config, status: &ServerStatus) -> [Cell; 6] {
 /// The volumes in one sentence.
 fn sentence(config: &Config, answering: &[&ServerStatus], volumes: &[Volume]) -> String {
     if volumes.is_empty() {
-        return "no volumes yet: no dserver is up, or no mserver tells".to_owned();
+        return NO_VOLUMES.to_owned();
     }
     let (outlook, said) = outlook_of(answering, |server| server_name(config, server));
     if outlook.is_good() {

@@ -182,11 +182,10 @@ fn far(looked: &[Looked], causes: &mut Vec<Cause>) {
 }
 
 fn volumes(looked: &[Looked], is_healing_paused: bool, causes: &mut Vec<Cause>) {
-    let statuses = known(looked).map(|(_, status)| status);
-    let Some(map) = newest_map(statuses) else {
+    let answering: Vec<_> = known(looked).map(|(_, status)| status).collect();
+    let Some(map) = newest_map(answering.iter().copied()) else {
         return;
     };
-    let answering: Vec<_> = known(looked).map(|(_, status)| status).collect();
     let (outlook, said) = outlook_of(&answering, |server| name_of(map, server));
     if outlook.writable < outlook.total {
         causes.push(Cause {
