@@ -1,18 +1,23 @@
 //! `sim`: runs seeds and says what they found.
 
+mod shrink;
 mod sweep;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use sdfs_sim::{Outcome, run};
+use sdfs_sim::{Outcome, Script, replay, run};
 use tracing_subscriber::EnvFilter;
 
-const USAGE: &str = "sim run SEED | sim sweep FROM COUNT [--jobs N] | sim twice SEED
+const USAGE: &str = "sim run SEED [--script FILE] | sim replay FILE | sim shrink SEED FILE
+sim sweep FROM COUNT [--jobs N] | sim twice SEED
 
-run    runs one seed and prints what happened
-sweep  runs COUNT seeds from FROM on, N at a time, and prints what they found
-twice  runs one seed twice and prints where the two runs part
+run     runs one seed and prints what happened; FILE gets its faults
+replay  runs the seed of FILE with the faults of FILE instead of those it draws
+shrink  leaves out faults of a failing seed as long as it fails in the same way; FILE gets the rest
+sweep   runs COUNT seeds from FROM on, N at a time, and prints what they found
+twice   runs one seed twice and prints where the two runs part
 
 SDFS_LOG=debug shows what the servers log.
 ";
@@ -42,13 +47,14 @@ fn main() -> ExitCode {
 /// Whether everything held.
 fn command(words: &[&str]) -> io::Result<bool> {
     match words {
-        ["run", seed] => {
+        ["run", seed] => tell(&run(number(seed)?)?),
+        ["run", seed, "--script", file] => {
             let outcome = run(number(seed)?)?;
-            for line in &outcome.trace {
-                say(line);
-            }
-            Ok(report(&outcome))
+            outcome.script.write(Path::new(file))?;
+            tell(&outcome)
         }
+        ["replay", file] => tell(&replay(Script::read(Path::new(file))?)?),
+        ["shrink", seed, file] => shrink::shrink(number(seed)?, Path::new(file)),
         ["sweep", from, count] => sweep::sweep(number(from)?, number(count)?, 1),
         ["sweep", from, count, "--jobs", jobs] => {
             sweep::sweep(number(from)?, number(count)?, number(jobs)?.max(1))
@@ -71,6 +77,14 @@ fn command(words: &[&str]) -> io::Result<bool> {
             "no such command",
         )),
     }
+}
+
+/// Prints what happened; whether everything held.
+fn tell(outcome: &Outcome) -> io::Result<bool> {
+    for line in &outcome.trace {
+        say(line);
+    }
+    Ok(report(outcome))
 }
 
 fn number(word: &str) -> io::Result<u64> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): small, fast, and good enough to choose faults with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -18,6 +18,7 @@ use crate::clients::{Actor, NAMES, connect};
 use crate::cluster::{Cluster, client_ip, write_config};
 use crate::copies::{Copies, Looker};
 use crate::course::{Course, Phase};
+use crate::deeds::Done;
 use crate::faults::all_kinds;
 use crate::history::History;
 use crate::host::Host;
@@ -30,6 +31,7 @@ use crate::network::Network;
 use crate::properties::{self, Found, Judged, Violation};
 use crate::random::Random;
 use crate::repeater::Repeater;
+use crate::script::Script;
 use crate::setting::Setting;
 use crate::tally::Tally;
 use crate::trace::Trace;
@@ -70,6 +72,8 @@ pub struct Outcome {
     pub acknowledged: usize,
     /// How many faults of each kind took effect.
     pub struck: Vec<(String, u64)>,
+    /// The faults, to be done again.
+    pub script: Script,
     /// What should not have happened.
     pub violations: Vec<Violation>,
     /// Simulated time.
@@ -87,6 +91,7 @@ impl Outcome {
             operations: 0,
             acknowledged: 0,
             struck: Vec::new(),
+            script: Script::new(seed, Vec::new()),
             violations: vec![Violation::new("every wait is a wait", what)],
             took,
         }
@@ -106,6 +111,10 @@ struct Simulation {
     ledger: Ledger,
     leaders: Leaders,
     tally: Tally,
+    /// What strikes instead of what the seed draws.
+    script: Option<Script>,
+    /// What has struck.
+    done: Vec<Done>,
     /// Whether servers may have been out of reach for others without being down.
     had_silence: bool,
     /// Copies missed while faults struck.
@@ -121,6 +130,18 @@ struct Simulation {
 /// # Errors
 /// When the system gives no thread or folder.
 pub fn run(seed: u64) -> io::Result<Outcome> {
+    start(seed, None)
+}
+
+/// Runs the seed of a script, with its faults instead of those the seed draws.
+///
+/// # Errors
+/// As of [`run`].
+pub fn replay(script: Script) -> io::Result<Outcome> {
+    start(script.seed, Some(script))
+}
+
+fn start(seed: u64, script: Option<Script>) -> io::Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let setting = Setting::draw(seed);
     let config = write_config(folder.path(), &setting)?;
@@ -131,7 +152,9 @@ pub fn run(seed: u64) -> io::Result<Outcome> {
     let counted = Arc::clone(&steps);
     let running = thread.spawn(move || {
         world::enter(seed);
-        Simulation::new(seed, setting, config, counted).run()
+        let mut simulation = Simulation::new(seed, setting, config, counted);
+        simulation.script = script;
+        simulation.run()
     })?;
     let (mut last, mut looks) = (0, 0);
     while !running.is_finished() {
@@ -167,6 +190,8 @@ impl Simulation {
             ledger: Ledger::default(),
             leaders: Leaders::default(),
             tally: Tally::default(),
+            script: None,
+            done: Vec::new(),
             had_silence: false,
             missed: Rc::default(),
             begin: Instant::now(),
@@ -219,6 +244,7 @@ impl Simulation {
             operations: history.len(),
             acknowledged: history.iter().filter(|o| o.is_done()).count(),
             struck: self.struck(),
+            script: Script::new(self.seed, self.done),
             violations,
             took: self.trace.took(),
         })
@@ -241,6 +267,7 @@ impl Simulation {
             self.seed,
             &self.cluster,
             clients,
+            self.script.take(),
             (&self.trace, &self.tally),
         );
         let until = self.now + FAULTS;
@@ -250,6 +277,7 @@ impl Simulation {
         }
         self.had_silence = nemesis.has_silence();
         nemesis.heal(&mut self.cluster);
+        self.done = nemesis.done();
         Ok(())
     }
 

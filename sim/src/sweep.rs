@@ -1,6 +1,7 @@
 //! Many seeds, each in a process of its own, and what to say of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -99,14 +100,22 @@ fn is_mute(left: &Left) -> bool {
 
 /// How to run a seed again.
 pub(crate) fn again(seed: u64) -> String {
-    format!("  again: cargo run -p sdfs-sim -- run {seed}")
+    format!(
+        "  again: cargo run -p sdfs-sim -- run {seed}\n  \
+         with fewer faults: cargo run -p sdfs-sim -- shrink {seed} seed-{seed}.ron"
+    )
 }
 
 /// Runs a seed in a process of its own, as `run` does: the runtime counts some things process-wide,
 /// and chooses by them.
 pub(crate) fn apart(seed: u64) -> io::Result<Left> {
+    apart_with(&["run".as_ref(), seed.to_string().as_ref()])
+}
+
+/// Runs the simulator in a process of its own.
+pub(crate) fn apart_with(arguments: &[&OsStr]) -> io::Result<Left> {
     let done = Command::new(std::env::current_exe()?)
-        .args(["run", &seed.to_string()])
+        .args(arguments)
         .stderr(Stdio::inherit())
         .output()?;
     let lines = String::from_utf8_lossy(&done.stdout);

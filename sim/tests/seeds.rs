@@ -31,3 +31,20 @@ fn one_seed_is_one_run() {
     let (held, said) = sim(&["twice", "3"]);
     assert!(held, "{said}");
 }
+
+/// The faults of a run, done again from a file, are the same run.
+#[test]
+fn a_script_is_the_run_it_was_written_by() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("seed.ron");
+    let file = file.to_str().expect("a path");
+    let (held, said) = sim(&["run", "5", "--script", file]);
+    assert!(held, "{said}");
+    let (held, again) = sim(&["replay", file]);
+    assert!(held, "{again}");
+    assert!(said.contains("fault: "), "{said}");
+    for (number, (line, other)) in said.lines().zip(again.lines()).enumerate() {
+        assert_eq!(line, other, "line {number}");
+    }
+    assert_eq!(said.lines().count(), again.lines().count());
+}
