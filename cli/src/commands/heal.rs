@@ -76,7 +76,7 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
             show(&config, (&seen, orders.as_ref()), &missing, out);
             return Ok(());
         }
-        show_line(&missing, out);
+        out.say(&sentence(&missing));
         maintenance::say_when_paused(orders.as_ref(), out);
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -183,18 +183,29 @@ fn show(
     }
 }
 
-fn show_line(missing: &[Missing], out: Output) {
-    let done: u64 = missing
-        .iter()
-        .filter_map(|copy| copy.sync)
-        .map(|sync| sync.done_bytes)
-        .sum();
+/// How far the copies are that are being made, for whoever waits; nothing when none is missing.
+pub(crate) fn how_far(seen: &Seen<'_>) -> Option<String> {
+    let missing = missing(seen);
+    (!missing.is_empty()).then(|| sentence(&missing))
+}
+
+fn sentence(missing: &[Missing]) -> String {
+    let syncs = missing.iter().filter_map(|copy| copy.sync);
+    let done: u64 = syncs.map(|sync| sync.done_bytes).sum();
     let wanted: u64 = missing.iter().filter_map(|copy| copy.wanted_bytes).sum();
+    let paces = missing.iter().filter_map(Missing::pace);
+    let rate: u64 = paces.map(|(rate, _)| rate).sum();
+    let copies = match missing.len() {
+        1 => "1 copy is".to_owned(),
+        more => format!("{more} copies are"),
+    };
+    let left_s = wanted.saturating_sub(done).checked_div(rate);
+    let pace = left_s.map_or_else(String::new, |left_s| {
+        let (rate, left) = (units::size(rate), units::uptime(left_s));
+        format!(", {rate}/s, {left} left")
+    });
     let (done, wanted) = (units::size(done), units::size(wanted));
-    out.say(&format!(
-        "{} copies missing, {done} of {wanted} done",
-        missing.len()
-    ));
+    format!("{copies} missing, {done} of {wanted} done{pace}")
 }
 
 fn table(config: &Config, missing: &[Missing]) -> Table {
@@ -262,4 +273,49 @@ pub(crate) fn dservers<'a>(
         .iter()
         .filter_map(|(server, status)| status.as_ref().ok().map(|status| (*server, status)));
     known.filter(|(_, status)| status.role == Role::Dserver)
+}
+
+#[cfg(test)]
+mod tests {
+    use sdfs_types::{Epoch, VolumeId, VolumeStatus};
+
+    use super::*;
+
+    fn copy(wanted_bytes: Option<u64>, sync: Option<SyncStatus>) -> Missing {
+        Missing {
+            volume: Volume {
+                id: VolumeId(1),
+                epoch: Epoch(1),
+                members: Vec::new(),
+                status: VolumeStatus::Writable,
+            },
+            server: ServerId(4),
+            state: MemberState::Syncing,
+            wanted_bytes,
+            sync,
+        }
+    }
+
+    #[test]
+    fn whoever_waits_hears_the_rate_and_how_long() {
+        let sync = |done_bytes| SyncStatus {
+            for_ms: 2_000,
+            done_bytes,
+            ..SyncStatus::default()
+        };
+        let waits = copy(Some(1 << 20), None);
+        assert_eq!(
+            sentence(std::slice::from_ref(&waits)),
+            "1 copy is missing, 0 B of 1.00 MiB done"
+        );
+        let copies = [
+            waits,
+            copy(Some(3 << 20), Some(sync(1 << 20))),
+            copy(Some(4 << 20), Some(sync(1 << 20))),
+        ];
+        assert_eq!(
+            sentence(&copies),
+            "3 copies are missing, 2.00 MiB of 8.00 MiB done, 1.00 MiB/s, 6 s left"
+        );
+    }
 }

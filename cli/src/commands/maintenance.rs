@@ -9,12 +9,13 @@ use sdfs_types::{ServerId, Volume, clock};
 use serde_json::json;
 
 use crate::args::{DrainArgs, Global, RebalanceArgs};
+use crate::commands::heal;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Ink, Output};
 use crate::session;
 use crate::units;
-use crate::view::{ANSWER_WITHIN, LOOK_EVERY, seen, server_name};
+use crate::view::{ANSWER_WITHIN, LOOK_EVERY, Seen, seen, server_name};
 
 /// Runs `drain`.
 pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Outcome {
@@ -43,6 +44,7 @@ pub(crate) async fn drain(global: &Global, args: &DrainArgs, out: Output) -> Out
             return Ok(());
         }
         out.say(&drain_sentence(server.name.as_str(), left));
+        say_how_far(&now, out);
         say_when_paused(orders(&client, global.timeout).await.as_ref(), out);
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -68,6 +70,13 @@ async fn stop_drain(client: &Client, config: &Config, name: &str, out: Output) -
     Ok(())
 }
 
+/// Tells who waits for copies how many bytes are made, how fast, and how long the rest takes.
+fn say_how_far(seen: &Seen<'_>, out: Output) {
+    if let Some(line) = heal::how_far(seen) {
+        out.say(&line);
+    }
+}
+
 /// Tells who waits for copies that none are made.
 pub(crate) fn say_when_paused(orders: Option<&Maintenance>, out: Output) {
     if let Some(ordered) = orders.and_then(|orders| orders.healing_paused.as_ref()) {
@@ -91,6 +100,7 @@ pub(crate) async fn rebalance(global: &Global, args: &RebalanceArgs, out: Output
     let mut orders = client.maintain(MaintenanceOrder::Rebalance).await?;
     while args.wait && orders.rebalancing.is_some() {
         out.say("copies are being spread");
+        say_how_far(&seen(&client, &config, global.timeout).await, out);
         say_when_paused(Some(&orders), out);
         tokio::time::sleep(LOOK_EVERY).await;
         orders = client.maintain(MaintenanceOrder::Show).await?;
