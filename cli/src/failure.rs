@@ -7,7 +7,7 @@ use std::path::Path;
 use sdfs_client::{CopyCause, Error};
 use sdfs_net_layer::TlsError;
 use sdfs_server::{ClusterError, ServerError};
-use sdfs_server_group::{ConfigError, RefusalReason, SecretError, StartError};
+use sdfs_server_group::{Config, ConfigError, RefusalReason, SecretError, StartError};
 use sdfs_types::{PathFault, Refusal};
 
 use crate::exit::Code;
@@ -26,6 +26,8 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What to do about it.
     pub(crate) advice: Option<String>,
+    /// The refusal behind it: whoever knows the servers can say it with their names.
+    pub(crate) refusal: Option<Box<Refusal>>,
 }
 
 impl Failure {
@@ -35,7 +37,21 @@ impl Failure {
             code,
             what: what.into(),
             advice: None,
+            refusal: None,
         }
+    }
+
+    /// With the names of servers in place of their numbers, as far as the configuration has them.
+    pub(crate) fn named(mut self, config: &Path) -> Failure {
+        if let Some(refusal) = &self.refusal
+            && let Ok(config) = Config::load(config)
+        {
+            let name_of = |id| config.server(id).map(|server| server.name.to_string());
+            self.what = self
+                .what
+                .replace(&refusal.to_string(), &refusal.told(name_of));
+        }
+        self
     }
 
     /// With what to do about it.
@@ -209,7 +225,10 @@ impl From<Refusal> for Failure {
             Refusal::DiskFailed { .. } => (Code::NotNow, "Replace the disk of that server"),
             _ => (Code::Refused, ""),
         };
-        let failure = Failure::new(code, what);
+        let failure = Failure {
+            refusal: Some(Box::new(refusal)),
+            ..Failure::new(code, what)
+        };
         if advice.is_empty() {
             failure
         } else {

@@ -62,9 +62,11 @@ fn main() -> ExitCode {
     // Servers, benchmarks and tortures hold many connections.
     let descriptors = sdfs_server::raise_descriptor_limit();
     tracing::debug!(descriptors, "files and connections this process may open");
+    let config = cli.global.config.clone();
     match run(cli, out, log) {
         Ok(()) => Code::Done.into(),
         Err(failure) => {
+            let failure = failure.named(&config);
             out.fail(&failure);
             failure.code.into()
         }

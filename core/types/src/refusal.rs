@@ -264,6 +264,32 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The server it is about, by number.
+    fn server(&self) -> Option<ServerId> {
+        match self {
+            Refusal::NoSpace { server, .. }
+            | Refusal::CopyFailed { server, .. }
+            | Refusal::DiskFailed { server }
+            | Refusal::TooFewServers { server, .. }
+            | Refusal::VolumesFull { server, .. } => Some(*server),
+            _ => None,
+        }
+    }
+
+    /// As it is shown to people: with the name of the server it is about, where that is known.
+    #[must_use]
+    pub fn told(&self, name_of: impl FnOnce(ServerId) -> Option<String>) -> String {
+        let sentence = self.to_string();
+        let Some(server) = self.server() else {
+            return sentence;
+        };
+        match name_of(server) {
+            // The first server of each such sentence is the one it is about.
+            Some(name) => sentence.replacen(&format!("server {server}"), &name, 1),
+            None => sentence,
+        }
+    }
+
     /// Its name, in a word for logs.
     pub fn word(&self) -> String {
         let text = format!("{self:?}");
@@ -283,5 +309,40 @@ impl Refusal {
 impl From<PathFault> for Refusal {
     fn from(fault: PathFault) -> Refusal {
         Refusal::Path(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_it_is_about_gets_its_name() {
+        let name_of = |id: ServerId| (id.0 == 4).then(|| "dserver-1".to_owned());
+        let failed = |server| Refusal::DiskFailed {
+            server: ServerId(server),
+        };
+        let table = [
+            (failed(4), "the disk of dserver-1 failed and is closed"),
+            (failed(5), "the disk of server 5 failed and is closed"),
+            (
+                Refusal::VolumesFull {
+                    volumes: 4,
+                    server: ServerId(4),
+                    free_bytes: 0,
+                },
+                "the disks are full: 4 volumes take no blocks, and dserver-1 has 0 bytes left \
+                 above its reserve",
+            ),
+            (
+                Refusal::NotFound {
+                    path: FilePath::parse("/server 4").unwrap(),
+                },
+                "/server 4 does not exist",
+            ),
+        ];
+        for (refusal, told) in table {
+            assert_eq!(refusal.told(name_of), told);
+        }
     }
 }
