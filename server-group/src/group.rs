@@ -177,7 +177,9 @@ impl Actor for Group {
     fn started(&mut self, context: &mut Self::Context) {
         self.mesh.state().shared.awake.beat(Instant::now());
         context.run_interval(AWAKE_BEAT, |group, _| {
-            group.mesh.state().shared.awake.beat(Instant::now());
+            let (shared, now) = (&group.mesh.state().shared, Instant::now());
+            shared.awake.beat(now);
+            shared.slowest.turn(now);
         });
     }
 }

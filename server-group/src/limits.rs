@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Version of what packets mean between ends; differing ends refuse each other.
-pub const PROTOCOL_VERSION: u8 = 4;
+pub const PROTOCOL_VERSION: u8 = 5;
 
 /// The target of the log's lines about single operations.
 pub const TRACE_TARGET: &str = "sdfs::trace";
@@ -60,3 +60,10 @@ pub(crate) const STOPPED_MIN: Duration = Duration::from_secs(3);
 
 /// How long a ticket is good. A removed user keeps the access of a ticket until it ends.
 pub(crate) const TICKET_MS: u64 = 60 * 60 * 1000;
+
+/// Calls kept of those that took longest.
+pub(crate) const SLOW_CALLS_KEPT: usize = 16;
+/// A call that is answered sooner is not slow, whatever else there is.
+pub(crate) const SLOW_CALL_MIN: Duration = Duration::from_millis(20);
+/// A slow call is kept for this long at least, and for twice as long at most.
+pub(crate) const SLOW_CALLS_SPAN: Duration = Duration::from_secs(300);

@@ -271,6 +271,7 @@ impl Mesh {
             clients: self.0.shared.clients.load(Ordering::Relaxed),
             counters: self.0.shared.by_name(),
             calls: self.0.shared.times.all(),
+            slowest: self.0.shared.slowest.all(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::errors::LostReason;
 use crate::ids::{Role, ServerId, ServerName};
 use crate::link::Link;
 use crate::rtt::Rtt;
+use crate::slowest::SlowCall;
 
 /// How loaded a server is, as its pongs tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,8 @@ pub struct GroupSnapshot {
     pub counters: BTreeMap<String, u64>,
     /// How long calls of other ends took to be answered here, by kind.
     pub calls: Vec<CallTiming>,
+    /// Those of late that took longest, the slowest first.
+    pub slowest: Vec<SlowCall>,
 }
 
 impl PeerSnapshot {

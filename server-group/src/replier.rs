@@ -79,7 +79,12 @@ impl Replier {
         match to {
             To::Remote { state, id } => {
                 state.served.fetch_sub(1, Ordering::Relaxed);
-                state.shared.times.note(self.kind, self.begun.elapsed());
+                let now = Instant::now();
+                let shared = &state.shared;
+                shared.times.note(self.kind, now.duration_since(self.begun));
+                let from = || state.remote.to_string();
+                let times = (self.begun, now);
+                shared.slowest.note((self.kind, trace), times, from);
                 if state.cancelled.contains(id) {
                     state.cancelled.forget(id);
                     return;

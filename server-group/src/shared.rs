@@ -10,6 +10,7 @@ use crate::awake::Awake;
 use crate::call_times::CallTimes;
 use crate::errors::RefusalReason;
 use crate::observed::Load;
+use crate::slowest::Slowest;
 
 /// Counts of the calls and handshakes of one end, since it started.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub(crate) struct CallCounters {
 pub(crate) struct Shared {
     pub(crate) calls: CallCounters,
     pub(crate) times: CallTimes,
+    pub(crate) slowest: Slowest,
     pub(crate) net: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) clients: AtomicU64,

@@ -11,6 +11,10 @@ pub(crate) struct ConsoleArgs {
     /// confirmed is the next line
     #[arg(short, long, value_name = "LINE")]
     pub(crate) command: Vec<String>,
+    /// Log in with the cluster's secret: to look at a server, and to stop it, when no mserver can
+    /// judge a user
+    #[arg(long, conflicts_with_all = ["user", "secret_file"])]
+    pub(crate) emergency: bool,
 }
 
 /// Arguments of `doctor`.

@@ -19,8 +19,9 @@ const OF_SERVERS: [&str; 5] = ["drain", "leave", "replace", "stop", "transfer-le
 /// Commands whose arguments are names in the cluster.
 const OF_PATHS: [&str; 4] = ["files", "stat", "blocks", "explain"];
 /// Words that may come second.
-const SECOND: [(&str, &[&str]); 7] = [
+const SECOND: [(&str, &[&str]); 8] = [
     ("drain", &["stop"]),
+    ("events", &["follow"]),
     ("heal", &["pause", "start", "limit"]),
     ("json", &["on", "off"]),
     ("log", &["usual", "error", "warn", "info", "debug", "trace"]),

@@ -11,6 +11,7 @@ use sdfs_server::{greeting_of, signed_text};
 use sdfs_server_group::UserKey;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::exit::Code;
@@ -110,17 +111,7 @@ impl Link {
 
     /// Types a line and reads the answer.
     pub(crate) fn ask(&mut self, line: &str) -> io::Result<Answer> {
-        // Each line has an answer of its own.
-        if line.contains(['\n', '\r']) {
-            let what = "a command is one line";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        let stream = self.stream.get_mut();
-        let line = format!("{line}\n");
-        within(&self.runtime, self.wait, async {
-            stream.write_all(line.as_bytes()).await?;
-            stream.flush().await
-        })?;
+        self.send(line)?;
         let mut body = String::new();
         loop {
             let line = self.line()?;
@@ -138,6 +129,61 @@ impl Link {
         }
     }
 
+    /// Types a line whose answer goes on until somebody has had enough of it, with Ctrl-C. Each line
+    /// of it is shown as it comes.
+    pub(crate) fn follow(&mut self, line: &str, mut show: impl FnMut(&str)) -> io::Result<Answer> {
+        self.send(line)?;
+        let (stream, wait) = (&mut self.stream, self.wait);
+        self.runtime.block_on(async {
+            let mut presses = signal(SignalKind::interrupt())?;
+            let mut lines = Followed::default();
+            loop {
+                tokio::select! {
+                    filled = stream.fill_buf() => {
+                        let count = lines.take(filled?)?;
+                        stream.consume(count);
+                    }
+                    _ = presses.recv() => break,
+                }
+                if let Some(answer) = lines.tell(&mut show) {
+                    return Ok(answer);
+                }
+            }
+            // Any line ends it, and is not answered itself. Who presses again waits no more.
+            let ending = async {
+                stream.write_all(b"\n").await?;
+                stream.flush().await?;
+                loop {
+                    let count = lines.take(stream.fill_buf().await?)?;
+                    stream.consume(count);
+                    if let Some(answer) = lines.tell(&mut show) {
+                        return Ok(answer);
+                    }
+                }
+            };
+            tokio::select! {
+                ended = timeout(wait, ending) => {
+                    ended.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                }
+                _ = presses.recv() => Err(io::ErrorKind::Interrupted.into()),
+            }
+        })
+    }
+
+    fn send(&mut self, line: &str) -> io::Result<()> {
+        // Each line has an answer of its own.
+        if line.contains(['\n', '\r']) {
+            let what = "a command is one line";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let stream = self.stream.get_mut();
+        let line = format!("{line}\n");
+        within(&self.runtime, self.wait, async {
+            stream.write_all(line.as_bytes()).await?;
+            stream.flush().await
+        })
+    }
+
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         let mut stream = (&mut self.stream).take(ANSWER_BYTES_MAX as u64);
@@ -147,6 +193,40 @@ impl Link {
         }
         line.truncate(line.trim_end_matches('\n').len());
         Ok(line)
+    }
+}
+
+/// An answer that goes on, as far as it has come.
+#[derive(Default)]
+struct Followed {
+    waiting: Vec<u8>,
+}
+
+impl Followed {
+    /// Takes what has come, and says how much that was.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if self.waiting.len() + bytes.len() > ANSWER_BYTES_MAX {
+            return Err(io::Error::other("a line is too long"));
+        }
+        self.waiting.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// Shows the whole lines, until one ends the answer.
+    fn tell(&mut self, show: &mut impl FnMut(&str)) -> Option<Answer> {
+        while let Some(end) = self.waiting.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.waiting.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line[..end]).into_owned();
+            if let Some(end) = end_of(&line) {
+                let body = String::new();
+                return Some(Answer { body, end });
+            }
+            show(&line);
+        }
+        None
     }
 }
 
@@ -207,6 +287,20 @@ fn end_of(line: &str) -> Option<End> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_goes_on_is_shown_line_by_line() {
+        let mut followed = Followed::default();
+        let mut shown = Vec::new();
+        let mut show = |line: &str| shown.push(line.to_owned());
+        assert_eq!(followed.take(b"  one\n{\"event\":{}}\n  tw").unwrap(), 22);
+        assert_eq!(followed.tell(&mut show), None);
+        followed.take(b"o\nok\n").unwrap();
+        let answer = followed.tell(&mut show).unwrap();
+        assert_eq!(answer.end, End::Done);
+        assert_eq!(shown, ["  one", "{\"event\":{}}", "  two"]);
+        assert!(followed.take(b"").is_err(), "the other side has closed");
+    }
 
     #[test]
     fn answers_end_in_one_way() {

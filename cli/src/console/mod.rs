@@ -11,7 +11,9 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::thread;
 
-use sdfs_server_group::{Config, Operator, Role, ServerConfig, UserKey};
+use sdfs_server::CLUSTER_LOGIN_LABEL;
+use sdfs_server_group::{ClusterSecret, Config, Operator, Role, ServerConfig, UserKey};
+use sdfs_types::CLUSTER_USER;
 
 use crate::args::{ConsoleArgs, Global};
 use crate::exit::Code;
@@ -34,7 +36,11 @@ fn session(global: &Global, args: &ConsoleArgs, out: Output) -> Outcome {
         let what = format!("{} has no `operator: (..)` part", global.config.display());
         return Err(Failure::new(Code::Config, what).advise("The shipped config.conf shows one"));
     };
-    let logins = logins(global, &config, operator)?;
+    let who = match args.emergency {
+        true => holder_of_the_secret(&config)?,
+        false => user(global, &config)?,
+    };
+    let logins = logins(global, &config, operator, &who)?;
     let home = open(args, &config, &logins)?;
     let mut typist = Typist::new(home, logins, out.is_json())?;
     if !args.command.is_empty() {
@@ -50,21 +56,39 @@ fn session(global: &Global, args: &ConsoleArgs, out: Output) -> Outcome {
     talk::talk(typist, out)
 }
 
-/// A login for each console there is.
-fn logins(global: &Global, config: &Config, operator: &Operator) -> Outcome<Vec<Login>> {
+/// Who logs in, and the key he signs with.
+struct Who {
+    user: String,
+    key: UserKey,
+}
+
+fn user(global: &Global, config: &Config) -> Outcome<Who> {
     let file = global.secret_file.as_ref();
-    let key = UserKey::from_file(file.unwrap_or(&config.admin.secret_file))?;
+    let named = global.user.clone();
+    Ok(Who {
+        user: named.unwrap_or_else(|| config.admin.name.clone()),
+        key: UserKey::from_file(file.unwrap_or(&config.admin.secret_file))?,
+    })
+}
+
+fn holder_of_the_secret(config: &Config) -> Outcome<Who> {
+    let secret = ClusterSecret::from_file(&config.secret_file)?;
+    Ok(Who {
+        user: CLUSTER_USER.to_owned(),
+        key: UserKey(secret.derive(CLUSTER_LOGIN_LABEL)),
+    })
+}
+
+/// A login for each console there is.
+fn logins(global: &Global, config: &Config, operator: &Operator, who: &Who) -> Outcome<Vec<Login>> {
     let transport = config.operator_transport()?;
     let login = |server: &ServerConfig| {
         Some(Login {
             cluster: config.cluster.clone(),
             server: server.name.to_string(),
             address: operator.console_reached_at(config, server)?,
-            user: global
-                .user
-                .clone()
-                .unwrap_or_else(|| config.admin.name.clone()),
-            key: key.clone(),
+            user: who.user.clone(),
+            key: who.key.clone(),
             transport: Arc::clone(&transport),
             wait: global.timeout,
         })
@@ -81,7 +105,7 @@ fn open(args: &ConsoleArgs, config: &Config, logins: &[Login]) -> Outcome<(Link,
     };
     let wanted = logins.iter().filter(|login| match named {
         Some(name) => login.server == *name,
-        None => is_mserver(login),
+        None => args.emergency || is_mserver(login),
     });
     let nobody = match named {
         Some(name) => format!("there is no console of {name} in the configuration"),

@@ -52,6 +52,11 @@ impl Typist {
         if let Some(mut away) = self.away.take() {
             return said(&mut away, line);
         }
+        if line.split_whitespace().eq(["events", "follow"]) {
+            let (link, login) = &mut self.home;
+            let show = |line: &str| crate::output::write_out(format!("{line}\n").as_bytes());
+            return link.follow(line, show).map_err(|error| gone(login, &error));
+        }
         let answer = said(&mut self.home, line)?;
         let is_for_another = matches!(&answer.end, End::Refused { code, .. } if code == ELSEWHERE);
         let named = line.split_whitespace().nth(1).filter(|_| is_for_another);
@@ -90,9 +95,11 @@ impl Typist {
 }
 
 fn said((link, login): &mut (Link, Login), line: &str) -> Outcome<Answer> {
-    link.ask(line).map_err(|error: io::Error| {
-        let plain = crate::failure::plain(&error);
-        let what = format!("the console of {} has gone: {plain}", login.server);
-        Failure::new(Code::Unreachable, what)
-    })
+    link.ask(line).map_err(|error| gone(login, &error))
+}
+
+fn gone(login: &Login, error: &io::Error) -> Failure {
+    let plain = crate::failure::plain(error);
+    let what = format!("the console of {} has gone: {plain}", login.server);
+    Failure::new(Code::Unreachable, what)
 }

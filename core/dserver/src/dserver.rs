@@ -23,12 +23,13 @@ use crate::keeper::{Accept, BeginSync, End, Keeper, Push};
 use crate::limits::REPORTS_WAITING_MAX;
 use crate::locked::locked;
 use crate::peers::Peers;
+use crate::promised::{AskPromised, Promised};
 use crate::reports;
 use crate::shared::{Shared, SpaceSlot};
 use crate::space::{Space, SpaceFault, SpaceOptions};
 use crate::space_file::Owner;
 use crate::sync_pace::SyncPace;
-use crate::worker::Worker;
+use crate::worker::{KeepFault, Worker};
 
 /// What a data-server is started with.
 pub struct DserverOptions {
@@ -360,6 +361,29 @@ impl Dserver {
         let mut kept: Vec<VolumeKept> = kept.collect();
         kept.sort_unstable_by_key(|kept| kept.volume);
         kept
+    }
+
+    /// Writes a checkpoint of every space that works now, so that its next start has little to
+    /// replay; false where none was written: a space with damaged blocks gets none until they are
+    /// repaired, one whose log has failed none any more.
+    pub async fn checkpoint(&self) -> Vec<(PathBuf, Result<bool, KeepFault>)> {
+        let mut made = Vec::new();
+        for slot in &self.shared.spaces {
+            if let SpaceSlot::Open { space, worker } = slot {
+                made.push((space.path.clone(), worker.checkpoint().await));
+            }
+        }
+        made
+    }
+
+    /// What is promised for a time.
+    pub async fn promised(&self) -> Promised {
+        let room = self.keeper.send(AskPromised).await;
+        Promised {
+            // A server that is stopping promises nothing.
+            room: room.unwrap_or_default(),
+            reads_end_in_ms: locked(&self.shared.reads).ends_in_ms(Instant::now()),
+        }
     }
 
     /// Has every space read and verify all it keeps, now.

@@ -39,8 +39,8 @@ pub(crate) struct Keeper {
     syncs: BTreeMap<VolumeId, Sync>,
     repairing: BTreeSet<(VolumeId, BlockDescriptor)>,
     /// By the number of the space.
-    reservations: BTreeMap<usize, Reservations>,
-    begun: Instant,
+    pub(crate) reservations: BTreeMap<usize, Reservations>,
+    pub(crate) begun: Instant,
 }
 
 /// A sync asked for.

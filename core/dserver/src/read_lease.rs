@@ -38,6 +38,12 @@ impl ReadLease {
         self.until.is_some_and(|until| now < until)
     }
 
+    /// Milliseconds until it ends; nothing when there is none.
+    pub(crate) fn ends_in_ms(&self, now: Instant) -> Option<u64> {
+        let left = self.until?.checked_duration_since(now)?;
+        Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// Whether it is time for another one.
     fn is_short(&self, now: Instant) -> bool {
         self.until

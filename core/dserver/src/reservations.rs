@@ -35,6 +35,13 @@ impl Reservations {
         self.reserved_bytes
     }
 
+    /// Bytes reserved now and when the last of it ends; nothing when there are none.
+    pub(crate) fn standing(&mut self, now_s: u64) -> Option<(u64, u64)> {
+        self.expire(now_s);
+        let last_end_s = self.by_end_s.keys().next_back()?;
+        Some((self.reserved_bytes, *last_end_s))
+    }
+
     fn expire(&mut self, now_s: u64) {
         while let Some(first) = self
             .by_end_s

@@ -233,27 +233,30 @@ impl Space {
     }
 
     /// Writes a checkpoint. Blocks on the disk. None is written while blocks are known to be
-    /// damaged or lost: the next start would begin behind the damage and never hear of it.
-    pub(crate) fn checkpoint(&self) -> Result<(), SpaceFault> {
+    /// damaged or lost: the next start would begin behind the damage and never hear of it. Whether
+    /// it was written.
+    pub(crate) fn checkpoint(&self) -> Result<bool, SpaceFault> {
         self.checkpoint_when(|| self.log.sync_blocking(BACKGROUND_SYNC_WAIT))
     }
 
     /// As `checkpoint`; `sync` makes all that was appended durable, and says whether it is.
-    pub(crate) fn checkpoint_when(&self, sync: impl FnOnce() -> bool) -> Result<(), SpaceFault> {
+    pub(crate) fn checkpoint_when(&self, sync: impl FnOnce() -> bool) -> Result<bool, SpaceFault> {
         let Some(found_damaged) = self.sound() else {
-            return Ok(());
+            return Ok(false);
         };
         let replay_from = self.log.end();
         // A log that failed has nothing to checkpoint; the next start replays from the last one.
         if !sync() {
-            return Ok(());
+            return Ok(false);
         }
         let encoded = checkpoint::encode(replay_from, &self.table);
         // A block that was put aside meanwhile may be missing in the copy.
         if self.sound() != Some(found_damaged) {
-            return Ok(());
+            return Ok(false);
         }
-        checkpoint::write(&*self.disk, &self.path, &encoded).map_err(fault("writing", &self.path))
+        checkpoint::write(&*self.disk, &self.path, &encoded)
+            .map_err(fault("writing", &self.path))?;
+        Ok(true)
     }
 
     /// How many blocks were ever found damaged here, when none is and no record is lost.

@@ -72,6 +72,18 @@ impl Worker {
         }
     }
 
+    /// Writes a checkpoint, beside those that fall due; whether it was written.
+    pub(crate) async fn checkpoint(&self) -> Result<bool, KeepFault> {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |space| drop(tell.send(space.checkpoint())));
+        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        self.thread.wake();
+        match told.await {
+            Ok(result) => result.map_err(KeepFault::Space),
+            Err(_) => Err(KeepFault::Busy),
+        }
+    }
+
     /// Ends the thread and waits for it, after a last checkpoint. Blocks.
     pub(crate) fn end(&self) {
         self.space.is_ending.store(true, Ordering::Release);
@@ -87,9 +99,9 @@ impl Drop for Worker {
     }
 }
 
-/// Why a space could not note a volume.
+/// Why a space could not note a volume, or write a checkpoint.
 #[derive(Debug, Error)]
-pub(crate) enum KeepFault {
+pub enum KeepFault {
     /// Too much to do, or about to end.
     #[error("the space has too much to do or is about to end")]
     Busy,
@@ -179,7 +191,7 @@ impl Upkeep {
     fn checkpoint(&mut self) {
         let stats = self.space.log.stats();
         match self.space.checkpoint() {
-            Ok(()) => self.checkpoint_at = (stats.record_bytes, stats.records),
+            Ok(_) => self.checkpoint_at = (stats.record_bytes, stats.records),
             // The next start replays more, nothing else.
             Err(error) => tracing::warn!(space = ?self.space.path, %error, "no checkpoint"),
         }

@@ -24,6 +24,7 @@ use crate::ids::FileIds;
 use crate::layout::{Layout, raft_group};
 use crate::meta::{MetaAnswer, MetaAnswers, MetaCommand, MetaView};
 use crate::root::{RootAnswer, RootAnswers, RootCommand, RootView};
+use crate::timelines::Timelines;
 use crate::traced::TracedPaths;
 use crate::volumes::{Acceptor, Supervisor};
 use crate::voter::Voter;
@@ -88,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) forgotten: watch::Sender<Vec<Loss>>,
     /// Paths whose operations are told.
     pub(crate) traced: TracedPaths,
+    /// How the names decided of late came to be.
+    pub(crate) timelines: Timelines,
     /// Calls being served.
     pub(crate) calls: AtomicUsize,
 }

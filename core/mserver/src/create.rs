@@ -33,10 +33,23 @@ pub(crate) async fn create_file(
     user: UserName,
     deadline: Deadline,
 ) -> Result<FileCreated, Refusal> {
-    let core = &core;
+    let mut timeline = Timeline::start();
+    let (request, explain) = (call.request, call.explain);
+    let created = created(&core, call, user, deadline, &mut timeline).await;
+    let trace = explain.then(|| timeline.clone().into_trace());
+    core.timelines.keep(request, timeline);
+    created.map(|open| FileCreated { open, trace })
+}
+
+async fn created(
+    core: &Arc<Core>,
+    call: CreateFile,
+    user: UserName,
+    deadline: Deadline,
+    timeline: &mut Timeline,
+) -> Result<OpenFile, Refusal> {
     let _creating = Counted::one(&core.creating);
-    let mut timeline = Timeline::start(call.explain);
-    timeline.add(core.me(), || TraceWhat::Received);
+    timeline.add(core.me(), TraceWhat::Received);
     let block_size = block_size_for(core, call.options.block_size, call.size_bytes)?;
     check_attributes(&call.options.attributes)?;
     let wanted = NameWanted {
@@ -50,9 +63,9 @@ pub(crate) async fn create_file(
     if core.root.is_decided(wanted.request) {
         return repeated(core, &wanted, attributes, deadline).await;
     }
-    let (locate, ballot) = match vote(core, &wanted, deadline, &mut timeline).await? {
+    let (locate, ballot) = match vote(core, &wanted, deadline, timeline).await? {
         Voted::Repeated => return repeated(core, &wanted, attributes, deadline).await,
-        Voted::Go { can, ballot } => (choose(core, &can, &mut timeline)?, ballot),
+        Voted::Go { can, ballot } => (choose(core, &can, timeline)?, ballot),
     };
     let (begun, expected) = begin(core, &wanted.path, deadline).await?;
     let decide = Decide {
@@ -70,18 +83,18 @@ pub(crate) async fn create_file(
     // What is decided is finished even when the client stops waiting.
     let to_the_end = deadline.max(Deadline::after(FINISH_ALONE_MAX));
     let expected = decide.name(expected).ok_or(PathFault::IsRoot)?;
-    let asked = match ask_for(core, expected, attributes, &mut timeline, deadline).await {
+    let asked = match ask_for(core, expected, attributes, timeline, deadline).await {
         Ok(asked) => asked,
         Err(refusal) => {
             give_back_won(core, &decide, ballot);
             return Err(refusal);
         }
     };
-    let making = Making::start(core, &decide, asked, to_the_end, &timeline);
+    let making = Making::start(core, &decide, asked, to_the_end, timeline);
     let name = decide_name(core, &decide, ballot, deadline).await?;
-    timeline.add(core.me(), || TraceWhat::Decided);
-    let created = making.finish(core, &name, &mut timeline).await?;
-    timeline.add(core.me(), || TraceWhat::MainAnswered);
+    timeline.add(core.me(), TraceWhat::Decided);
+    let created = making.finish(core, &name, timeline).await?;
+    timeline.add(core.me(), TraceWhat::MainAnswered);
     let open = OpenFile {
         grant: grant(core, name.descriptor, GrantRights::Write),
         name,
@@ -89,11 +102,8 @@ pub(crate) async fn create_file(
         blocks: BlockPage::default(),
         volumes: created.volumes,
     };
-    timeline.add(core.me(), || TraceWhat::Answered);
-    Ok(FileCreated {
-        open,
-        trace: timeline.into_trace(),
-    })
+    timeline.add(core.me(), TraceWhat::Answered);
+    Ok(open)
 }
 
 /// What the vote came to.
@@ -121,7 +131,7 @@ pub(crate) async fn vote(
         Ended::Won { can, ballot } => {
             let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
             let (votes, voters) = (count(can.len()), count(core.layout.mservers().len()));
-            timeline.add(core.me(), || TraceWhat::Majority { votes, voters });
+            timeline.add(core.me(), TraceWhat::Majority { votes, voters });
             Ok(Voted::Go {
                 can,
                 ballot: Some(ballot),
@@ -171,10 +181,8 @@ fn choose(
 ) -> Result<Locate, Refusal> {
     let can: Vec<ServerId> = can.iter().map(|(server, _)| *server).collect();
     let locate = mains::choose(core, &can)?;
-    timeline.add(core.me(), || TraceWhat::Chose {
-        main: locate.main,
-        slaves: locate.slaves.clone(),
-    });
+    let (main, slaves) = (locate.main, locate.slaves.clone());
+    timeline.add(core.me(), TraceWhat::Chose { main, slaves });
     Ok(locate)
 }
 
@@ -232,7 +240,6 @@ async fn ask_for(
     Ok(MetaDataWanted {
         name,
         attributes,
-        explain: timeline.is_wanted(),
         plan,
     })
 }
@@ -296,7 +303,8 @@ impl Making {
             }
         };
         let mut created = made.map_err(after_the_decision)?;
-        timeline.add_all(created.trace.take(), asked_us);
+        let at_main = std::mem::take(&mut created.trace.steps);
+        timeline.add_all(at_main, asked_us);
         Ok(created)
     }
 }
@@ -319,7 +327,7 @@ async fn repeated(
     wanted: &NameWanted,
     attributes: Attributes,
     deadline: Deadline,
-) -> Result<FileCreated, Refusal> {
+) -> Result<OpenFile, Refusal> {
     core.root
         .users()
         .check(&wanted.owner, sdfs_types::Access::Write, &wanted.path)?;
@@ -337,14 +345,12 @@ async fn repeated(
     let asked = MetaDataWanted {
         name: name.clone(),
         attributes,
-        explain: false,
         plan: Vec::new(),
     };
     let made = meta_data::at_main(core, asked, deadline).await;
     made.map_err(after_the_decision)?;
     let open = read::open(core, name, GrantRights::Write, deadline).await;
-    let open = open.map_err(after_the_decision)?;
-    Ok(FileCreated { open, trace: None })
+    open.map_err(after_the_decision)
 }
 
 /// The block size wanted, or the one that fits the size; refused when the size does not fit.

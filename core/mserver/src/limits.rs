@@ -147,3 +147,11 @@ pub(crate) const ORPHAN_AGE_S_MIN: u64 = 60;
 /// Files that were ever given up by repairs. Each is marked for good, with some 30 bytes of memory
 /// and disk at every mserver; beyond it repairs are refused.
 pub(crate) const GIVEN_UP_FILES_MAX: usize = 1_000_000;
+
+/// Reservations looked at for somebody who asks which there are: every create waits meanwhile.
+pub(crate) const RESERVATIONS_LOOKED_AT_MAX: usize = 10_000;
+
+/// Timelines kept of the names that were asked for last: one of a create, two of a put.
+pub(crate) const TIMELINES_KEPT: usize = 2_048;
+/// Steps kept of each: a file of many volumes has more than anybody reads.
+pub(crate) const TIMELINE_STEPS_MAX: usize = 64;

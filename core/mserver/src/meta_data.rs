@@ -100,7 +100,7 @@ pub(crate) async fn create(
     if let Some(made) = made_before(core, &wanted.name)? {
         return Ok(made);
     }
-    let mut timeline = Timeline::start(wanted.explain);
+    let mut timeline = Timeline::start();
     if wanted.plan.is_empty() {
         wanted.plan = accept(core, &wanted.name, &mut timeline, deadline).await?;
     }
@@ -122,7 +122,7 @@ fn made_before(core: &Core, name: &FileMetaMetaData) -> Result<Option<MetaDataCr
         MetaDataCreated {
             file,
             volumes,
-            trace: None,
+            trace: Trace::default(),
         }
     }))
 }
@@ -147,11 +147,10 @@ pub(crate) async fn accept(
         descriptor: name.descriptor,
         size_bytes: name.size_bytes,
         block_size: name.block_size,
-        explain_from: timeline.is_wanted().then_some(timeline.started),
+        began: timeline.started,
     };
     let mut accepted = core.acceptor.accept(wanted, deadline).await?;
-    let steps = std::mem::take(&mut accepted.steps);
-    timeline.add_all(Some(Trace { steps }), 0);
+    timeline.add_all(std::mem::take(&mut accepted.steps), 0);
     Ok(accepted.plan())
 }
 
@@ -181,7 +180,7 @@ async fn commit(
     let MetaAnswer::File(file) = core.propose_meta(group, command, deadline).await? else {
         return Err(unknown("the commit was answered with something else"));
     };
-    timeline.add(core.me(), || TraceWhat::MetaDataCreated);
+    timeline.add(core.me(), TraceWhat::MetaDataCreated);
     let volumes = volumes_named(core, file.plan.iter().copied());
     Ok(MetaDataCreated {
         file,

@@ -9,7 +9,7 @@ use sdfs_types::calls::names::{
 };
 use sdfs_types::calls::status::BeginScrub;
 use sdfs_types::calls::trash::DeleteNow;
-use sdfs_types::{Access, FileMetaMetaData, FilePath, Refusal, UserName, clock};
+use sdfs_types::{Access, CLUSTER_USER, FileMetaMetaData, FilePath, Refusal, UserName, clock};
 
 use crate::core::{Core, unknown};
 use crate::root::{RootAnswer, RootCommand};
@@ -160,6 +160,13 @@ pub(crate) async fn put_user(
     let PutUser {
         name, key, rights, ..
     } = call;
+    if &*name == CLUSTER_USER {
+        return Err(Refusal::OutOfRange {
+            what: "the user's name".to_owned(),
+            value: name.to_string(),
+            allowed: "any other: that is who comes with the cluster's secret".to_owned(),
+        });
+    }
     core.propose_root(RootCommand::PutUser { name, key, rights }, deadline)
         .await?;
     Ok(())

@@ -74,7 +74,7 @@ pub(crate) async fn negotiate(
             match effect {
                 Effect::Ask { to, ballot } => {
                     let ask = ask_of(wanted, ballot);
-                    timeline.add(to, || TraceWhat::Asked);
+                    timeline.add(to, TraceWhat::Asked);
                     match core.askers.get(&to) {
                         Some(asker) => asker.ask(ask, vote_deadline(deadline), &votes),
                         None => own = Some(ask),
@@ -159,7 +159,7 @@ fn note_loads(core: &Core, can: &[(ServerId, u32)]) {
 
 fn trace_event(event: &Event, timeline: &mut Timeline) {
     if let Event::Answered { from, vote, .. } = event {
-        timeline.add(*from, || match vote {
+        let what = match vote {
             Vote::Can { load, .. } => TraceWhat::Can { load: *load },
             Vote::Cannot { refusal } => TraceWhat::Cannot {
                 reason: refusal.to_string(),
@@ -167,6 +167,7 @@ fn trace_event(event: &Event, timeline: &mut Timeline) {
             Vote::Outranked { .. } => TraceWhat::Cannot {
                 reason: "reserved for another coordinator".to_owned(),
             },
-        });
+        };
+        timeline.add(*from, what);
     }
 }

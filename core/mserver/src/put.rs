@@ -10,7 +10,7 @@ use sdfs_types::calls::names::{
 use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
 use sdfs_types::{
     Access, BlockSize, FileDescriptor, FileMetaData, FileMetaMetaData, Grant, GrantRights,
-    PutGiven, Refusal, RequestId, UserName, clock,
+    PutGiven, Refusal, RequestId, TraceWhat, UserName, clock,
 };
 
 use crate::core::{Core, unknown};
@@ -142,11 +142,13 @@ async fn own_descriptor(
 fn start_vote(core: &Arc<Core>, wanted: NameWanted) {
     let core = Arc::clone(core);
     tokio::spawn(Trace::current().scope(async move {
-        let mut timeline = Timeline::start(false);
+        let mut timeline = Timeline::start();
+        timeline.add(core.me(), TraceWhat::Received);
         let deadline = Deadline::after_ms(RESERVATION_MS);
         if let Err(refusal) = vote(&core, &wanted, deadline, &mut timeline).await {
             tracing::debug!(request = %wanted.request, %refusal, "a put was voted down");
         }
+        core.timelines.keep(wanted.request, timeline);
     }));
 }
 
@@ -194,13 +196,15 @@ pub(crate) async fn finish(
         return Ok(PutFinished::Done { name });
     }
     check_finish(core, &call)?;
-    let now_ms = clock::now_ms();
+    let mut timeline = Timeline::start();
+    let (request, now_ms) = (call.request, timeline.started_ms);
     if let Err(refusal) = commit_record(core, &mut call, &user, now_ms, deadline).await {
-        return ended_before(core, call.request, refusal, deadline).await;
+        return ended_before(core, request, refusal, deadline).await;
     }
+    timeline.add(core.me(), TraceWhat::MetaDataCreated);
     let (block_size, size_bytes) = (call.block_size, call.size_bytes);
     let decide = Decide {
-        request: call.request,
+        request,
         path: call.path,
         owner: Arc::clone(&user),
         size_bytes,
@@ -215,7 +219,12 @@ pub(crate) async fn finish(
     if call.replace {
         command = trashing(core, command, &user, now_ms);
     }
-    match core.propose_root(command, deadline).await? {
+    let decided = core.propose_root(command, deadline).await;
+    if decided.is_ok() {
+        timeline.add(core.me(), TraceWhat::Decided);
+    }
+    core.timelines.keep(request, timeline);
+    match decided? {
         RootAnswer::Name(name) => Ok(PutFinished::Done { name }),
         _ => Err(unknown("the decision was answered with something else")),
     }

@@ -183,7 +183,6 @@ pub(crate) async fn make(
     let wanted = MetaDataWanted {
         name: name.clone(),
         attributes,
-        explain: false,
         plan: Vec::new(),
     };
     meta_data::at_main(core, wanted, deadline).await.map(|_| ())

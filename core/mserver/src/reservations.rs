@@ -7,8 +7,9 @@ use sdfs_types::calls::negotiation::Ballot;
 use sdfs_types::limits::RESERVATION_MS;
 use sdfs_types::{FilePath, RequestId};
 
-use crate::limits::RESERVATIONS_MAX;
+use crate::limits::{RESERVATIONS_LOOKED_AT_MAX, RESERVATIONS_MAX};
 use crate::negotiation::Moment;
+use crate::voter::NameReserved;
 
 /// What became of a wish to reserve a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +119,31 @@ impl Reservations {
                 self.by_path.remove(&path);
             }
         }
+    }
+
+    /// Those that hold somebody up now, by name: the first `limit`, and how many there are.
+    pub(crate) fn standing(
+        &mut self,
+        now: Moment,
+        limit: usize,
+        is_decided: impl Fn(RequestId) -> bool,
+    ) -> (Vec<NameReserved>, usize) {
+        self.expire(now);
+        let standing = |(path, present): (&FilePath, &Reservation)| {
+            let holder = present.holder.filter(|(_, request)| !is_decided(*request));
+            let waits = present.turn.is_some_and(|(_, until)| now < until);
+            (holder.is_some() || waits).then(|| NameReserved {
+                path: path.clone(),
+                coordinator: holder.map(|(ballot, _)| ballot.coordinator),
+                request: holder.map(|(_, request)| request),
+                ends_in_ms: present.until.0.saturating_sub(now.0) / 1_000,
+            })
+        };
+        let looked_at = self.by_path.iter().take(RESERVATIONS_LOOKED_AT_MAX);
+        let mut standing: Vec<_> = looked_at.filter_map(standing).collect();
+        let count = standing.len();
+        standing.truncate(limit);
+        (standing, count)
     }
 
     /// How many there are: the load a voter tells.

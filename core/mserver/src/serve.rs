@@ -18,8 +18,8 @@ use sdfs_types::calls::names::{
     Scrub, SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
-    AtMain, CanCreate, CanCreateAsk, CreateMetaData, MainAnswer, MainAsk, MayForget,
-    MetaDataCreated, MetaDataWanted, Release, ReportSync, ReportTrouble, Vote,
+    AtMain, CanCreate, CanCreateAsk, CreateMetaData, GetTimeline, MainAnswer, MainAsk, MayForget,
+    MetaDataCreated, MetaDataWanted, Release, ReportSync, ReportTrouble, TimelinePart, Vote,
 };
 use sdfs_types::calls::servers::ChangeServers;
 use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
@@ -166,6 +166,7 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::TracePaths => with(core, call, |core, call, _, deadline| async move {
             traced::answer(&core, call, deadline).await
         }),
+        CallKind::GetTimeline => with(core, call, timeline),
         CallKind::CheckLogin => with(core, call, |core, call, _, deadline| async move {
             Ok(behalf::check_login(&core, &call, deadline).await)
         }),
@@ -182,17 +183,27 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
                 },
             );
         }
-        CallKind::ReportSync => {
-            with(
-                core,
-                call,
-                |core, call: ReportSync, from, deadline| async move {
-                    core.supervisor.report_sync(&from, call, deadline).await
-                },
-            );
-        }
+        CallKind::ReportSync => with(core, call, report_sync),
         _ => refuse(call.reply, Refusal::NotServed),
     }
+}
+
+async fn timeline(
+    core: Arc<Core>,
+    call: GetTimeline,
+    _from: Caller,
+    _deadline: Deadline,
+) -> Result<Vec<TimelinePart>, Refusal> {
+    Ok(core.timelines.of(call.request))
+}
+
+async fn report_sync(
+    core: Arc<Core>,
+    call: ReportSync,
+    from: Caller,
+    deadline: Deadline,
+) -> Result<(), Refusal> {
+    core.supervisor.report_sync(&from, call, deadline).await
 }
 
 /// Reservations are asked for and given back in the order the calls arrive, so they enter the

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use sdfs_log::Disk;
 use sdfs_raft::{
     GroupId, GroupSpec, LogKept, MemberError, RaftGroups, RaftOptions, RaftStatus, RaftTimers,
-    StateMachine, StopReason,
+    SnapshotError, StateMachine, StopReason,
 };
 use sdfs_server_group::{
     Deadline, IncomingCall, Mesh, Role, SecretError, ServerId, UserKey, UserKeys,
@@ -37,11 +37,12 @@ use crate::meta::{GroupFreeList, MetaMachine, MetaView};
 use crate::root::command::{decode_volume, encode_volume};
 use crate::root::{RootMachine, RootView, ServerWatch, Users};
 use crate::serve;
+use crate::timelines::Timelines;
 use crate::traced::TracedPaths;
 use crate::volumes::{
     Acceptor, Listed, RaftRoot, RootGroup, Servers, Supervisor, VolumeRules, sweep,
 };
-use crate::voter::Voter;
+use crate::voter::{AskReserved, NameReserved, Voter};
 use crate::voters;
 
 /// What a mserver starts from.
@@ -272,6 +273,7 @@ fn core(
         calls: AtomicUsize::new(0),
         forgotten: watch::Sender::default(),
         traced: TracedPaths::default(),
+        timelines: Timelines::default(),
         root_batches,
         meta_batches,
         creating,
@@ -401,6 +403,20 @@ impl Mserver {
     /// [`MemberError::NotLeader`] elsewhere.
     pub async fn transfer_leader(&self, group: u8, to: ServerId) -> Result<(), MemberError> {
         self.core.groups.transfer_leader(GroupId(group), to).await
+    }
+
+    /// Brings the state of every raft group to disk; the last entry each one holds.
+    pub async fn snapshot(&self, deadline: Deadline) -> Vec<(u8, Result<u64, SnapshotError>)> {
+        let made = self.core.groups.snapshot(deadline).await;
+        let made = made.into_iter().map(|(group, made)| (group.0, made));
+        made.collect()
+    }
+
+    /// The first `limit` names that are reserved here now, and how many there are; none when this
+    /// mserver is stopping.
+    pub async fn names_reserved(&self, limit: usize) -> (Vec<NameReserved>, usize) {
+        let reserved = self.core.voter.send(AskReserved(limit)).await;
+        reserved.unwrap_or_default()
     }
 
     /// The volume map as this mserver knows it.

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use actix::prelude::*;
 use tokio::time::Instant;
 
+use sdfs_server_group::ServerId;
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, Vote};
-use sdfs_types::{Access, EntryKind, FilePath, PathFault, Refusal};
+use sdfs_types::{Access, EntryKind, FilePath, PathFault, Refusal, RequestId};
 
 use crate::negotiation::Moment;
 use crate::reservations::{Reservations, Reserved};
@@ -34,6 +35,24 @@ pub(crate) struct Ask(pub(crate) Vec<CanCreateAsk>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct GiveBack(pub(crate) Vec<(FilePath, Ballot)>);
+
+/// Asks which names are reserved: the first so many, and how many there are.
+#[derive(Message)]
+#[rtype(result = "(Vec<NameReserved>, usize)")]
+pub(crate) struct AskReserved(pub(crate) usize);
+
+/// A name that is reserved at this mserver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameReserved {
+    /// The name.
+    pub path: FilePath,
+    /// Who coordinates the request that holds it; none while somebody's turn is waited for.
+    pub coordinator: Option<ServerId>,
+    /// The request that holds it.
+    pub request: Option<RequestId>,
+    /// Milliseconds until it ends by itself.
+    pub ends_in_ms: u64,
+}
 
 impl Voter {
     pub(crate) fn new(root: Arc<RootView>, creating: Arc<AtomicU32>) -> Voter {
@@ -157,6 +176,17 @@ impl Handler<Ask> for Voter {
 
     fn handle(&mut self, Ask(asks): Ask, _: &mut Self::Context) -> Self::Result {
         MessageResult(asks.iter().map(|ask| self.vote(ask)).collect())
+    }
+}
+
+impl Handler<AskReserved> for Voter {
+    type Result = MessageResult<AskReserved>;
+
+    fn handle(&mut self, AskReserved(limit): AskReserved, _: &mut Self::Context) -> Self::Result {
+        let root = Arc::clone(&self.root);
+        let is_decided = |request| root.is_decided(request);
+        let now = self.now();
+        MessageResult(self.reservations.standing(now, limit, is_decided))
     }
 }
 

@@ -78,6 +78,21 @@ pub enum MemberError {
     Stopped,
 }
 
+/// Why the state of a group was not brought to disk when somebody asked for it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// Nothing was applied yet.
+    #[error("the group has no state here yet")]
+    Empty,
+    /// The group has stopped at this server for good.
+    #[error("the group has stopped at this server")]
+    Stopped,
+    /// It was not done in time.
+    #[error("its state was not on disk in time; it may be later")]
+    Deadline,
+}
+
 /// Why raft did not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

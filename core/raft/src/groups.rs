@@ -3,12 +3,12 @@
 use crate::answer::answer;
 use crate::barrier;
 use crate::ending::Ending;
-use crate::errors::{MemberError, ProposeError, ReadError, StartError, StopReason};
+use crate::errors::{MemberError, ProposeError, ReadError, SnapshotError, StartError, StopReason};
 use crate::forward::{Forward, Stopped, propose_here};
 use crate::group::{Group, Member};
 use crate::group_store::GroupStores;
 use crate::ids::GroupId;
-use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST};
+use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST, SNAPSHOT_AGAIN};
 use crate::members;
 use crate::messages::Outcome;
 use crate::options::RaftOptions;
@@ -18,9 +18,12 @@ use crate::snapshot::persist;
 use crate::start::{Parts, start};
 use crate::status::{LeaderView, RaftStatus};
 use crate::tend::transfer;
+use crate::types::{Raft, Types};
 use crate::wire::Wire;
 use bytes::Bytes;
+use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::WaitError;
 use sdfs_server_group::{Deadline, IncomingCall, ServerId};
 use sdfs_store::Keyspace;
 use std::collections::{BTreeMap, BTreeSet};
@@ -228,6 +231,19 @@ impl RaftGroups {
         Ok(())
     }
 
+    /// Brings the state of every group this server is a member of to disk now, up to what is
+    /// applied; the log before it may then be shortened. Gives the last entry each one holds.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    pub async fn snapshot(&self, deadline: Deadline) -> Vec<(GroupId, Result<u64, SnapshotError>)> {
+        let mut made = Vec::new();
+        for (group, member) in self.0.members() {
+            made.push((group.id, snapshot_of(&member.raft, deadline).await));
+        }
+        made
+    }
+
     /// Adds a member in the life it is in now: as a learner first, and once it has caught up as a
     /// voter if `is_voter`. Works at the leader only; one change of members at a time.
     ///
@@ -343,6 +359,27 @@ impl RaftGroups {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0
     }
+}
+
+async fn snapshot_of(raft: &Raft, deadline: Deadline) -> Result<u64, SnapshotError> {
+    let applied = raft.metrics().borrow_watched().last_applied;
+    let applied = applied.ok_or(SnapshotError::Empty)?.index;
+    let holds_it = |metrics: &RaftMetrics<Types>| {
+        let held = metrics.snapshot.as_ref();
+        held.is_some_and(|held| held.index >= applied)
+    };
+    while deadline.remaining_ms() > 0 {
+        let asked = raft.trigger().snapshot().await;
+        asked.map_err(|_| SnapshotError::Stopped)?;
+        // One that was under way already may end below, and the request for another is lost then.
+        let waiting = raft.wait(Some(SNAPSHOT_AGAIN));
+        match waiting.metrics(holds_it, "a snapshot").await {
+            Ok(_) => return Ok(applied),
+            Err(WaitError::ShuttingDown) => return Err(SnapshotError::Stopped),
+            Err(WaitError::Timeout(..)) => {}
+        }
+    }
+    Err(SnapshotError::Deadline)
 }
 
 /// One try: here if this server leads, else through the queue to the leader.

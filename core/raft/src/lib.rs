@@ -43,7 +43,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use errors::{LogDamage, MemberError, ProposeError, ReadError, StartError, StopReason};
+pub use errors::{
+    LogDamage, MemberError, ProposeError, ReadError, SnapshotError, StartError, StopReason,
+};
 pub use groups::RaftGroups;
 pub use ids::GroupId;
 pub use machine::{ApplyError, StateMachine};

@@ -127,3 +127,6 @@ pub(crate) const SLEEPS_PER_HEARTBEAT: u32 = 5;
 
 /// A sleep of openraft so short ends at once: tokio would make a millisecond of it.
 pub(crate) const SLEEP_SHORTEST: Duration = Duration::from_micros(2);
+
+/// When a snapshot somebody waits for is asked for again.
+pub(crate) const SNAPSHOT_AGAIN: Duration = Duration::from_secs(2);

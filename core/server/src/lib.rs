@@ -35,7 +35,7 @@ pub use secrets::make_missing_secrets;
 pub use server::Server;
 pub use space::LOCK_FILE;
 
-pub use sdfs_console::{HELP, HandsFault, Help, greeting_of, signed_text};
+pub use sdfs_console::{CLUSTER_LOGIN_LABEL, HELP, HandsFault, Help, greeting_of, signed_text};
 pub use sdfs_net_layer::raise_descriptor_limit;
 
 pub use sdfs_mserver::{LogKept, StartError as MserverStartError};

@@ -27,3 +27,7 @@ pub(crate) const AUDIT_BYTES_MAX: u64 = 16 << 20;
 
 /// Bytes of the audit log that are read to show its last lines.
 pub(crate) const AUDIT_READ_BYTES_MAX: u64 = 256 << 10;
+
+/// How long the state of a raft group may take to be brought to disk for somebody who waits at the
+/// console.
+pub(crate) const SNAPSHOT_WAIT: Duration = Duration::from_secs(20);

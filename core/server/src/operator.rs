@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
+use futures::future::BoxFuture;
 use sdfs_console::{
     ConsoleCounters, ConsoleDoor, ConsoleOptions, FastDfsReading, GroupReading, HttpDoor,
-    HttpOptions, Lately, LogReading, MemberReading, Observed, Watching, start_console, start_http,
-    watch,
+    HttpOptions, Lately, LockReading, LogReading, MemberReading, Observed, Watching, start_console,
+    start_http, watch,
 };
+use sdfs_dserver::Promised;
 use sdfs_fastdfs::Counted;
+use sdfs_mserver::NameReserved;
 use sdfs_raft::{GroupStatus, LogCounts};
 use sdfs_server_group::{Config, Mesh, ServerConfig};
 use sdfs_types::calls::activity::Activity;
@@ -120,6 +123,23 @@ impl Observed for Answering {
         })
     }
 
+    fn locks(&self, limit: usize) -> BoxFuture<'static, (Vec<LockReading>, usize)> {
+        let role = self.role.clone();
+        Box::pin(async move {
+            match role {
+                RoleAtWork::Mserver(mserver) => {
+                    let (names, count) = mserver.names_reserved(limit).await;
+                    (names.into_iter().map(lock_of_name).collect(), count)
+                }
+                RoleAtWork::Dserver(dserver) => {
+                    let locks = locks_of(dserver.promised().await);
+                    let count = locks.len();
+                    (locks, count)
+                }
+            }
+        })
+    }
+
     fn logs(&self) -> Vec<LogReading> {
         match &self.role {
             RoleAtWork::Mserver(mserver) => vec![log_of_raft(mserver.raft().log)],
@@ -138,6 +158,35 @@ impl Observed for Answering {
             }
         }
     }
+}
+
+fn lock_of_name(name: NameReserved) -> LockReading {
+    LockReading {
+        kind: "name",
+        what: name.path.to_string(),
+        holder: name.coordinator,
+        request: name.request.map(|request| request.to_string()),
+        ends_in_ms: name.ends_in_ms,
+    }
+}
+
+fn locks_of(promised: Promised) -> Vec<LockReading> {
+    let lock = |kind, what, ends_in_ms| LockReading {
+        kind,
+        what,
+        holder: None,
+        request: None,
+        ends_in_ms,
+    };
+    let room = promised.room.into_iter().map(|room| {
+        let what = format!("{} bytes at {}", room.bytes, room.space.display());
+        lock("room", what, room.ends_in_ms)
+    });
+    let reads = promised.reads_end_in_ms.map(|ends_in_ms| {
+        let what = "anonymous files may be read".to_owned();
+        lock("reads", what, ends_in_ms)
+    });
+    room.chain(reads).collect()
 }
 
 fn log_of_raft(log: LogCounts) -> LogReading {

@@ -8,6 +8,10 @@ use crate::path::FilePath;
 /// A user's name.
 pub type UserName = Arc<str>;
 
+/// Who comes in with the cluster's secret instead of a user's: somebody at a server of it, when no
+/// mserver can judge a user. No user is called so.
+pub const CLUSTER_USER: &str = "@cluster";
+
 /// What a right allows; each includes the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Access {

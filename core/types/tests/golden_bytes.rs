@@ -2,14 +2,18 @@
 //! servers of two versions would misread each other. Add a variant or a call instead.
 
 use sdfs_server_group::Trace;
-use sdfs_types::calls::activity::{Activity, CallActivity, Happened, LogActivity, Severity};
+use sdfs_types::calls::activity::{
+    Activity, CallActivity, Happened, LogActivity, Severity, SlowActivity,
+};
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseReads, LeaseStamps, StampsLeased};
 use sdfs_types::calls::behalf::{CheckLogin, LoginChecked, OnBehalf};
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
 use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
 };
-use sdfs_types::calls::negotiation::{Ballot, CanCreate, CanCreateAsk, Vote};
+use sdfs_types::calls::negotiation::{
+    Ballot, CanCreate, CanCreateAsk, GetTimeline, TimelinePart, Vote,
+};
 use sdfs_types::calls::servers::{ChangeServers, GetServers, GroupLed, ServerOrder, ServersTold};
 use sdfs_types::calls::trace_paths::{TraceOrder, TracePaths, TracedNow, TracedPath};
 use sdfs_types::calls::trash::{
@@ -19,7 +23,7 @@ use sdfs_types::{
     BlockDescriptor, BlockEntry, BlockIndex, BlockPage, BlockSize, BlockVersion, Epoch,
     FileDescriptor, FileId, FilePath, FileVersion, Grant, GrantRights, Locate, MemberState,
     MetaGroup, PutProof, Refusal, RequestId, Role, ServerId, ServerList, ServerRecord, ServerState,
-    Stamp, Traced, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
+    Stamp, TraceStep, TraceWhat, Traced, Volume, VolumeId, VolumeMember, VolumeStatus, wire,
 };
 
 const REQUEST: RequestId = RequestId {
@@ -429,6 +433,13 @@ fn activity_keeps_its_bytes() {
             counts: vec![1, 2],
             sum_us: 5,
         }],
+        slowest: vec![SlowActivity {
+            kind: 0x0201,
+            took_us: 300,
+            ended_ms: 1,
+            from: "b".to_owned(),
+            trace: Trace::from_wire(7),
+        }],
         bytes_in: 1,
         bytes_out: 2,
         clients: 3,
@@ -450,7 +461,26 @@ fn activity_keeps_its_bytes() {
     };
     check(
         &activity,
-        "01ac0201610183040201020501020301017201020304050101780\
-         1ac0201ac02020179",
+        "01ac02016101830402010205018104ac0201016207010203010172010203040501017801ac0201ac02020179",
     );
+}
+
+#[test]
+fn timelines_keep_their_bytes() {
+    let request = RequestId {
+        client: 1,
+        sequence: 2,
+    };
+    check(&GetTimeline { request }, "010102");
+    let part = TimelinePart {
+        began_ms: 300,
+        trace: sdfs_types::Trace {
+            steps: vec![TraceStep {
+                at_us: 5,
+                server: ServerId(1),
+                what: TraceWhat::Decided,
+            }],
+        },
+    };
+    check(&vec![part], "0101ac0201050106");
 }

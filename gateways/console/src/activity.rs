@@ -1,7 +1,7 @@
 //! What a server tells the others of what it has been doing.
 
-use sdfs_server_group::CallTiming;
-use sdfs_types::calls::activity::{Activity, CallActivity, LogActivity};
+use sdfs_server_group::{CallTiming, Role, SlowCall};
+use sdfs_types::calls::activity::{Activity, CallActivity, LogActivity, SlowActivity};
 use sdfs_types::clock;
 
 use crate::lately::Lately;
@@ -20,6 +20,7 @@ pub fn activity(server: &dyn Observed, lately: &Lately) -> Activity {
         now_ms: clock::now_ms(),
         zone: me.map_or_else(String::new, |me| me.zone.clone()),
         calls: snapshot.calls.iter().map(call_activity).collect(),
+        slowest: snapshot.slowest.into_iter().map(slow_activity).collect(),
         bytes_in: count("bytes_in"),
         bytes_out: count("bytes_out"),
         clients: snapshot.clients,
@@ -38,6 +39,29 @@ fn call_activity(timing: &CallTiming) -> CallActivity {
     }
 }
 
+fn slow_activity(call: SlowCall) -> SlowActivity {
+    SlowActivity {
+        kind: call.kind,
+        took_us: call.took_us,
+        ended_ms: call.ended_ms,
+        from: stranger(call.from),
+        trace: call.trace,
+    }
+}
+
+/// Servers by their numbers; of clients others are not told who and where they are.
+fn stranger(from: String) -> String {
+    let is_server = [Role::Mserver, Role::Dserver].iter().any(|role| {
+        let number = from.strip_prefix(&format!("{role} "));
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    if is_server {
+        from
+    } else {
+        "a client".to_owned()
+    }
+}
+
 fn log_activity(log: LogReading) -> LogActivity {
     LogActivity {
         log: log.log,
@@ -46,5 +70,23 @@ fn log_activity(log: LogReading) -> LogActivity {
         record_bytes: log.record_bytes,
         queued_bytes: log.queued_bytes,
         total_bytes: log.total_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_servers_are_told_of() {
+        assert_eq!(stranger("mserver 1".to_owned()), "mserver 1");
+        assert_eq!(stranger("dserver 12".to_owned()), "dserver 12");
+        for client in [
+            "ann at 10.0.0.5:4321",
+            "client at 10.0.0.5:4321",
+            "mserver 1 at 1.1.1.1:1",
+        ] {
+            assert_eq!(stranger(client.to_owned()), "a client", "{client}");
+        }
     }
 }

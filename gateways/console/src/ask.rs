@@ -23,8 +23,13 @@ pub(crate) enum AskFault {
     #[error("the answer could not be read: {0}")]
     Answer(#[from] WireFault),
     /// It was refused.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("{said}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The same in words.
+        said: String,
+    },
 }
 
 impl AskFault {
@@ -32,7 +37,7 @@ impl AskFault {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             AskFault::NoMserver => "no_mserver",
-            AskFault::Refused(refusal) => code_of(refusal),
+            AskFault::Refused { refusal, .. } => code_of(refusal),
             AskFault::Call(CallError::Deadline | CallError::Lost { maybe_done: true })
             | AskFault::Answer(_) => "unknown",
             AskFault::Call(_) => "not_reached",
@@ -71,7 +76,13 @@ pub(crate) async fn ask<C: Call>(
         Payload::default(),
         deadline,
     );
-    Ok(wire::decode_answer(&asked.await?.head)??)
+    wire::decode_answer(&asked.await?.head)?.map_err(|refusal| refused(mesh, refusal))
+}
+
+fn refused(mesh: &Mesh, refusal: Refusal) -> AskFault {
+    let name_of = |id| mesh.server(id).map(|server| server.name.to_string());
+    let said = refusal.told(name_of);
+    AskFault::Refused { refusal, said }
 }
 
 /// Asks the nearest mserver on behalf of a user, whose rights it checks.
@@ -90,7 +101,7 @@ pub(crate) async fn on_behalf<C: Call>(
     let head = wire::encode(&on_behalf);
     let deadline = Deadline::after(ANSWER_WAIT);
     let answer = mesh.call(to, kind, head, Payload::default(), deadline);
-    Ok(wire::decode_answer(&answer.await?.head)??)
+    wire::decode_answer(&answer.await?.head)?.map_err(|refusal| refused(mesh, refusal))
 }
 
 /// A server and what it told, or why not.

@@ -90,7 +90,8 @@ fn leaders(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
 }
 
 /// What people call a raft group.
-pub(crate) fn group_name(group: u8) -> String {
+#[must_use]
+pub fn group_name(group: u8) -> String {
     match group {
         0 => "the root group".to_owned(),
         group => format!("meta group {group}"),

@@ -19,12 +19,15 @@ use crate::observed::Observed;
 pub struct Lately {
     /// Oldest first.
     pub events: VecDeque<Happened>,
+    /// How many were told in all, those that are forgotten too.
+    pub told: u64,
     /// Since when no majority of the mservers is heard, milliseconds since the Unix epoch.
     pub alone_since_ms: Option<u64>,
 }
 
 impl Lately {
     fn tell(&mut self, at_ms: u64, (severity, what): (Severity, String)) {
+        self.told += 1;
         if self.events.len() >= EVENTS_KEPT {
             self.events.pop_front();
         }
@@ -33,6 +36,14 @@ impl Lately {
             severity,
             what,
         });
+    }
+
+    /// Those that are still known of the ones told after the first `told`.
+    pub(crate) fn since(&self, told: u64) -> impl Iterator<Item = &Happened> {
+        let new = usize::try_from(self.told.saturating_sub(told)).unwrap_or(usize::MAX);
+        self.events
+            .iter()
+            .skip(self.events.len().saturating_sub(new))
     }
 
     fn look(&mut self, now: &ServerStatus, at_ms: u64) {
@@ -108,6 +119,9 @@ mod tests {
         }
         assert_eq!(lately.events.len(), EVENTS_KEPT);
         assert_eq!(lately.events[0].what, "1");
+        let since = |told| lately.since(told).count();
+        let all = lately.told;
+        assert_eq!((since(all), since(all - 2), since(0)), (0, 2, EVENTS_KEPT));
     }
 
     #[test]

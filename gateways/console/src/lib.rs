@@ -21,11 +21,14 @@ mod ready;
 mod view;
 
 pub use activity::activity;
+pub use changes::group_name;
 pub use console::{
-    ConsoleCounters, ConsoleDoor, ConsoleOptions, HELP, Hands, HandsFault, Help, greeting_of,
-    signed_text, start_console,
+    CLUSTER_LOGIN_LABEL, ConsoleCounters, ConsoleDoor, ConsoleOptions, HELP, Hands, HandsFault,
+    Help, greeting_of, signed_text, start_console,
 };
 pub use http::{HttpCounters, HttpDoor, HttpOptions, start_http};
 pub use lately::{Lately, Watching, watch};
-pub use observed::{FastDfsReading, GroupReading, LogReading, MemberReading, Observed};
+pub use observed::{
+    FastDfsReading, GroupReading, LockReading, LogReading, MemberReading, Observed,
+};
 pub use ready::not_ready;

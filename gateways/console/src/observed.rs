@@ -1,9 +1,10 @@
 //! What a server tells the doors of itself, whatever its role.
 
+use futures::future::BoxFuture;
 use sdfs_server_group::{Mesh, ServerId};
 use sdfs_types::calls::status::ServerStatus;
 
-/// A server as the doors see it. Every answer comes from memory, at once.
+/// A server as the doors see it. Every answer comes from memory.
 pub trait Observed: Send + Sync + 'static {
     /// Its place among the others.
     fn mesh(&self) -> &Mesh;
@@ -13,6 +14,8 @@ pub trait Observed: Send + Sync + 'static {
     fn groups(&self) -> Vec<GroupReading>;
     /// Its logs: of raft, or of each space that works.
     fn logs(&self) -> Vec<LogReading>;
+    /// What is reserved or leased here for a time: the first `limit`, and how many there are.
+    fn locks(&self, limit: usize) -> BoxFuture<'static, (Vec<LockReading>, usize)>;
     /// What its door for FastDFS clients has counted, when it has one.
     fn fastdfs(&self) -> Option<FastDfsReading>;
 }
@@ -24,6 +27,21 @@ pub struct FastDfsReading {
     pub requests: Vec<(&'static str, u64)>,
     /// Connections, by what became of them.
     pub connections: Vec<(&'static str, u64)>,
+}
+
+/// Something reserved or leased for a time, which ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockReading {
+    /// `name`, `room` or `reads`.
+    pub kind: &'static str,
+    /// What is held: a path, or bytes of a space.
+    pub what: String,
+    /// The server that coordinates the request that holds it, where there is one.
+    pub holder: Option<ServerId>,
+    /// The request, in words.
+    pub request: Option<String>,
+    /// Milliseconds until it ends.
+    pub ends_in_ms: u64,
 }
 
 /// A raft group at this server.

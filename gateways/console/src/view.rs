@@ -100,6 +100,13 @@ fn activity(activity: &Activity) -> Value {
         })
     });
     value["calls"] = named.collect();
+    let slowest = activity.slowest.iter().map(|call| {
+        json!({
+            "name": call_name(call.kind), "took_us": call.took_us, "ended_ms": call.ended_ms,
+            "from": call.from, "trace": (!call.trace.is_none()).then(|| call.trace.to_string()),
+        })
+    });
+    value["slowest"] = slowest.collect();
     value
 }
 

@@ -32,7 +32,7 @@ const SESSION: &[(&str, &str)] = &[
     ("stat /nothing", "error not_found /nothing does not exist\n"),
     (
         "files /",
-        "  name  kind  size_bytes  id   created_ms\n  a     file  #      #  #\nok\n",
+        "  name  kind  size_bytes  id   created\n  a     file  # KiB       #    #-#-# #:#:#\nok\n",
     ),
     (
         "users",
@@ -43,7 +43,7 @@ const SESSION: &[(&str, &str)] = &[
     ("heal pause", "ok\n"),
     (
         "maintenance",
-        "  order       by     at_ms\n  heal pause  admin  #\nok\n",
+        "  order       by     at\n  heal pause  admin  #-#-# #:#:#\nok\n",
     ),
     ("heal start", "ok\n"),
     (

@@ -31,8 +31,8 @@ pub struct FileWanted {
     pub size_bytes: u64,
     /// Size of its blocks.
     pub block_size: BlockSize,
-    /// When its create began here: the steps count from it. `None` when nobody wants the steps.
-    pub explain_from: Option<Instant>,
+    /// When its create began here: the steps count from it.
+    pub began: Instant,
 }
 
 impl FileWanted {
@@ -49,7 +49,7 @@ impl FileWanted {
 pub struct Accepted {
     /// The volumes for its blocks, used in turn; every member of each has accepted.
     pub volumes: Vec<Volume>,
-    /// What happened on the way, when asked for.
+    /// What happened on the way.
     pub steps: Vec<TraceStep>,
 }
 
@@ -281,29 +281,32 @@ impl Acceptor {
         };
         let id = volume.id;
         let mut steps = Steps {
-            from: wanted.explain_from,
+            from: wanted.began,
             steps: Vec::new(),
         };
         let mut answers: FuturesUnordered<_> = volume
             .acknowledging()
             .map(|member| {
-                steps.add(member, || TraceWhat::Offered { volume: id });
+                steps.add(member, TraceWhat::Offered { volume: id });
                 async move { (member, self.lanes.ask(member, ask, until).await) }
             })
             .collect();
         while let Some((member, answer)) = answers.next().await {
             if let Err(failed) = answer {
                 let reason = reason(member, &failed);
-                steps.add(member, || TraceWhat::NotAccepted {
-                    volume: id,
-                    reason: reason.clone(),
-                });
+                steps.add(
+                    member,
+                    TraceWhat::NotAccepted {
+                        volume: id,
+                        reason: reason.clone(),
+                    },
+                );
                 return Offered {
                     outcome: Err(reason),
                     steps: steps.steps,
                 };
             }
-            steps.add(member, || TraceWhat::Accepted { volume: id });
+            steps.add(member, TraceWhat::Accepted { volume: id });
         }
         drop(answers);
         Offered {
@@ -320,20 +323,18 @@ struct Offered {
 }
 
 struct Steps {
-    from: Option<Instant>,
+    from: Instant,
     steps: Vec<TraceStep>,
 }
 
 impl Steps {
-    fn add(&mut self, server: ServerId, what: impl FnOnce() -> TraceWhat) {
-        if let Some(from) = self.from {
-            let at_us = u64::try_from(from.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.steps.push(TraceStep {
-                at_us,
-                server,
-                what: what(),
-            });
-        }
+    fn add(&mut self, server: ServerId, what: TraceWhat) {
+        let at_us = u64::try_from(self.from.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.steps.push(TraceStep {
+            at_us,
+            server,
+            what,
+        });
     }
 }
 

@@ -65,7 +65,7 @@ impl Scene {
             },
             size_bytes,
             block_size: BlockSize::default(),
-            explain_from: Some(Instant::now()),
+            began: Instant::now(),
         };
         self.acceptor
             .accept(wanted, Deadline::after_ms(2_000))

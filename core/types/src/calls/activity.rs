@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call;
+use sdfs_server_group::Trace;
 
 /// Asks a server what it has been doing. Always answered from what the server itself knows. A
 /// server whose doors for operators are closed tells an empty one.
@@ -19,6 +20,8 @@ pub struct Activity {
     pub zone: String,
     /// How long calls took to be answered, by kind.
     pub calls: Vec<CallActivity>,
+    /// Calls of the last minutes that took longest, the slowest first.
+    pub slowest: Vec<SlowActivity>,
     /// Bytes that came in over connections.
     pub bytes_in: u64,
     /// Bytes that went out over connections.
@@ -44,6 +47,21 @@ pub struct CallActivity {
     pub counts: Vec<u64>,
     /// The sum of all times, microseconds.
     pub sum_us: u64,
+}
+
+/// A call that took long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowActivity {
+    /// The kind's number on the wire.
+    pub kind: u16,
+    /// How long until it was answered, microseconds.
+    pub took_us: u64,
+    /// When it was answered, milliseconds since the Unix epoch.
+    pub ended_ms: u64,
+    /// Who asked.
+    pub from: String,
+    /// The operation it was asked for.
+    pub trace: Trace,
 }
 
 /// What a log has taken.

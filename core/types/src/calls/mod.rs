@@ -114,6 +114,8 @@ pub enum CallKind {
     LeaseReads = 0x030a,
     /// [`trace_paths::TracePaths`].
     TracePaths = 0x030b,
+    /// [`negotiation::GetTimeline`].
+    GetTimeline = 0x030c,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -190,6 +192,7 @@ impl CallKind {
         CallKind::OnBehalf,
         CallKind::LeaseReads,
         CallKind::TracePaths,
+        CallKind::GetTimeline,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -239,7 +242,8 @@ impl CallKind {
             | CallKind::ReportSync
             | CallKind::CheckLogin
             | CallKind::OnBehalf
-            | CallKind::TracePaths => {
+            | CallKind::TracePaths
+            | CallKind::GetTimeline => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
             CallKind::MayForget | CallKind::LeaseStamps | CallKind::LeaseReads => {

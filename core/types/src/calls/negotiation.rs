@@ -97,8 +97,6 @@ pub struct MetaDataWanted {
     pub name: FileMetaMetaData,
     /// What the user keeps with it.
     pub attributes: Attributes,
-    /// Whether to answer with the steps at the main.
-    pub explain: bool,
     /// Volumes whose dservers have accepted the file already; none: the main has some accept.
     pub plan: Vec<VolumeId>,
 }
@@ -111,7 +109,7 @@ pub struct MetaDataCreated {
     /// The volumes planned.
     pub volumes: Vec<Volume>,
     /// The steps at the main, times counted from its start there.
-    pub trace: Option<Trace>,
+    pub trace: Trace,
 }
 
 /// Passes a call about file-meta-data on to a member of its meta group.
@@ -234,3 +232,20 @@ pub struct MayForget {
     pub volume: VolumeId,
 }
 call!(MayForget => bool, MayForget);
+
+/// Asks a mserver what it remembers of how a name came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetTimeline {
+    /// The request that made the name.
+    pub request: RequestId,
+}
+call!(GetTimeline => Vec<TimelinePart>, GetTimeline);
+
+/// What one mserver did for a name in one go: a put has a beginning and an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelinePart {
+    /// When it began, milliseconds since the Unix epoch by the clock of that mserver.
+    pub began_ms: u64,
+    /// The steps.
+    pub trace: Trace,
+}

@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Config,
     Top,
     Sessions,
+    Slow,
+    Locks,
+    Follow,
     Audit(usize),
     Heal,
     Scrub,
@@ -42,6 +45,21 @@ pub(crate) enum Command {
     Traced,
     /// Something that changes.
     Change(Change),
+}
+
+impl Command {
+    /// Whether a server without a majority may answer it with what is over.
+    pub(crate) fn may_be_old(&self) -> bool {
+        matches!(
+            self,
+            Command::Status
+                | Command::Groups
+                | Command::Volumes
+                | Command::Heal
+                | Command::Scrub
+                | Command::Maintenance
+        )
+    }
 }
 
 /// Something that changes, for administrators.
@@ -61,6 +79,7 @@ pub(crate) enum Change {
     TransferLeader { group: u8, to: String },
     Log { level: String, target: String },
     LogUsual,
+    Snapshot,
     TraceOn(TracedPath),
     TraceOff(TracedPath),
     Stop(String),
@@ -169,10 +188,13 @@ fn look(name: &str, rest: &[&str]) -> Result<Option<Command>, CommandFault> {
         ("explain", [path]) => Command::Explain(FilePath::parse(path)?),
         ("users", []) => Command::Users,
         ("events", []) => Command::Events(20),
+        ("events", ["follow"]) => Command::Follow,
         ("events", [count]) => Command::Events(number(count, EVENTS_KEPT)?),
         ("config", []) => Command::Config,
         ("top", []) => Command::Top,
         ("sessions", []) => Command::Sessions,
+        ("slow", []) => Command::Slow,
+        ("locks", []) => Command::Locks,
         ("audit", []) => Command::Audit(20),
         ("audit", [count]) => Command::Audit(number(count, NAMES_SHOWN_MAX)?),
         ("heal", []) => Command::Heal,
@@ -207,6 +229,7 @@ fn change(name: &str, rest: &[&str]) -> Result<Option<Change>, CommandFault> {
             group: group_of(group)?,
             to: owned(server),
         },
+        ("snapshot", []) => Change::Snapshot,
         ("log", ["usual"]) => Change::LogUsual,
         ("log", [level]) => Change::Log {
             level: level_of(level)?,

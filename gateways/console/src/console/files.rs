@@ -1,7 +1,7 @@
 //! Names, records and blocks, asked for on behalf of the user: what he may not read is refused.
 
 use sdfs_types::calls::names::{DirectoryEntry, FileStat, Freshness, GetFile, ListDirectory, Stat};
-use sdfs_types::{EntryKind, FilePath, OpenFile, ServerId, Volume};
+use sdfs_types::{EntryKind, FilePath, OpenFile, Volume};
 use serde_json::{Value, json};
 
 use super::Console;
@@ -85,7 +85,11 @@ fn stat_fields(FileStat { name, file, quota }: &FileStat) -> Vec<(&'static str, 
     fields
 }
 
-async fn open(console: &Console, user: &str, path: FilePath) -> Result<OpenFile, AskFault> {
+pub(super) async fn open(
+    console: &Console,
+    user: &str,
+    path: FilePath,
+) -> Result<OpenFile, AskFault> {
     let asked = GetFile {
         path,
         write: false,
@@ -122,44 +126,4 @@ pub(super) async fn blocks(console: &Console, user: &str, path: FilePath) -> Rep
         ["block", "version", "bytes", "volume", "crc32c", "copies"],
         rows,
     )
-}
-
-/// Who decided a name, who keeps its record and its bytes, and which of them are heard now.
-pub(super) async fn explain(console: &Console, user: &str, path: FilePath) -> Reply {
-    let open = match open(console, user, path).await {
-        Ok(open) => open,
-        Err(fault) => return Reply::unanswered(&fault),
-    };
-    let status = console.server.status();
-    let mesh = console.server.mesh();
-    let named = |id: ServerId| match mesh.is_up(id) {
-        true => name_of(&status, id),
-        false => format!("{} (not heard)", name_of(&status, id)),
-    };
-    let leader_of = |group: u8| {
-        let groups = status.groups.iter();
-        let group = groups.into_iter().find(|one| one.group == group)?;
-        group.leader.map(named)
-    };
-    let mut fields = vec![
-        ("id", json!(open.name.descriptor.to_string())),
-        ("size_bytes", json!(open.file.size_bytes)),
-        ("request", json!(format!("{:?}", open.name.request))),
-        ("root_leader", json!(leader_of(0))),
-    ];
-    if let Some(locate) = &open.name.locate {
-        let slaves: Vec<_> = locate.slaves.iter().map(|id| named(*id)).collect();
-        fields.push(("meta_group", json!(locate.group.0)));
-        fields.push(("main", json!(named(locate.main))));
-        fields.push(("slaves", json!(slaves)));
-        // Known to members of the group.
-        fields.push(("meta_leader", json!(leader_of(locate.group.0))));
-    }
-    let volumes = open.volumes.iter().map(|volume| {
-        let copies: Vec<_> = volume.readable().map(named).collect();
-        format!("{}: {}", volume.id, copies.join(" "))
-    });
-    fields.push(("volumes", json!(volumes.collect::<Vec<_>>())));
-    fields.push(("blocks", json!(open.blocks.entries.len())));
-    Reply::Fields(fields)
 }

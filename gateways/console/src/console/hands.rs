@@ -15,6 +15,15 @@ pub enum HandsFault {
     /// Raft's own answer.
     #[error("{0}")]
     Raft(String),
+    /// A disk's own answer.
+    #[error("{0}")]
+    Disk(String),
+    /// No checkpoint was written.
+    #[error("no index is written: blocks there are damaged, or its log has failed")]
+    NoCheckpoint,
+    /// It takes too long.
+    #[error("not done in time; it goes on")]
+    Late,
     /// This process logs otherwise.
     #[error("this server's log cannot be changed: it runs inside another program")]
     LogIsOthers,
@@ -46,4 +55,8 @@ pub trait Hands: Send + Sync + 'static {
 
     /// Has the server stop cleanly, soon after this returns.
     fn stop(&self);
+
+    /// Brings what is in memory to disk now: the state of each raft group, the index of each space.
+    /// What it was, and what became of it.
+    fn snapshot(&self) -> BoxFuture<'static, Vec<(String, Result<String, HandsFault>)>>;
 }

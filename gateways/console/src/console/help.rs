@@ -59,7 +59,7 @@ pub static HELP: &[Help] = &[
     help(
         "explain",
         "explain PATH",
-        "who decided a name, who keeps its record and its bytes",
+        "how a name came to be, who keeps its record and its bytes",
     ),
     help("users", "users", "who may do what where"),
     help(
@@ -79,14 +79,24 @@ pub static HELP: &[Help] = &[
     ),
     help(
         "events",
-        "events [COUNT]",
-        "what happened at this server of late",
+        "events [COUNT|follow]",
+        "what happened at this server of late; or as it happens, until a line is typed",
     ),
     help("config", "config", "what this server was started with"),
     help(
         "top",
         "top",
         "what moves, since the last `top` of this session",
+    ),
+    help(
+        "slow",
+        "slow",
+        "the calls of the last minutes that took this server longest",
+    ),
+    help(
+        "locks",
+        "locks",
+        "what is reserved or leased at this server for a time",
     ),
     help(
         "sessions",
@@ -133,6 +143,11 @@ pub static HELP: &[Help] = &[
         "trace",
         "trace [on PATH|off PATH]",
         "what the logs tell of; have all servers log what they do for a path",
+    ),
+    help(
+        "snapshot",
+        "snapshot",
+        "bring this server's raft groups, or the indexes of its disks, to disk now",
     ),
     help("stop", "stop SERVER", "stop this server"),
 ];

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sdfs_types::calls::activity::Severity;
+use sdfs_types::calls::activity::{Happened, Severity};
+use sdfs_types::calls::call_name;
 use sdfs_types::calls::names::ListUsers;
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{MemberState, Outlook, PathRight, ServerId, clock};
@@ -12,6 +13,8 @@ use super::Console;
 use super::help::HELP;
 use super::reply::Reply;
 use crate::ask::{Told, on_behalf, statuses};
+use crate::limits::NAMES_SHOWN_MAX;
+use crate::observed::{GroupReading, MemberReading};
 use crate::ready::{name_of, not_ready};
 
 pub(super) fn help(of: Option<&str>) -> Reply {
@@ -136,6 +139,10 @@ pub(super) fn groups(console: &Console) -> Reply {
     let rows = groups.iter().map(|group| {
         let members = group.members.iter();
         let members: Vec<_> = members.map(|one| name_of(&status, one.server)).collect();
+        let lags: Vec<_> = lags(group)
+            .into_iter()
+            .map(|(server, lag)| format!("{}:{lag}", name_of(&status, server)))
+            .collect();
         [
             json!(group.group),
             json!(group.state),
@@ -145,6 +152,7 @@ pub(super) fn groups(console: &Console) -> Reply {
             json!(group.committed_index),
             json!(group.applied_index),
             json!(group.quorum_ms_ago),
+            json!(lags),
             json!(members),
         ]
     });
@@ -158,10 +166,67 @@ pub(super) fn groups(console: &Console) -> Reply {
             "committed",
             "applied",
             "quorum_ms_ago",
+            "lag",
             "members",
         ],
         rows,
     )
+}
+
+/// How many entries each other member lacks of what is in the log here; known at the leader only.
+fn lags(group: &GroupReading) -> Vec<(ServerId, u64)> {
+    let lag = |member: &MemberReading| {
+        // Of one that has never answered this leader nothing is known but that.
+        let matched = member.matched_index.unwrap_or(0);
+        (member.server, group.last_index.saturating_sub(matched))
+    };
+    let others = group.members.iter();
+    let others = others.filter(|member| group.leader != Some(member.server));
+    match group.members.iter().any(|one| one.matched_index.is_some()) {
+        true => others.map(lag).collect(),
+        false => Vec::new(),
+    }
+}
+
+pub(super) fn slow(console: &Console) -> Reply {
+    let slowest = console.server.mesh().snapshot().slowest;
+    if slowest.is_empty() {
+        return Reply::Said("no call has been slow in the last minutes".to_owned());
+    }
+    let rows = slowest.iter().map(|call| {
+        [
+            json!(call.ended_ms),
+            json!(call.took_us),
+            json!(call_name(call.kind)),
+            json!(call.from),
+            json!((!call.trace.is_none()).then(|| call.trace.to_string())),
+        ]
+    });
+    Reply::rows(["ended_ms", "took_us", "call", "from", "trace"], rows)
+}
+
+pub(super) async fn locks(console: &Console) -> Reply {
+    let (locks, count) = console.server.locks(NAMES_SHOWN_MAX).await;
+    if locks.is_empty() {
+        return Reply::Said("nothing is reserved or leased here".to_owned());
+    }
+    let status = console.server.status();
+    let more = count.saturating_sub(locks.len());
+    let rows = locks.into_iter().map(|lock| {
+        [
+            json!(lock.kind),
+            json!(lock.what),
+            json!(lock.holder.map(|holder| name_of(&status, holder))),
+            json!(lock.request),
+            json!(lock.ends_in_ms),
+        ]
+    });
+    let mut rows: Vec<_> = rows.collect();
+    if more > 0 {
+        let more = json!(format!("(and {more} more)"));
+        rows.push([Value::Null, more, Value::Null, Value::Null, Value::Null]);
+    }
+    Reply::rows(["kind", "what", "holder", "request", "ends_in_ms"], rows)
 }
 
 pub(super) fn volumes(console: &Console) -> Reply {
@@ -224,15 +289,24 @@ pub(super) fn spaces(console: &Console) -> Reply {
 pub(super) fn events(console: &Console, count: usize) -> Reply {
     let lately = console.lately.borrow();
     let skipped = lately.events.len().saturating_sub(count);
-    let rows = lately.events.iter().skip(skipped).map(|event| {
-        let severity = match event.severity {
-            Severity::News => "news",
-            Severity::Warning => "warning",
-            Severity::Trouble => "trouble",
-        };
-        [json!(event.at_ms), json!(severity), json!(event.what)]
-    });
-    Reply::rows(["at_ms", "severity", "what"], rows)
+    let rows = lately.events.iter().skip(skipped).map(event_row);
+    Reply::rows(EVENT_COLUMNS, rows)
+}
+
+/// What is told of an event.
+pub(super) const EVENT_COLUMNS: [&str; 3] = ["at_ms", "severity", "what"];
+
+pub(super) fn event_row(event: &Happened) -> [Value; 3] {
+    let severity = severity_name(event.severity);
+    [json!(event.at_ms), json!(severity), json!(event.what)]
+}
+
+pub(super) fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::News => "news",
+        Severity::Warning => "warning",
+        Severity::Trouble => "trouble",
+    }
 }
 
 /// Everything but secrets, which are in files this does not open.

@@ -3,6 +3,7 @@
 
 mod command;
 mod counters;
+mod explain;
 mod files;
 mod hands;
 mod heal;
@@ -39,7 +40,7 @@ use counters::Ended;
 pub use hands::{Hands, HandsFault};
 pub use help::{HELP, Help};
 pub(crate) use line::Lines;
-pub use login::{greeting_of, signed_text};
+pub use login::{CLUSTER_LOGIN_LABEL, greeting_of, signed_text};
 use session::Session;
 
 /// What the console is opened with.

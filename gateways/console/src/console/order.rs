@@ -117,6 +117,7 @@ fn text_of(change: &Change) -> String {
         Change::TransferLeader { group, to } => format!("transfer-leader {group} {to}"),
         Change::Log { level, target } => format!("log {level} {target}"),
         Change::LogUsual => "log usual".to_owned(),
+        Change::Snapshot => "snapshot".to_owned(),
         Change::TraceOn(what) => format!("trace on {what}"),
         Change::TraceOff(what) => format!("trace off {what}"),
         Change::Stop(server) => format!("stop {server}"),
@@ -174,6 +175,7 @@ async fn done(console: &Console, user: &str, change: &Change) -> Reply {
         Change::TransferLeader { group, to } => transfer(console, *group, to).await,
         Change::Log { level, target } => log(console, Some((target, level))),
         Change::LogUsual => log(console, None),
+        Change::Snapshot => snapshot(console).await,
         Change::TraceOn(what) => trace::on(console, user, what).await,
         Change::TraceOff(what) => trace::off(console, user, what).await,
         // By the session, once this is said.
@@ -228,6 +230,27 @@ async fn transfer(console: &Console, group: u8, to: &str) -> Reply {
             "{to} is asked to lead; `groups` shows whether it does"
         )),
         Err(fault) => Reply::refused("not_done", fault),
+    }
+}
+
+/// Each group or disk for itself: refused only when none of them was brought to disk.
+async fn snapshot(console: &Console) -> Reply {
+    let made = console.hands.snapshot().await;
+    let is_any = made.iter().any(|(_, made)| made.is_ok());
+    let told = made.into_iter().map(|(what, made)| {
+        let outcome = made.unwrap_or_else(|fault| format!("not done: {fault}"));
+        (what, outcome)
+    });
+    if is_any {
+        let rows = told.map(|(what, outcome)| [json!(what), json!(outcome)]);
+        return Reply::rows(["what", "outcome"], rows);
+    }
+    let all: Vec<_> = told
+        .map(|(what, outcome)| format!("{what}: {outcome}"))
+        .collect();
+    match all.is_empty() {
+        true => Reply::refused("not_done", "no disk works here"),
+        false => Reply::refused("not_done", all.join("; ")),
     }
 }
 

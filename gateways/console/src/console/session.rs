@@ -4,23 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sdfs_net_layer::Stream;
-use sdfs_types::clock;
+use sdfs_types::calls::activity::{Happened, Severity};
+use sdfs_types::{CLUSTER_USER, clock, readable};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::command::{Change, Command, CommandFault, command};
 use super::counters::Ended;
 use super::line::{LineFault, Lines};
-use super::login::{greeting_of, login, signed_text};
+use super::login::{CLUSTER_LOGIN_LABEL, greeting_of, login, signed_text};
+use super::look::{EVENT_COLUMNS, event_row, severity_name};
 use super::reply::Reply;
 use super::top::Top;
 use super::words::words;
-use super::{Console, Person, files, heal, look, order, trace};
+use super::{Console, Person, explain, files, heal, look, order, trace};
 use crate::ask::{self, AskFault};
 use crate::limits::{
     IDLE_WAIT, LOGIN_WAIT, READ_BYTES, SESSION_LIFE, WRITE_WAIT, WRONG_LOGIN_PAUSE,
 };
-use sdfs_server_group::Role;
+use sdfs_server_group::{Role, UserKey};
 use sdfs_types::calls::behalf::{CheckLogin, LoginChecked};
 
 /// Bytes of randomness in a challenge: nobody meets one twice.
@@ -93,6 +96,16 @@ impl Session {
             self.answer(&Reply::refused("no_login", text)).await?;
             return Err(Ended::NoLogin);
         };
+        if user == CLUSTER_USER {
+            let key = UserKey(mesh.derive_key(CLUSTER_LOGIN_LABEL));
+            return match key.is_signature(&signed_text(&greeting, user), &proof) {
+                true => {
+                    self.announce();
+                    self.welcome(CLUSTER_USER.to_owned(), true).await
+                }
+                false => self.send_away(user).await,
+            };
+        }
         let asked = CheckLogin {
             user: user.to_owned(),
             challenge: signed_text(&greeting, user),
@@ -104,15 +117,7 @@ impl Session {
         };
         match judged {
             Ok(LoginChecked::Right { is_admin }) => self.welcome(asked.user, is_admin).await,
-            Ok(LoginChecked::Wrong) => {
-                let from = self.from;
-                tracing::warn!(user = %asked.user, %from, "a wrong login at the console");
-                // Guessing takes time.
-                sleep(WRONG_LOGIN_PAUSE).await;
-                let text = "the user or the proof is wrong";
-                self.answer(&Reply::refused("wrong_login", text)).await?;
-                Err(Ended::WrongLogin)
-            }
+            Ok(LoginChecked::Wrong) => self.send_away(&asked.user).await,
             Ok(LoginChecked::CannotTell) => {
                 let text = "the mserver asked may be behind, and cannot tell whether that is right";
                 self.answer(&Reply::refused("cannot_tell", text)).await?;
@@ -123,6 +128,25 @@ impl Session {
                 Err(Ended::NoLogin)
             }
         }
+    }
+
+    /// Nobody comes in with the cluster's secret unseen.
+    fn announce(&self) {
+        let from = self.from;
+        tracing::warn!(%from, "a login at the console with the cluster's secret");
+        let told = format!("somebody at {from} came in with the cluster's secret");
+        let told = (Severity::Warning, told);
+        // Events are a convenience: the log has it.
+        self.console.tell.try_send(told).unwrap_or(());
+    }
+
+    async fn send_away(&mut self, user: &str) -> Result<(), Ended> {
+        tracing::warn!(%user, from = %self.from, "a wrong login at the console");
+        // Guessing takes time.
+        sleep(WRONG_LOGIN_PAUSE).await;
+        let text = "the user or the proof is wrong";
+        self.answer(&Reply::refused("wrong_login", text)).await?;
+        Err(Ended::WrongLogin)
     }
 
     async fn welcome(&mut self, user: String, is_admin: bool) -> Result<(), Ended> {
@@ -143,13 +167,7 @@ impl Session {
         loop {
             let line = match self.line(Instant::now() + IDLE_WAIT).await {
                 Ok(line) => line,
-                Err(ended) => {
-                    if let Some(reply) = last_words(ended) {
-                        // The session ends either way.
-                        self.answer(&reply).await.unwrap_or(());
-                    }
-                    return ended;
-                }
+                Err(ended) => return self.send_off(ended).await,
             };
             let command = match command(&line) {
                 Ok(Command::Nothing) => continue,
@@ -161,9 +179,18 @@ impl Session {
             };
             let trace = self.console.server.mesh().fresh_trace();
             if let Err(ended) = trace.scope(self.obey(command)).await {
-                return ended;
+                return self.send_off(ended).await;
             }
         }
+    }
+
+    /// Says why the session ends, where somebody may read it.
+    async fn send_off(&mut self, ended: Ended) -> Ended {
+        if let Some(reply) = last_words(ended) {
+            // The session ends either way.
+            self.answer(&reply).await.unwrap_or(());
+        }
+        ended
     }
 
     /// Answers one command.
@@ -171,7 +198,12 @@ impl Session {
         let is_stop = matches!(command, Ok(Command::Change(Change::Stop(_))));
         let reply = match command {
             Ok(Command::Change(change)) => self.change(change).await?,
-            Ok(command) => self.look(command).await,
+            Ok(Command::Follow) => self.follow().await?,
+            Ok(command) => {
+                let may_be_old = command.may_be_old();
+                let reply = self.look(command).await;
+                if may_be_old { self.dated(reply) } else { reply }
+            }
             Err(fault @ CommandFault::Unknown(_)) => Reply::refused("unknown_command", fault),
             Err(fault) => Reply::refused("usage", fault),
         };
@@ -209,13 +241,57 @@ impl Session {
             Command::Files { path, after } => files::list(console, user, path, after).await,
             Command::Stat(path) => files::stat(console, user, path).await,
             Command::Blocks(path) => files::blocks(console, user, path).await,
-            Command::Explain(path) => files::explain(console, user, path).await,
+            Command::Explain(path) => explain::explain(console, user, path).await,
+            Command::Slow => look::slow(console),
+            // Names that somebody is creating are not everybody's to see.
+            Command::Locks if !self.is_admin => order::denied(user),
+            Command::Locks => look::locks(console).await,
             Command::Users => look::users(console, user).await,
             Command::Heal => heal::heal(console).await,
             Command::Scrub => heal::scrub(console).await,
             Command::Maintenance => heal::maintenance(console, user).await,
             Command::Traced => trace::show(console, user).await,
-            Command::Nothing | Command::Quit | Command::Change(_) => Reply::Done,
+            Command::Nothing | Command::Quit | Command::Follow | Command::Change(_) => Reply::Done,
+        }
+    }
+
+    /// Tells events as they happen, until a line is typed.
+    async fn follow(&mut self) -> Result<Reply, Ended> {
+        let mut lately = self.console.lately.clone();
+        let mut told = lately.borrow_and_update().told;
+        let ends = self.ends;
+        loop {
+            tokio::select! {
+                changed = lately.changed() => {
+                    if changed.is_err() {
+                        return Ok(Reply::Done);
+                    }
+                    let now = Arc::clone(&lately.borrow_and_update());
+                    let text: String = now
+                        .since(told)
+                        .map(|event| event_line(event, self.is_json))
+                        .collect();
+                    told = now.told;
+                    self.write(&text).await?;
+                }
+                line = self.line(ends) => return line.map(|_| Reply::Done),
+            }
+        }
+    }
+
+    /// Says that an answer may be old, when no majority is heard.
+    fn dated(&self, reply: Reply) -> Reply {
+        let since_ms = self.console.lately.borrow().alone_since_ms;
+        match (since_ms, &reply) {
+            (None, _) | (_, Reply::Refused { .. }) => reply,
+            (Some(since_ms), _) => Reply::Old {
+                why: format!(
+                    "this side is the minority since {}: what others have decided since is not \
+                     known here",
+                    readable::moment(since_ms)
+                ),
+                answer: Box::new(reply),
+            },
         }
     }
 
@@ -263,7 +339,7 @@ impl Session {
 
     /// The next line, when it comes in time.
     async fn line(&mut self, deadline: Instant) -> Result<String, Ended> {
-        let is_last = self.ends < deadline;
+        let is_last = self.ends <= deadline;
         let deadline = deadline.min(self.ends);
         loop {
             match self.lines.next() {
@@ -282,6 +358,22 @@ impl Session {
             }
         }
     }
+}
+
+/// A followed event: no line of an answer's end, for the answer goes on.
+fn event_line(event: &Happened, is_json: bool) -> String {
+    if is_json {
+        let named = EVENT_COLUMNS.into_iter().zip(event_row(event));
+        let event: Map<String, Value> = named
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        return format!("{}\n", json!({ "event": event }));
+    }
+    Reply::line([
+        readable::moment(event.at_ms),
+        severity_name(event.severity).to_owned(),
+        event.what.clone(),
+    ])
 }
 
 /// What is said to who is sent away.

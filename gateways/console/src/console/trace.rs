@@ -33,7 +33,10 @@ async fn order(console: &Console, user: &str, order: TraceOrder) -> Told {
     for (_, name, _, answer) in ask_each(mesh, &[Role::Mserver], &call).await {
         match answer {
             Ok(paths) => told.done.push((name.to_string(), paths)),
-            Err(AskFault::Refused(Refusal::NotFound { .. })) => told.strangers += 1,
+            Err(AskFault::Refused {
+                refusal: Refusal::NotFound { .. },
+                ..
+            }) => told.strangers += 1,
             Err(fault) => told.missed.push((name.to_string(), fault)),
         }
     }
