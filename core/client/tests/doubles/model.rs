@@ -8,12 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
-mod kit;
-mod shared;
-
 use std::sync::LazyLock;
 
-use kit::Kit;
+use crate::kit::Kit;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use sdfs_client::{BlockIndex, BlockSize, Client, CreateOptions, Error, File};
@@ -173,14 +170,14 @@ proptest! {
 
 #[test]
 fn a_stored_file_is_a_vector_of_bytes() {
-    let cluster = shared::cluster();
+    let cluster = crate::shared::cluster();
     let config = ProptestConfig {
         cases: 12,
         failure_persistence: None,
         ..Default::default()
     };
     let outcome = TestRunner::new(config).run(&steps(), |steps| {
-        let compared = async { compare(shared::client_of(&cluster).await, steps).await };
+        let compared = async { compare(crate::shared::client_of(&cluster).await, steps).await };
         actix_rt::System::new().block_on(compared)
     });
     outcome.unwrap();

@@ -8,14 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
-mod kit;
-
 use std::time::Duration;
 
+use crate::kit::{Fault, Kit};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::BoxFuture;
-use kit::{Fault, Kit};
 use sdfs_client::{
     Attributes, BlockIndex, BlockSize, CallOptions, Client, CreateOptions, Error, PutOptions,
     Refusal, UserKey,

@@ -8,14 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
-mod kit;
-
 use std::io::{Cursor, SeekFrom};
 use std::time::Duration;
 
+use crate::kit::{Fault, Kit};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use kit::{Fault, Kit};
 use sdfs_client::{
     BlockIndex, BlockSize, CallOptions, Client, CopyCause, CreateOptions, Error, OnConflict,
     PutOptions, Refusal,

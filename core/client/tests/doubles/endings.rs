@@ -7,17 +7,15 @@
     reason = "a test fails by panicking; a held lock is what freezes the doubles"
 )]
 
-mod kit;
-
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::kit::{Fault, Kit};
 use bytes::Bytes;
 use futures::future::{FutureExt, LocalBoxFuture, TryFutureExt};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use kit::{Fault, Kit};
 use sdfs_client::{BlockSize, CallOptions, Client, Error, PutOptions};
 use sdfs_types::calls::CallKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
