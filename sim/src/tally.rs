@@ -39,12 +39,6 @@ impl Tally {
 }
 
 impl Strike {
-    /// Of which kind it is.
-    #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Counts it, once.
     pub(crate) fn took_effect(&self) {
         if !self.is_counted.swap(true, Ordering::Relaxed) {
