@@ -78,7 +78,11 @@ async fn what_is_held_is_told(cluster: &Cluster, admin: &UserKey, talk: &mut Tal
     content.write_all(&[7; 1_000]).await.unwrap();
     let putting = client.clone();
     let put = actix_rt::spawn(async move {
-        let options = PutOptions::default();
+        // What replaces takes its name from nobody, and reserves none.
+        let options = PutOptions {
+            replace: false,
+            ..PutOptions::default()
+        };
         putting.put_from("/being-put", &mut reader, options).await
     });
     let begun = Instant::now();

@@ -32,7 +32,7 @@ const SESSION: &[(&str, &str)] = &[
     ("stat /nothing", "error not_found /nothing does not exist\n"),
     (
         "files /",
-        "  name  kind  size_bytes  id   created\n  a     file  # KiB       #    #-#-# #:#:#\nok\n",
+        "  name  kind  size_bytes  id   created\n  a     file  # (# KiB)   #    #-#-# #:#:#\nok\n",
     ),
     (
         "users",
