@@ -1,6 +1,6 @@
 //! What is likely wrong, from what all servers tell, and what to do about it. Pure.
 
-use sdfs_server_group::{Role, ServerId};
+use sdfs_server_group::Role;
 use sdfs_types::calls::activity::Activity;
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{newest_map, outlook_of};
@@ -186,7 +186,7 @@ fn volumes(looked: &[Looked], is_healing_paused: bool, causes: &mut Vec<Cause>) 
     let Some(map) = newest_map(answering.iter().copied()) else {
         return;
     };
-    let (outlook, said) = outlook_of(&answering, |server| name_of(map, server));
+    let (outlook, said) = outlook_of(&answering, |server| map.name_of(server));
     if outlook.writable < outlook.total {
         causes.push(Cause {
             is_grave: true,
@@ -227,13 +227,9 @@ fn volumes(looked: &[Looked], is_healing_paused: bool, causes: &mut Vec<Cause>) 
     }
 }
 
-fn name_of(status: &ServerStatus, server: ServerId) -> String {
-    let peer = status.peers.iter().find(|peer| peer.server == server);
-    peer.map_or_else(|| format!("server {server}"), |peer| peer.name.clone())
-}
-
 #[cfg(test)]
 mod tests {
+    use sdfs_server_group::ServerId;
     use sdfs_types::calls::status::PeerStatus;
     use sdfs_types::{Epoch, MemberState, Volume, VolumeId, VolumeMember, VolumeStatus};
 

@@ -75,6 +75,15 @@ impl ServerStatus {
         working.any(SpaceStatus::has_no_room)
     }
 
+    /// What it calls a server, itself included.
+    pub fn name_of(&self, server: ServerId) -> String {
+        if server == self.server {
+            return self.name.clone();
+        }
+        let peer = self.peers.iter().find(|peer| peer.server == server);
+        peer.map_or_else(|| format!("server {server}"), |peer| peer.name.clone())
+    }
+
     /// Whether it hears `server`, itself included.
     pub fn hears(&self, server: ServerId) -> bool {
         let mut peers = self.peers.iter();

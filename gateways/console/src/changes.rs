@@ -6,8 +6,6 @@ use sdfs_types::calls::activity::Severity;
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{Outlook, Role, Volume, VolumeId};
 
-use crate::ready::name_of;
-
 /// A change worth telling.
 pub(crate) type Change = (Severity, String);
 
@@ -80,7 +78,7 @@ fn leaders(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
                 Severity::News,
                 format!(
                     "{} leads {what} in term {}",
-                    name_of(now, leader),
+                    now.name_of(leader),
                     group.term
                 ),
             ),
@@ -118,7 +116,7 @@ fn volumes(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
     // A server without a majority knows of no volume whether it takes writes, and says so itself.
     let closed = now.hears_majority && (count[2] > 0 || !before.hears_majority);
     let outlook = Outlook::of(&now.volumes, |server| now.hears(server));
-    let why = outlook.no_writes(&now.peers_without_room(), |server| name_of(now, server));
+    let why = outlook.no_writes(&now.peers_without_room(), |server| now.name_of(server));
     told.extend(why.filter(|_| closed).map(|why| (Severity::Trouble, why)));
     let sentences = [
         (count[0], Severity::Warning, "miss a copy"),

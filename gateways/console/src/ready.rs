@@ -1,6 +1,6 @@
 //! Whether a server can serve now, and if not, why. Pure.
 
-use sdfs_server_group::{Role, ServerId};
+use sdfs_server_group::Role;
 use sdfs_types::calls::status::ServerStatus;
 
 use crate::limits::QUORUM_ELECTIONS_MAX;
@@ -75,17 +75,9 @@ fn without_lead(root: &GroupReading, status: &ServerStatus, election_ms: u64) ->
     }
 }
 
-/// The name of a server as one knows it.
-pub(crate) fn name_of(status: &ServerStatus, id: ServerId) -> String {
-    if id == status.server {
-        return status.name.clone();
-    }
-    let peer = status.peers.iter().find(|peer| peer.server == id);
-    peer.map_or_else(|| format!("server {id}"), |peer| peer.name.clone())
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use sdfs_types::ServerId;
     use sdfs_types::calls::status::{PeerStatus, ScrubStatus, SpaceStatus};
 
     use super::*;

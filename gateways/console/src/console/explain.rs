@@ -8,7 +8,6 @@ use super::Console;
 use super::files::open;
 use super::reply::Reply;
 use crate::ask::ask_each;
-use crate::ready::name_of;
 
 /// Who decided a name, who keeps its record and its bytes, which of them are heard now, and the
 /// timeline as long as a mserver remembers it.
@@ -48,15 +47,15 @@ pub(super) async fn explain(console: &Console, user: &str, path: FilePath) -> Re
 }
 
 fn name_at(console: &Console, id: ServerId) -> String {
-    name_of(&console.server.status(), id)
+    console.server.status().name_of(id)
 }
 
 fn facts(console: &Console, open: &OpenFile) -> Vec<(&'static str, Value)> {
     let status = console.server.status();
     let mesh = console.server.mesh();
     let named = |id: ServerId| match mesh.is_up(id) {
-        true => name_of(&status, id),
-        false => format!("{} (not heard)", name_of(&status, id)),
+        true => status.name_of(id),
+        false => format!("{} (not heard)", status.name_of(id)),
     };
     let leader_of = |group: u8| {
         let groups = status.groups.iter();

@@ -8,7 +8,6 @@ use super::Console;
 use super::reply::Reply;
 use crate::ask::{AskFault, on_behalf};
 use crate::limits::NAMES_SHOWN_MAX;
-use crate::ready::name_of;
 
 pub(super) async fn list(
     console: &Console,
@@ -109,7 +108,7 @@ pub(super) async fn blocks(console: &Console, user: &str, path: FilePath) -> Rep
         let volume = open.volumes.iter().find(|one| one.id == entry.volume);
         let copies = |volume: &Volume| {
             let copies = volume.readable();
-            copies.map(|id| name_of(&status, id)).collect::<Vec<_>>()
+            copies.map(|id| status.name_of(id)).collect::<Vec<_>>()
         };
         let is_hole = entry.is_hole();
         [

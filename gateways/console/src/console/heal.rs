@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::Console;
 use super::reply::Reply;
 use crate::ask::{Told, on_behalf, statuses};
-use crate::ready::name_of;
 
 /// Also on the minority side: the newest map that anybody who answers knows.
 pub(super) async fn heal(console: &Console) -> Reply {
@@ -52,7 +51,7 @@ fn row(volume: &Volume, known: &[&ServerStatus], map: &ServerStatus) -> Vec<[Val
         [
             json!(volume.id.0),
             json!(format!("{:?}", volume.status).to_lowercase()),
-            json!(name_of(map, member.server)),
+            json!(map.name_of(member.server)),
             json!(state_name(member.state)),
             json!(sync.map(|sync| sync.done_bytes)),
             json!(sync.map(|sync| sync.copied_bytes)),
@@ -118,10 +117,7 @@ pub(super) async fn maintenance(console: &Console, user: &str) -> Reply {
         ]);
     };
     for (server, ordered) in &standing.draining {
-        row(
-            format!("drain {}", name_of(&status, *server)),
-            Some(ordered),
-        );
+        row(format!("drain {}", status.name_of(*server)), Some(ordered));
     }
     if let Some(ordered) = &standing.healing_paused {
         row("heal pause".to_owned(), Some(ordered));

@@ -15,7 +15,7 @@ use super::reply::Reply;
 use crate::ask::{Told, on_behalf, statuses};
 use crate::limits::NAMES_SHOWN_MAX;
 use crate::observed::{GroupReading, MemberReading};
-use crate::ready::{name_of, not_ready};
+use crate::ready::not_ready;
 
 pub(super) fn help(of: Option<&str>) -> Reply {
     let wanted = HELP
@@ -45,7 +45,7 @@ pub(super) fn status(console: &Console) -> Reply {
         .filter(|group| group.leader == Some(status.server))
         .map(|group| group.group);
     let outlook = Outlook::of(&status.volumes, |server| status.hears(server));
-    let no_writes = outlook.no_writes(&status.peers_without_room(), |id| name_of(&status, id));
+    let no_writes = outlook.no_writes(&status.peers_without_room(), |id| status.name_of(id));
     let lately = console.lately.borrow();
     Reply::Fields(vec![
         ("name", json!(status.name)),
@@ -138,15 +138,15 @@ pub(super) fn groups(console: &Console) -> Reply {
     }
     let rows = groups.iter().map(|group| {
         let members = group.members.iter();
-        let members: Vec<_> = members.map(|one| name_of(&status, one.server)).collect();
+        let members: Vec<_> = members.map(|one| status.name_of(one.server)).collect();
         let lags: Vec<_> = lags(group)
             .into_iter()
-            .map(|(server, lag)| format!("{}:{lag}", name_of(&status, server)))
+            .map(|(server, lag)| format!("{}:{lag}", status.name_of(server)))
             .collect();
         [
             json!(group.group),
             json!(group.state),
-            json!(group.leader.map(|leader| name_of(&status, leader))),
+            json!(group.leader.map(|leader| status.name_of(leader))),
             json!(group.term),
             json!(group.last_index),
             json!(group.committed_index),
@@ -216,7 +216,7 @@ pub(super) async fn locks(console: &Console) -> Reply {
         [
             json!(lock.kind),
             json!(lock.what),
-            json!(lock.holder.map(|holder| name_of(&status, holder))),
+            json!(lock.holder.map(|holder| status.name_of(holder))),
             json!(lock.request),
             json!(lock.ends_in_ms),
         ]
@@ -236,7 +236,7 @@ pub(super) fn volumes(console: &Console) -> Reply {
             let members = volume.members.iter();
             let members = members.filter(move |member| member.state == wanted);
             let names: Vec<_> = members
-                .map(|member| name_of(&status, member.server))
+                .map(|member| status.name_of(member.server))
                 .collect();
             json!(names)
         };

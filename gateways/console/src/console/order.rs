@@ -195,7 +195,7 @@ async fn scrub(console: &Console, user: &str) -> Reply {
     match on_behalf(console.server.mesh(), user, &Scrub {}).await {
         Ok(begun) => {
             let names = |ids: &[ServerId]| {
-                let names = ids.iter().map(|id| crate::ready::name_of(&status, *id));
+                let names = ids.iter().map(|id| status.name_of(*id));
                 json!(names.collect::<Vec<_>>())
             };
             Reply::Fields(vec![

@@ -11,7 +11,7 @@ use crate::console::ConsoleCounters;
 use crate::http::HttpCounters;
 use crate::lately::Lately;
 use crate::observed::{FastDfsReading, GroupReading, Observed};
-use crate::ready::{name_of, not_ready};
+use crate::ready::not_ready;
 
 pub(crate) fn of_server(
     out: &mut Exposition,
@@ -146,7 +146,7 @@ pub(crate) fn of_groups(out: &mut Exposition, status: &ServerStatus, groups: &[G
             let Some(matched) = member.matched_index else {
                 continue;
             };
-            let name = name_of(status, member.server);
+            let name = status.name_of(member.server);
             let labels = [("group", &*number), ("member", &*name)];
             let behind = group.last_index.saturating_sub(matched);
             out.sample(&list::RAFT_LAG, &labels, behind);
