@@ -118,8 +118,9 @@ fn volumes(before: &ServerStatus, now: &ServerStatus, told: &mut Vec<Change>) {
     let outlook = Outlook::of(&now.volumes, |server| now.hears(server));
     let why = outlook.no_writes(&now.peers_without_room(), |server| now.name_of(server));
     told.extend(why.filter(|_| closed).map(|why| (Severity::Trouble, why)));
+    let missing = outlook.missing().filter(|_| count[0] > 0);
+    told.extend(missing.map(|missing| (Severity::Warning, missing)));
     let sentences = [
-        (count[0], Severity::Warning, "miss a copy"),
         (count[1], Severity::News, "have every copy again"),
         (count[3], Severity::News, "take writes again"),
         (new, Severity::News, "are new"),
@@ -278,7 +279,7 @@ mod tests {
             sentences(&whole, &broken),
             [
                 "1 of 1 volumes takes no writes: too few copies are in sync",
-                "volumes that miss a copy: 1"
+                "1 of 1 volumes misses a copy"
             ]
         );
         let mut waiting = whole.clone();

@@ -64,6 +64,7 @@ pub(super) fn status(console: &Console) -> Reply {
         ("whole_volumes", json!(outlook.whole)),
         ("writable_volumes", json!(outlook.writable)),
         ("no_writes", json!(no_writes)),
+        ("missing", json!(outlook.missing())),
     ])
 }
 

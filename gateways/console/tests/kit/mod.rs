@@ -6,12 +6,16 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod promtool;
 pub mod talk;
+pub mod wires;
+pub mod world;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sdfs_server::{Cluster, ClusterOptions};
+use sdfs_server_group::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -30,15 +34,23 @@ pub async fn cluster() -> Cluster {
 
 /// Where the HTTP door of a server is.
 pub fn http_of(cluster: &Cluster, name: &str) -> SocketAddr {
-    let config = cluster.config();
+    http_in(cluster.config(), name)
+}
+
+/// Where the console of a server is.
+pub fn console_of(cluster: &Cluster, name: &str) -> SocketAddr {
+    console_in(cluster.config(), name)
+}
+
+/// Where the HTTP door of a server of this configuration is.
+pub fn http_in(config: &Config, name: &str) -> SocketAddr {
     let operator = config.operator.as_ref().expect("wanted");
     let server = config.server_named(name).expect("a server");
     operator.http_address(config, server).expect("open")
 }
 
-/// Where the console of a server is.
-pub fn console_of(cluster: &Cluster, name: &str) -> SocketAddr {
-    let config = cluster.config();
+/// Where the console of a server of this configuration is.
+pub fn console_in(config: &Config, name: &str) -> SocketAddr {
     let operator = config.operator.as_ref().expect("wanted");
     let server = config.server_named(name).expect("a server");
     operator.console_address(config, server).expect("open")
