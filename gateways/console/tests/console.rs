@@ -410,14 +410,31 @@ async fn a_slow_reader(cluster: &Cluster, admin: &UserKey) -> Talk {
     talk
 }
 
+/// Also when its audit log cannot be written, which keeps it from all else.
 async fn a_server_is_stopped(cluster: &Cluster, admin: &UserKey) {
+    let server = cluster.config().server_named("dserver-3").unwrap();
+    let audit = server.space[0].join("audit.log");
+    std::fs::create_dir(&audit).unwrap();
     let address = console_of(cluster, "dserver-3");
     let mut talk = Talk::login(address, "admin", admin).await;
     assert_eq!(
         talk.ask("stop dserver-3").await,
         "confirm by typing dserver-3\n"
     );
-    assert_eq!(talk.ask("dserver-3").await, "  stopping\nok\n");
+    assert_eq!(
+        talk.ask("no").await,
+        "error not_confirmed nothing was done\n"
+    );
+    let refused = talk.ask("heal pause").await;
+    let why = "error no_audit nothing was done: the audit log cannot be written: ";
+    assert!(refused.starts_with(why), "{refused}");
+    talk.ask("stop dserver-3").await;
+    let stopped = talk.ask("dserver-3").await;
+    let why = "  stopping; the audit log cannot be written: ";
+    assert!(
+        stopped.starts_with(why) && stopped.ends_with("\nok\n"),
+        "{stopped}"
+    );
     let begun = std::time::Instant::now();
     while TcpStream::connect(address).await.is_ok() {
         assert!(begun.elapsed() < PATIENCE, "dserver-3 still listens");

@@ -62,11 +62,14 @@ fn server_named(mesh: &Mesh, name: &str) -> Option<ServerId> {
 /// Does it.
 pub(super) async fn carry_out(console: &Console, who: &Person, change: &Change) -> Reply {
     let order = text_of(change);
-    if let Err(error) = audit(console, who, (&order, "begun")).await {
-        let why = format!("nothing was done: the audit log cannot be written: {error}");
-        return Reply::refused("no_audit", why);
-    }
-    let reply = done(console, &who.user, change).await;
+    let begun = audit(console, who, (&order, "begun")).await;
+    let unwritten = begun.map_err(|error| format!("the audit log cannot be written: {error}"));
+    let reply = match (unwritten, change) {
+        (Ok(()), _) => done(console, &who.user, change).await,
+        // A server must be stoppable also when its disk is full or gone.
+        (Err(why), Change::Stop(_)) => Reply::Said(format!("stopping; {why}")),
+        (Err(why), _) => return Reply::refused("no_audit", format!("nothing was done: {why}")),
+    };
     let outcome = reply.outcome();
     tracing::info!(user = %who.user, from = %who.from, %order, outcome, "at the console");
     if let Err(error) = audit(console, who, (&order, outcome)).await {
