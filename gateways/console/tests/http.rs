@@ -11,6 +11,7 @@ mod kit;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kit::promtool::promtool;
 use kit::{cluster, exchange, get, http_of, until};
 use sdfs_client::{Client, PutOptions};
 use sdfs_console::limits::HTTP_CONNECTIONS_MAX;
@@ -77,6 +78,7 @@ async fn everything_is_told(cluster: &Cluster) {
         let different: BTreeSet<_> = names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(different.len(), names.len(), "each family is headed once");
         told.extend(different);
+        promtool(&["check", "metrics"], &text);
         if server.name.as_str() == "dserver-1" {
             assert!(value(&text, "sdfs_log_syncs_total{") > 0);
             assert!(value(&text, "sdfs_space_live_bytes{") >= 100_000);
