@@ -36,26 +36,52 @@ fn got(config: &Config, transport: &dyn Transport) -> io::Result<String> {
     })
 }
 
-fn doors_speak_nothing_but_tls(cluster: &TestCluster) {
+/// Who may speak to the doors for operators.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doors {
+    /// `tls: Server`: whoever trusts the authority.
+    Server,
+    /// `tls: Mutual`: whoever has a certificate of it.
+    Mutual,
+}
+
+impl Doors {
+    fn text(self) -> &'static str {
+        match self {
+            Doors::Server => "tls: Server, ",
+            Doors::Mutual => "tls: Mutual, ",
+        }
+    }
+}
+
+fn doors_speak_nothing_but_tls(cluster: &TestCluster, doors: Doors) {
+    let is_alive = |answer: &str| answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive\n");
     let transport = cluster.config.operator_transport().expect("files");
     let answer = got(&cluster.config, &*transport).expect("an answer");
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive\n"),
-        "{answer}"
-    );
+    assert!(is_alive(&answer), "{answer}");
     // Whoever speaks without TLS gets an alert of it, and that is no text.
     let plain = got(&cluster.config, &TcpTransport).unwrap_or_default();
     assert!(!plain.contains("HTTP"), "{plain}");
+    // A certificate of another authority is as good as none.
     let other = tempfile::tempdir().expect("a folder");
     write_certificates(other.path());
-    let files = |folder: &Path| TlsFiles {
-        certificate: folder.join("certificate.pem"),
-        key: folder.join("key.pem"),
-        authority: cluster.folder.path().join("authority.pem"),
+    let ask = |authority: &Path| {
+        let files = TlsFiles {
+            certificate: other.path().join("certificate.pem"),
+            key: other.path().join("key.pem"),
+            authority: authority.join("authority.pem"),
+        };
+        let stranger = TlsTransport::new(Arc::new(TcpTransport), &files).expect("files");
+        got(&cluster.config, &stranger)
     };
-    let stranger = TlsTransport::new(Arc::new(TcpTransport), &files(other.path()));
-    let refused = got(&cluster.config, &stranger.expect("files"));
-    assert!(refused.is_err(), "{refused:?}");
+    let answer = ask(cluster.folder.path());
+    match doors {
+        Doors::Server => assert!(is_alive(&answer.expect("an answer"))),
+        Doors::Mutual => assert!(answer.is_err(), "{answer:?}"),
+    }
+    // Whoever does not trust the cluster's authority speaks to none of its doors.
+    let answer = ask(other.path());
+    assert!(answer.is_err(), "{answer:?}");
 
     let status = cluster.ok(&["console", "dserver-1", "-c", "status"]);
     assert!(status.contains("dserver-1"), "{status}");
@@ -64,7 +90,7 @@ fn doors_speak_nothing_but_tls(cluster: &TestCluster) {
     let text = std::fs::read_to_string(&cluster.config_file).expect("the configuration");
     let plain = cluster.local(
         "plain-doors.conf",
-        text.replace("tls: Mutual, ", "").as_bytes(),
+        text.replace(doors.text(), "").as_bytes(),
     );
     let ran = common::sdfs(&["--config", &plain, "console", "dserver-1", "-c", "status"]);
     assert_eq!(ran.code, 4, "{}{}", ran.out, ran.err);
@@ -88,8 +114,8 @@ fn write_certificates(folder: &Path) {
     }
 }
 
-#[test]
-fn a_cluster_speaks_nothing_but_tls() {
+/// A cluster that speaks TLS and takes writes.
+fn cluster_with(doors: Doors) -> TestCluster {
     let plain = small();
     let storage = plain.storage.as_deref().expect("options of storage");
     let mut cluster = TestCluster::prepared(&ClusterOptions {
@@ -99,23 +125,36 @@ fn a_cluster_speaks_nothing_but_tls() {
     });
     write_certificates(cluster.folder.path());
     let text = std::fs::read_to_string(&cluster.config_file).expect("the configuration");
-    let mutual = text.replace("operator: (", "operator: (tls: Mutual, ");
-    std::fs::write(&cluster.config_file, mutual).expect("written");
+    let wanted = text.replace("operator: (", &format!("operator: ({}", doors.text()));
+    std::fs::write(&cluster.config_file, wanted).expect("written");
     cluster.config = Config::load(&cluster.config_file).expect("read back");
     cluster.up();
+    cluster
+}
+
+#[test]
+fn doors_may_take_whoever_trusts_them() {
+    let cluster = cluster_with(Doors::Server);
+    cluster.wait_whole();
+    doors_speak_nothing_but_tls(&cluster, Doors::Server);
+}
+
+#[test]
+fn a_cluster_speaks_nothing_but_tls() {
+    let cluster = cluster_with(Doors::Mutual);
     let content = bytes(9_000_000);
     let local = cluster.local("file", &content);
     cluster.ok(&["put", &local, "/file"]);
     assert!(cluster.pipe(&["get", "/file", "-"], b"").stdout == content);
     cluster.wait_whole();
-    doors_speak_nothing_but_tls(&cluster);
+    doors_speak_nothing_but_tls(&cluster, Doors::Mutual);
 
     let text = std::fs::read_to_string(&cluster.config_file).expect("the configuration");
     assert!(text.contains(TLS));
     let plain = cluster.local(
         "plain.conf",
         text.replace(&format!("{TLS},"), "")
-            .replace("tls: Mutual, ", "")
+            .replace(Doors::Mutual.text(), "")
             .as_bytes(),
     );
     let ran = common::sdfs(&["--config", &plain, "--timeout", "3s", "ls", "/"]);
