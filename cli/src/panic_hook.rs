@@ -24,3 +24,13 @@ pub(crate) fn install() {
         process::exit(i32::from(Code::Fault.number()));
     }));
 }
+
+/// Has `deed` done before that sentence is told: the process ends without giving anything back by
+/// itself.
+pub(crate) fn before_that(deed: impl Fn() + Send + Sync + 'static) {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        deed();
+        hook(panic);
+    }));
+}

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::time::Duration;
 
 use rustyline::completion::{Completer, Pair};
@@ -10,8 +11,9 @@ use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 use sdfs_server::HELP;
+use tokio::time::Instant;
 
-use super::link::{End, Link, Login};
+use super::link::{Answer, End, Link, Login};
 use crate::output::{Ink, Output};
 
 /// Commands whose arguments are names of servers.
@@ -29,8 +31,14 @@ const SECOND: [(&str, &[&str]); 8] = [
     ("scrub", &["start"]),
     ("trace", &["on", "off"]),
 ];
-/// How long somebody who has pressed Tab waits.
-const NAMES_WAIT: Duration = Duration::from_secs(2);
+/// How long somebody who has pressed Tab waits, whatever is to be done for it.
+const NAMES_WAIT: Duration = Duration::from_millis(300);
+/// How long names are not asked for after nobody told any: without a majority nobody does.
+const NAMES_PAUSE: Duration = Duration::from_secs(10);
+/// What a server says as it closes a session that has rested or lasted for too long.
+const LAST_WORDS: [&str; 2] = ["idle", "old"];
+/// Refusals that say nothing of what was asked.
+const CANNOT_TELL: [&str; 5] = ["no_quorum", "no_mserver", "not_reached", "busy", "unknown"];
 
 /// Knows what may follow.
 pub(super) struct Words {
@@ -38,6 +46,8 @@ pub(super) struct Words {
     login: Login,
     /// A session of its own for looking up names, opened with the first.
     names: RefCell<Option<Link>>,
+    /// When nobody told any names.
+    untold: Cell<Option<Instant>>,
     /// Whether a name is being confirmed: that is to be typed, so nothing completes it.
     pub(super) is_confirming: Cell<bool>,
     out: Output,
@@ -91,11 +101,9 @@ impl Words {
     pub(super) fn new(servers: Vec<String>, login: &Login, out: Output) -> Words {
         Words {
             servers,
-            login: Login {
-                wait: login.wait.min(NAMES_WAIT),
-                ..login.clone()
-            },
+            login: login.clone(),
             names: RefCell::default(),
+            untold: Cell::default(),
             is_confirming: Cell::default(),
             out,
         }
@@ -121,33 +129,69 @@ impl Words {
         (line.len() - begin.len(), fitting.collect())
     }
 
-    /// The first thousand names in a directory; none when nobody tells. A session that has rested
-    /// for too long is closed by the server, and then opened anew.
+    /// The first thousand names in a directory; none when nobody tells in time.
     fn names_in(&self, directory: &str) -> Vec<String> {
-        let kept = self.names.take();
-        let told = kept.and_then(|link| listed(link, directory));
-        let told = told.or_else(|| listed(opened(&self.login)?, directory));
-        let Some((link, names)) = told else {
+        let now = Instant::now();
+        if self.untold.get().is_some_and(|at| now < at + NAMES_PAUSE) {
             return Vec::new();
-        };
-        self.names.replace(Some(link));
-        names
+        }
+        match self.listed(directory, now + NAMES_WAIT) {
+            Some((link, names)) => {
+                self.names.replace(Some(link));
+                names
+            }
+            None => {
+                self.untold.set(Some(now));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The names, and the link that told them. A session that has rested for too long was closed
+    /// by the server, and is opened anew.
+    fn listed(&self, directory: &str, end: Instant) -> Option<(Link, Vec<String>)> {
+        let directory = if directory.is_empty() { "/" } else { directory };
+        let line = format!("files {directory}");
+        if let Some(mut link) = self.names.take() {
+            match listing(link.ask_by(&line, end)) {
+                Listing::Names(names) => return Some((link, names)),
+                Listing::Nothing => return None,
+                Listing::Over => {}
+            }
+        }
+        let mut link = Link::open_by(&self.login, end).ok()?;
+        let told = link.ask_by("json on", end).ok()?;
+        match listing(link.ask_by(&line, end)) {
+            Listing::Names(names) if told.end == End::Done => Some((link, names)),
+            _ => None,
+        }
     }
 }
 
-fn opened(login: &Login) -> Option<Link> {
-    let mut link = Link::open(login).ok()?;
-    let is_json = link
-        .ask("json on")
-        .is_ok_and(|answer| answer.end == End::Done);
-    is_json.then_some(link)
+/// What came of asking for names.
+#[derive(Debug, PartialEq, Eq)]
+enum Listing {
+    /// They were told, if only that there are none.
+    Names(Vec<String>),
+    /// Nobody can tell, or not in time.
+    Nothing,
+    /// The session was over before it was asked for.
+    Over,
 }
 
-/// The names in a directory, and the link that told them, when it still stands.
-fn listed(mut link: Link, directory: &str) -> Option<(Link, Vec<String>)> {
-    let asked = if directory.is_empty() { "/" } else { directory };
-    let answer = link.ask(&format!("files {asked}")).ok()?;
-    Some((link, names_of(&answer.body)))
+fn listing(asked: io::Result<Answer>) -> Listing {
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => return Listing::Nothing,
+        Err(_) => return Listing::Over,
+    };
+    match &answer.end {
+        End::Refused { code, .. } if LAST_WORDS.contains(&&**code) => Listing::Over,
+        // A directory that is not there, or that the user may not read, has no names for him.
+        End::Refused { code, .. } if !CANNOT_TELL.contains(&&**code) => Listing::Names(Vec::new()),
+        End::Refused { .. } | End::Confirm(_) => Listing::Nothing,
+        End::Done => Listing::Names(names_of(&answer.body)),
+    }
 }
 
 /// The names of a listing. Those that would have to stand in quotes are left to be typed.
@@ -253,7 +297,61 @@ impl Helper for Words {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::{SILENCE, console};
     use super::*;
+
+    const NAMES: &str = "{\"ok\":true,\"rows\":[{\"name\":\"a\",\"kind\":\"file\"}]}\n";
+    const JSON: &str = "{\"ok\":true}\n";
+
+    fn words(login: &Login) -> Words {
+        Words::new(Vec::new(), login, Output::new(false))
+    }
+
+    #[test]
+    fn names_are_told_after_a_rest() {
+        // As the server closes a session that has rested, it says so.
+        const RESTED: &str = "{\"ok\":true,\"rows\":[{\"name\":\"a\",\"kind\":\"file\"}]}\n\
+            {\"error\":{\"code\":\"idle\",\"what\":\"x\"},\"ok\":false}\n";
+        let (login, _typed) = console("m", &[&[JSON, RESTED], &[JSON, NAMES, NAMES]]);
+        let words = words(&login);
+        for _ in 0..3 {
+            assert_eq!(words.following("stat /").1, ["a"]);
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_names_again_and_again() {
+        let (login, typed) = console("m", &[&[JSON, SILENCE], &[JSON, NAMES]]);
+        let words = words(&login);
+        for _ in 0..5 {
+            let begun = Instant::now();
+            assert_eq!(words.following("stat /").1, [""; 0]);
+            assert!(begun.elapsed() < 3 * NAMES_WAIT, "{:?}", begun.elapsed());
+        }
+        // A login, the kind of answer, the names: asked once.
+        assert_eq!(typed.try_iter().count(), 3);
+        // After a while they are asked for again.
+        words.untold.set(Instant::now().checked_sub(NAMES_PAUSE));
+        assert_eq!(words.following("stat /").1, ["a"]);
+    }
+
+    #[test]
+    fn a_refusal_says_whether_to_ask_again() {
+        let refused = |code: &str| {
+            let end = End::Refused {
+                code: code.to_owned(),
+                what: String::new(),
+            };
+            let body = String::new();
+            listing(Ok(Answer { body, end }))
+        };
+        assert_eq!(refused("not_found"), Listing::Names(Vec::new()));
+        assert_eq!(refused("no_quorum"), Listing::Nothing);
+        assert_eq!(refused("old"), Listing::Over);
+        let failed = |kind: io::ErrorKind| listing(Err(kind.into()));
+        assert_eq!(failed(io::ErrorKind::TimedOut), Listing::Nothing);
+        assert_eq!(failed(io::ErrorKind::UnexpectedEof), Listing::Over);
+    }
 
     #[test]
     fn what_is_typed_is_understood() {

@@ -12,7 +12,7 @@ use sdfs_server_group::UserKey;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
@@ -31,7 +31,7 @@ pub(crate) struct Login {
     pub(crate) user: String,
     pub(crate) key: UserKey,
     pub(crate) transport: Arc<dyn Transport>,
-    /// How long an answer may take.
+    /// How long a whole answer may take, and the connection with the login.
     pub(crate) wait: Duration,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Login {
 pub(crate) struct Link {
     runtime: Runtime,
     stream: BufReader<Stream>,
-    /// How long each line may take, either way.
+    /// How long a whole answer may take.
     wait: Duration,
 }
 
@@ -67,17 +67,23 @@ impl Link {
     /// Connects and logs in. A server that is another than the configuration says at this address
     /// gets no proof.
     pub(crate) fn open(login: &Login) -> Outcome<Link> {
+        Link::open_by(login, Instant::now() + login.wait)
+    }
+
+    /// As [`Link::open`], all of it until `end`.
+    pub(crate) fn open_by(login: &Login, end: Instant) -> Outcome<Link> {
         let fault = |error: io::Error| Link::unreachable(login, &error);
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::system("start the runtime", &error))?;
         let connecting = login.transport.connect(login.address);
-        let stream = within(&runtime, CONNECT_WAIT, connecting).map_err(fault)?;
+        let stream = until(&runtime, end.min(Instant::now() + CONNECT_WAIT), connecting);
+        let stream = stream.map_err(fault)?;
         let mut link = Link {
             runtime,
             stream: BufReader::new(stream),
             wait: login.wait,
         };
-        let greeting = link.line().map_err(fault)?;
+        let greeting = link.line(end).map_err(fault)?;
         let challenge = greeting.rsplit(' ').next().unwrap_or("");
         if greeting != greeting_of(&login.cluster, &login.server, challenge) {
             let what = format!(
@@ -92,7 +98,7 @@ impl Link {
         let proof = login.key.sign(&signed_text(&greeting, &login.user));
         let proof: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
         let answer = link
-            .ask(&format!("login {} {proof}", login.user))
+            .ask_by(&format!("login {} {proof}", login.user), end)
             .map_err(fault)?;
         match answer.end {
             End::Done => Ok(link),
@@ -111,10 +117,16 @@ impl Link {
 
     /// Types a line and reads the answer.
     pub(crate) fn ask(&mut self, line: &str) -> io::Result<Answer> {
-        self.send(line)?;
+        self.ask_by(line, Instant::now() + self.wait)
+    }
+
+    /// As [`Link::ask`], all of it until `end`. After a failure nothing more can be asked: half an
+    /// answer may be on its way.
+    pub(crate) fn ask_by(&mut self, line: &str, end: Instant) -> io::Result<Answer> {
+        self.send(line, end)?;
         let mut body = String::new();
         loop {
-            let line = self.line()?;
+            let line = self.line(end)?;
             if let Some(end) = end_of(&line) {
                 if line.starts_with('{') {
                     body = line;
@@ -132,7 +144,7 @@ impl Link {
     /// Types a line whose answer goes on until somebody has had enough of it, with Ctrl-C. Each line
     /// of it is shown as it comes.
     pub(crate) fn follow(&mut self, line: &str, mut show: impl FnMut(&str)) -> io::Result<Answer> {
-        self.send(line)?;
+        self.send(line, Instant::now() + self.wait)?;
         let (stream, wait) = (&mut self.stream, self.wait);
         self.runtime.block_on(async {
             let mut presses = signal(SignalKind::interrupt())?;
@@ -170,7 +182,7 @@ impl Link {
         })
     }
 
-    fn send(&mut self, line: &str) -> io::Result<()> {
+    fn send(&mut self, line: &str, end: Instant) -> io::Result<()> {
         // Each line has an answer of its own.
         if line.contains(['\n', '\r']) {
             let what = "a command is one line";
@@ -178,16 +190,16 @@ impl Link {
         }
         let stream = self.stream.get_mut();
         let line = format!("{line}\n");
-        within(&self.runtime, self.wait, async {
+        until(&self.runtime, end, async {
             stream.write_all(line.as_bytes()).await?;
             stream.flush().await
         })
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    fn line(&mut self, end: Instant) -> io::Result<String> {
         let mut line = String::new();
         let mut stream = (&mut self.stream).take(ANSWER_BYTES_MAX as u64);
-        let read = within(&self.runtime, self.wait, stream.read_line(&mut line))?;
+        let read = until(&self.runtime, end, stream.read_line(&mut line))?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -230,13 +242,13 @@ impl Followed {
     }
 }
 
-fn within<T>(
+fn until<T>(
     runtime: &Runtime,
-    wait: Duration,
+    end: Instant,
     deed: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
     // The timer is made on the runtime.
-    let done = runtime.block_on(async { timeout(wait, deed).await });
+    let done = runtime.block_on(async { timeout_at(end, deed).await });
     done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 

@@ -2,6 +2,8 @@
 //! line for scripts.
 
 mod complete;
+#[cfg(test)]
+mod fake;
 mod history;
 mod link;
 mod talk;

@@ -1,7 +1,11 @@
 //! A person at a console: a line editor with history, completion and colours.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use ratatui::crossterm::event::DisableBracketedPaste;
+use ratatui::crossterm::execute;
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config as EditorConfig, Editor};
@@ -14,6 +18,7 @@ use super::typist::Typist;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Ink, Output};
+use crate::panic_hook;
 
 /// Lines that are remembered.
 const HISTORY_LINES_MAX: usize = 1_000;
@@ -61,8 +66,24 @@ fn no_terminal(error: ReadlineError) -> Failure {
     )
 }
 
+/// The editor takes the terminal over while a line is typed, and gives it back as it unwinds: a
+/// panic, also in what completes words, ends the process before.
+fn give_back_at_a_panic() {
+    let Ok(usual) = tcgetattr(io::stdin()) else {
+        return;
+    };
+    panic_hook::before_that(move || {
+        // A terminal that is gone wants nothing back.
+        tcsetattr(io::stdin(), OptionalActions::Now, &usual).unwrap_or(());
+        execute!(io::stdout(), DisableBracketedPaste).unwrap_or(());
+        // What follows stands on a line of its own.
+        crate::output::warn("");
+    });
+}
+
 impl Desk {
     fn open(words: Words) -> rustyline::Result<Desk> {
+        give_back_at_a_panic();
         let settings = EditorConfig::builder()
             .completion_type(CompletionType::List)
             .max_history_size(HISTORY_LINES_MAX)?

@@ -50,7 +50,7 @@ impl Typist {
     /// says so, is typed at that one's, and its confirmation as well.
     pub(super) fn line(&mut self, line: &str) -> Outcome<Answer> {
         if let Some(mut away) = self.away.take() {
-            return said(&mut away, line);
+            return Ok(said(&mut away, line).unwrap_or_else(lost_with));
         }
         if line.split_whitespace().eq(["events", "follow"]) {
             let (link, login) = &mut self.home;
@@ -94,6 +94,20 @@ impl Typist {
     }
 }
 
+/// What a name typed to confirm came to whose console has gone. The own session goes on.
+fn lost_with(failure: Failure) -> Answer {
+    Answer {
+        body: String::new(),
+        end: End::Refused {
+            code: "unknown".to_owned(),
+            what: format!(
+                "{}; it may have been done or not: `servers` shows",
+                failure.what
+            ),
+        },
+    }
+}
+
 fn said((link, login): &mut (Link, Login), line: &str) -> Outcome<Answer> {
     link.ask(line).map_err(|error| gone(login, &error))
 }
@@ -102,4 +116,31 @@ fn gone(login: &Login, error: &io::Error) -> Failure {
     let plain = crate::failure::plain(error);
     let what = format!("the console of {} has gone: {plain}", login.server);
     Failure::new(Code::Unreachable, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::console;
+    use super::*;
+
+    #[test]
+    fn a_session_outlives_another_servers_end() {
+        const ELSEWHERE: &str = "error elsewhere stop d at its own console\n";
+        let (home, _typed) = console("m", &[&[ELSEWHERE, "  name  m\nok\n"]]);
+        // It asks back, and is gone before the answer.
+        let (other, _typed) = console("d", &[&["confirm by typing d\n"]]);
+        let link = Link::open(&home).expect("a session");
+        let logins = vec![home.clone(), other];
+        let mut typist = Typist::new((link, home), logins, false).expect("a typist");
+        let asked = typist.line("stop d").expect("answered");
+        assert_eq!(asked.end, End::Confirm("d".to_owned()));
+        let lost = typist.line("d").expect("the session goes on");
+        let End::Refused { code, what } = lost.end else {
+            panic!("{lost:?}");
+        };
+        assert_eq!(code, "unknown");
+        assert!(what.contains("the console of d has gone"), "{what}");
+        let status = typist.line("status").expect("answered");
+        assert_eq!((&*status.body, status.end), ("  name  m\n", End::Done));
+    }
 }

@@ -24,6 +24,7 @@ use super::look::{Done, look};
 use super::place::Place;
 use crate::commands::serve::Stops;
 use crate::failure::{Failure, Outcome};
+use crate::panic_hook;
 
 /// More keys than anybody types between two drawings.
 const KEYS_WAITING_MAX: usize = 64;
@@ -43,11 +44,7 @@ impl Screen {
         let screen = Screen { terminal };
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            give_back();
-            before(panic);
-        }));
+        panic_hook::before_that(give_back);
         Ok(screen)
     }
 }
