@@ -56,6 +56,9 @@ fn scripts_type_at_a_console() {
         text.contains("dserver-3") && text.contains("is started"),
         "{text}"
     );
+    for word in ["Some(", "Ok(", "Err(", "ServerId(", " { "] {
+        assert!(!text.contains(word), "{word} in {text}");
+    }
     let secret = std::fs::read_to_string(cluster.folder.path().join("secret")).expect("a secret");
     assert!(!text.contains(secret.trim()), "the bundle holds the secret");
     a_server_stops_at_its_console(&mut cluster);

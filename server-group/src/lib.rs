@@ -49,6 +49,7 @@ pub use caller::{Caller, UserName};
 pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
 pub use config::{
     AddressWidth, Config, ConfigError, FastDfs, Network, Operator, OperatorTls, ServerConfig,
+    Storage, Timers,
 };
 pub use deadline::Deadline;
 pub use errors::{CallError, LostReason, RefusalReason, StartError};

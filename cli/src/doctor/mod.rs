@@ -6,7 +6,7 @@ mod causes;
 use std::time::Duration;
 
 use sdfs_client::Client;
-use sdfs_server_group::{Config, ServerConfig};
+use sdfs_server_group::{Config, Operator, OperatorTls, ServerConfig, Storage, Timers};
 use sdfs_types::ServerList;
 use sdfs_types::calls::maintenance::Maintenance;
 use serde_json::{Value, json};
@@ -106,7 +106,6 @@ fn json_of(cause: &Cause) -> Value {
 
 /// Everything that was seen. Of the configuration the paths of secrets, never what is in them.
 fn bundle(config: &Config, list: &ServerList, looked: &[Looked], orders: &Value) -> Value {
-    let (timers, storage) = (&config.timers, &config.storage);
     let servers = looked.iter().map(|one| {
         json!({
             "name": one.name,
@@ -126,14 +125,120 @@ fn bundle(config: &Config, list: &ServerList, looked: &[Looked], orders: &Value)
             "secret_file": config.secret_file,
             "admin": config.admin.name,
             "servers": config.servers,
-            "timers": format!("{timers:?}"),
-            "storage": format!("{storage:?}"),
+            "timers": timers(&config.timers),
+            "storage": storage(&config.storage),
             "tls": config.tls.is_some(),
             "fastdfs": config.fastdfs.is_some(),
-            "operator": format!("{:?}", config.operator),
+            "operator": config.operator.as_ref().map(operator),
         },
-        "list": list.servers.values().map(|record| format!("{record:?}")).collect::<Vec<_>>(),
+        "list": list.servers.values().collect::<Vec<_>>(),
         "orders": orders,
         "servers": servers.collect::<Vec<_>>(),
     })
+}
+
+// Taken apart, so that nothing added to them is left out.
+
+fn timers(timers: &Timers) -> Value {
+    let Timers {
+        ping_every_ms,
+        silence_ms_max,
+        dial_ms_max,
+        handshake_ms_max,
+        heartbeat_ms,
+        election_ms,
+    } = timers;
+    json!({
+        "ping_every_ms": ping_every_ms,
+        "silence_ms_max": silence_ms_max,
+        "dial_ms_max": dial_ms_max,
+        "handshake_ms_max": handshake_ms_max,
+        "heartbeat_ms": heartbeat_ms,
+        "election_ms": election_ms,
+    })
+}
+
+fn storage(storage: &Storage) -> Value {
+    let Storage {
+        copies,
+        copies_min,
+        block_bytes,
+        segment_bytes,
+        reserve_bytes,
+        volumes_per_dserver,
+        trash_s,
+        replace_after_s,
+    } = storage;
+    json!({
+        "copies": copies,
+        "copies_min": copies_min,
+        "block_bytes": block_bytes,
+        "segment_bytes": segment_bytes,
+        "reserve_bytes": reserve_bytes,
+        "volumes_per_dserver": volumes_per_dserver,
+        "trash_s": trash_s,
+        "replace_after_s": replace_after_s,
+    })
+}
+
+fn operator(operator: &Operator) -> Value {
+    let Operator {
+        listen,
+        http_port,
+        console_port,
+        allow,
+        tls,
+    } = operator;
+    json!({
+        "listen": listen,
+        "http_port": http_port,
+        "console_port": console_port,
+        "allow": allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "tls": match tls {
+            OperatorTls::Off => "off",
+            OperatorTls::Server => "server",
+            OperatorTls::Mutual => "mutual",
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use sdfs_server_group::{Role, ServerId};
+    use sdfs_types::{ServerRecord, ServerState};
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_has_no_words_of_the_program() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = sdfs_server::ClusterOptions {
+            operator: true,
+            ..Default::default()
+        };
+        let file = sdfs_server::write_config(folder.path(), &options).expect("written");
+        let config = Config::load(&file).expect("read back");
+        let record = ServerRecord {
+            id: ServerId(4),
+            name: "dserver-1".into(),
+            role: Role::Dserver,
+            address: ([127, 0, 0, 1], 7_201).into(),
+            zone: "a".to_owned(),
+            state: ServerState::Member,
+            change: 1,
+        };
+        let list = ServerList {
+            version: 1,
+            servers: [(record.id, record)].into(),
+        };
+        let bundle = bundle(&config, &list, &[], &Value::Null);
+        assert_eq!(bundle["config"]["timers"]["ping_every_ms"], 500);
+        assert_eq!(bundle["config"]["storage"]["copies"], 3);
+        assert_eq!(bundle["config"]["operator"]["tls"], "off");
+        assert_eq!(bundle["list"][0]["name"], "dserver-1");
+        let text = bundle.to_string();
+        for word in ["Some(", "None", "ServerId(", "ServerRecord", "Timers {"] {
+            assert!(!text.contains(word), "{word} in {text}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The `fastdfs: (..)` part: whether servers also speak FastDFS's protocols, and to whom.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Deserialize;
@@ -71,6 +72,12 @@ impl Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +97,7 @@ mod tests {
         ];
         for (network, address, is_inside) in table {
             let network = Network::parse(network).expect("a network");
+            assert_eq!(Network::parse(&network.to_string()), Some(network));
             let address: IpAddr = address.parse().expect("an address");
             assert_eq!(
                 network.contains(address),
