@@ -128,8 +128,8 @@ impl World {
                 told.push(host.status().await);
             }
             let broken = told.iter().flat_map(|status| &status.volumes);
-            let broken = broken.filter(|volume| !volume.is_whole() || !volume.is_writable());
-            let why = missing_of(&told).or_else(|| Some(format!("{:?}", broken.last()?)));
+            let mut broken = broken.filter(|volume| !volume.is_whole() || !volume.is_writable());
+            let why = missing_of(&told).or_else(|| Some(format!("{:?}", broken.next()?)));
             let Some(why) = why else { return };
             assert!(begun.elapsed() < PATIENCE, "still {why}");
             tokio::time::sleep(Duration::from_millis(50)).await;
