@@ -38,6 +38,9 @@ fn scripts_type_at_a_console() {
         refused.contains("the user or the proof is wrong"),
         "{refused}"
     );
+    let words = ["console", "--emergency", "--user", "admin", "-c", "status"];
+    let refused = cluster.fails(2, &words);
+    assert!(refused.contains("the cluster's secret"), "{refused}");
     let piped = cluster.pipe(&["console", "mserver-1"], b"heal\n\nmaintenance\n");
     let piped = String::from_utf8(piped.stdout).expect("UTF-8");
     assert!(

@@ -13,7 +13,7 @@ pub(crate) struct ConsoleArgs {
     pub(crate) command: Vec<String>,
     /// Log in with the cluster's secret: to look at a server, and to stop it, when no mserver can
     /// judge a user
-    #[arg(long, conflicts_with_all = ["user", "secret_file"])]
+    #[arg(long)]
     pub(crate) emergency: bool,
 }
 

@@ -369,7 +369,9 @@ mod tests {
             ("trace o", Typing::Word("o", &["on", "off"], false)),
             ("trace on /pictures/ph", Typing::Path("/pictures/", "ph")),
             ("trace off ", Typing::Path("", "")),
-            ("events 3", Typing::Other),
+            ("events f", Typing::Word("f", &["follow"], false)),
+            ("events 3", Typing::Word("3", &["follow"], false)),
+            ("top 3", Typing::Other),
         ];
         for (line, expected) in table {
             assert_eq!(typing(line), expected, "{line}");

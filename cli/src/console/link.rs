@@ -305,7 +305,7 @@ mod tests {
         let mut followed = Followed::default();
         let mut shown = Vec::new();
         let mut show = |line: &str| shown.push(line.to_owned());
-        assert_eq!(followed.take(b"  one\n{\"event\":{}}\n  tw").unwrap(), 22);
+        assert_eq!(followed.take(b"  one\n{\"event\":{}}\n  tw").unwrap(), 23);
         assert_eq!(followed.tell(&mut show), None);
         followed.take(b"o\nok\n").unwrap();
         let answer = followed.tell(&mut show).unwrap();

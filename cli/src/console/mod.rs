@@ -39,6 +39,12 @@ fn session(global: &Global, args: &ConsoleArgs, out: Output) -> Outcome {
         return Err(Failure::new(Code::Config, what).advise("The shipped config.conf shows one"));
     };
     let who = match args.emergency {
+        true if global.user.is_some() || global.secret_file.is_some() => {
+            let what = "--emergency comes in with the cluster's secret, as nobody's user";
+            return Err(
+                Failure::new(Code::Usage, what).advise("Leave --user and --secret-file out")
+            );
+        }
         true => holder_of_the_secret(&config)?,
         false => user(global, &config)?,
     };
