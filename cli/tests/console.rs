@@ -38,7 +38,14 @@ fn scripts_type_at_a_console() {
         refused.contains("the user or the proof is wrong"),
         "{refused}"
     );
-    let words = ["console", "--emergency", "--user", "admin", "-c", "status"];
+    let words = [
+        "console",
+        "--emergency",
+        "--secret-file",
+        &wrong,
+        "-c",
+        "status",
+    ];
     let refused = cluster.fails(2, &words);
     assert!(refused.contains("the cluster's secret"), "{refused}");
     let piped = cluster.pipe(&["console", "mserver-1"], b"heal\n\nmaintenance\n");
