@@ -13,6 +13,7 @@ use sdfs_log::CrashLoss;
 use sdfs_server::{LogKept, Outside, Running};
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_store::Store;
+use sdfs_types::calls::status::GroupStatus;
 use sdfs_types::{MemberState, Volume};
 use tokio::time::Instant;
 
@@ -259,6 +260,22 @@ impl Cluster {
     pub(crate) fn slots(&self, role: Role) -> Vec<Slot> {
         let numbers = self.of_role(role).into_iter();
         numbers.map(|number| self.servers[number].slot()).collect()
+    }
+
+    /// Whether a client that comes now can put a file.
+    pub(crate) fn takes_writes(&self) -> bool {
+        let mut mservers = self.of_role(Role::Mserver).into_iter();
+        mservers.all(|number| {
+            self.servers[number].running().is_some_and(|running| {
+                let status = running.status();
+                let mut volumes = status.volumes.iter();
+                let mut groups = status.groups.iter();
+                let is_led = |group: &GroupStatus| {
+                    group.leader.is_some() || !group.voters.contains(&status.server)
+                };
+                groups.all(is_led) && volumes.any(|volume| volume.is_writable())
+            })
+        })
     }
 
     /// Numbers of the servers of a role.

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use sdfs_client::Client;
 use sdfs_server_group::{Config, Role};
-use sdfs_types::calls::status::GroupStatus;
 use tokio::time::{Instant, sleep};
 
 use crate::auditor::Auditor;
@@ -205,7 +204,7 @@ impl Simulation {
             self.cluster.start(number)?;
         }
         let mut violations = Vec::new();
-        if !self.run_while(START_MAX, |run| !run.takes_writes())? {
+        if !self.run_while(START_MAX, |run| !run.cluster.takes_writes())? {
             violations.push(Violation::new("liveness", "the cluster never took writes"));
         }
         self.work_under_faults()?;
@@ -480,24 +479,6 @@ impl Simulation {
     fn say_traffic(&self) {
         let (sum, bytes) = self.cluster.network.traffic();
         self.trace.say(&format!("traffic {bytes} bytes {sum:016x}"));
-    }
-
-    /// Whether a client that comes now can put a file.
-    fn takes_writes(&self) -> bool {
-        let mut mservers = self.cluster.of_role(Role::Mserver).into_iter();
-        mservers.all(|number| {
-            self.cluster.servers[number]
-                .running()
-                .is_some_and(|running| {
-                    let status = running.status();
-                    let mut volumes = status.volumes.iter();
-                    let mut groups = status.groups.iter();
-                    let is_led = |group: &GroupStatus| {
-                        group.leader.is_some() || !group.voters.contains(&status.server)
-                    };
-                    groups.all(is_led) && volumes.any(|volume| volume.is_writable())
-                })
-        })
     }
 
     /// Whether nothing is left to heal.

@@ -1,4 +1,5 @@
-//! The patches that put known bugs back still apply to the sources, and the one that counts nothing.
+//! The patches that put known bugs back still apply to the sources, and so does the one that counts
+//! nothing.
 
 use std::fs;
 use std::path::Path;

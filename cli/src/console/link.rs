@@ -141,8 +141,8 @@ impl Link {
         }
     }
 
-    /// Types a line whose answer goes on until somebody has had enough of it, with Ctrl-C. Each line
-    /// of it is shown as it comes.
+    /// Types a line whose answer goes on until somebody has had enough of it, with Ctrl-C. Each
+    /// line of it is shown as it comes.
     pub(crate) fn follow(&mut self, line: &str, mut show: impl FnMut(&str)) -> io::Result<Answer> {
         self.send(line, Instant::now() + self.wait)?;
         let (stream, wait) = (&mut self.stream, self.wait);

@@ -1,4 +1,5 @@
-//! How the names this mserver was asked for of late came to be, or did not, for whoever asks afterwards.
+//! How the names this mserver was asked for of late came to be, or did not, for whoever asks
+//! afterwards.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

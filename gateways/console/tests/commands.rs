@@ -137,13 +137,14 @@ async fn lag_is_told_by_leaders(cluster: &Cluster, admin: &UserKey) {
 
 async fn everything_goes_to_disk(cluster: &Cluster, admin: &UserKey) {
     let table = [
-        ("mserver-2", "the root group    holds entry "),
-        ("dserver-2", "  its index is written"),
+        ("mserver-2", ["the root group  ", "  holds entry "]),
+        ("dserver-2", ["", "  its index is written"]),
     ];
     for (server, words) in table {
         let mut talk = Talk::login(console_of(cluster, server), "admin", admin).await;
         let answer = talk.ask("snapshot").await;
-        assert!(answer.contains(words), "{answer}");
+        let is_told = |words: &&str| answer.contains(*words);
+        assert!(words.iter().all(is_told), "{answer}");
         let audit = talk.ask("audit").await;
         assert!(audit.contains("snapshot"), "{audit}");
     }

@@ -3,7 +3,8 @@
 /// Version of the line protocol.
 const PROTOCOL: &str = "sdfs-console 1";
 
-/// What the key of [`CLUSTER_USER`](sdfs_types::CLUSTER_USER) is derived from the cluster's secret for.
+/// What the key of [`CLUSTER_USER`](sdfs_types::CLUSTER_USER) is derived from the cluster's secret
+/// for.
 pub const CLUSTER_LOGIN_LABEL: &str = "console login";
 
 /// The first line of a session. `challenge` is fresh for each.
