@@ -282,6 +282,8 @@ impl Session {
     /// Says that an answer may be old, when no majority is heard.
     fn dated(&self, reply: Reply) -> Reply {
         let since_ms = self.console.lately.borrow().alone_since_ms;
+        // What was so a moment ago, as at the start, may be over.
+        let since_ms = since_ms.filter(|_| !self.console.server.status().hears_majority);
         match (since_ms, &reply) {
             (None, _) | (_, Reply::Refused { .. }) => reply,
             (Some(since_ms), _) => Reply::Old {
