@@ -170,10 +170,9 @@ fn show(
     } else {
         let mut broken: Vec<_> = missing.iter().map(|copy| copy.volume.id).collect();
         broken.dedup();
-        out.say(&format!(
-            "{} of {volumes} volumes miss a copy",
-            broken.len()
-        ));
+        let miss = if broken.len() == 1 { "misses" } else { "miss" };
+        let broken = broken.len();
+        out.say(&format!("{broken} of {volumes} volumes {miss} a copy"));
         table(config, missing).print(out, 0);
     }
     if damaged > 0 {
