@@ -102,6 +102,11 @@ impl Link {
             .map_err(fault)?;
         match answer.end {
             End::Done => Ok(link),
+            End::Refused { code, what } if code == "no_mserver" => {
+                let server = &login.server;
+                let way = format!("`sdfs console --emergency {server}` lets you look all the same");
+                Err(refusal(&code, &what).advise(way))
+            }
             End::Refused { code, what } => Err(refusal(&code, &what)),
             End::Confirm(_) => Err(Failure::new(Code::Fault, "the console asks back at login")),
         }
