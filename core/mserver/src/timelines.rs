@@ -20,8 +20,11 @@ impl Timelines {
     /// Keeps what was done for a request; the oldest goes for it.
     pub(crate) fn keep(&self, request: RequestId, timeline: Timeline) {
         let began_ms = timeline.started_ms;
-        let mut trace = timeline.into_trace().together();
-        trace.steps.truncate(TIMELINE_STEPS_MAX);
+        let mut trace = timeline.into_trace();
+        if trace.steps.len() > TIMELINE_STEPS_MAX {
+            trace = trace.together();
+            trace.steps.truncate(TIMELINE_STEPS_MAX);
+        }
         trace.steps.shrink_to_fit();
         let part = TimelinePart { began_ms, trace };
         let mut kept = self.kept();
