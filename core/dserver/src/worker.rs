@@ -51,37 +51,32 @@ impl Worker {
 
     /// Notes durably that the space keeps volumes.
     pub(crate) async fn keep(&self, volumes: Vec<(VolumeId, Epoch)>) -> Result<(), KeepFault> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |space| drop(tell.send(space.keep(&volumes))));
-        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        let told = self.hand_over(move |space| space.keep(&volumes))?;
         self.thread.wake();
-        match told.await {
-            Ok(result) => result.map_err(KeepFault::Space),
-            Err(_) => Err(KeepFault::Busy),
-        }
+        outcome(told).await
     }
 
     /// Notes durably that the space keeps a volume no more.
     pub(crate) async fn forget(&self, volume: VolumeId) -> Result<(), KeepFault> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |space| drop(tell.send(space.forget(volume))));
-        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
-        match told.await {
-            Ok(result) => result.map_err(KeepFault::Space),
-            Err(_) => Err(KeepFault::Busy),
-        }
+        outcome(self.hand_over(move |space| space.forget(volume))?).await
     }
 
     /// Writes a checkpoint, beside those that fall due; whether it was written.
     pub(crate) async fn checkpoint(&self) -> Result<bool, KeepFault> {
-        let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |space| drop(tell.send(space.checkpoint())));
-        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        let told = self.hand_over(Space::checkpoint)?;
         self.thread.wake();
-        match told.await {
-            Ok(result) => result.map_err(KeepFault::Space),
-            Err(_) => Err(KeepFault::Busy),
-        }
+        outcome(told).await
+    }
+
+    /// Hands the thread a job, and gives what will tell how it went.
+    fn hand_over<T: Send + 'static>(
+        &self,
+        deed: impl FnOnce(&Space) -> Result<T, SpaceFault> + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<T, SpaceFault>>, KeepFault> {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |space| drop(tell.send(deed(space))));
+        self.jobs.try_send(job).map_err(|_| KeepFault::Busy)?;
+        Ok(told)
     }
 
     /// Ends the thread and waits for it, after a last checkpoint. Blocks.
@@ -89,6 +84,13 @@ impl Worker {
         self.space.is_ending.store(true, Ordering::Release);
         self.thread.wake();
         self.thread.join();
+    }
+}
+
+async fn outcome<T>(told: oneshot::Receiver<Result<T, SpaceFault>>) -> Result<T, KeepFault> {
+    match told.await {
+        Ok(result) => result.map_err(KeepFault::Space),
+        Err(_) => Err(KeepFault::Busy),
     }
 }
 
