@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::log_repeats::Repeats;
+use crate::spans::Spans;
 
 /// The variable that says what is logged: `debug`, or `sdfs_raft=debug,warn`.
 const FILTER_VARIABLE: &str = "SDFS_LOG";
@@ -21,9 +22,18 @@ pub(crate) const OF_A_SERVER: &str = "info,openraft=error,fjall=warn,lsm_tree=wa
 /// What any other command logs: errors come back as sentences anyhow.
 pub(crate) const OF_A_COMMAND: &str = "off";
 
+/// What can be done with the logs of this process while it runs.
+#[derive(Default)]
+pub(crate) struct Logs {
+    /// Turns them; `None` when somebody else has started logs.
+    pub(crate) dial: Option<LogDial>,
+    /// Where operations that are told of are sent beside.
+    pub(crate) spans: Spans,
+}
+
 /// Sends logs to standard error. `usual` is what is logged when `SDFS_LOG` says nothing; as JSON
-/// each line names `server`. Returns what turns them while the process runs.
-pub(crate) fn start(usual: &str, is_json: bool, server: Option<&str>) -> Option<LogDial> {
+/// each line names `server`.
+pub(crate) fn start(usual: &str, is_json: bool, server: Option<&str>) -> Logs {
     let filter = match EnvFilter::try_from_env(FILTER_VARIABLE) {
         Ok(filter) => filter.to_string(),
         // Not set, or not understood: the usual, so that a typing error does not silence errors.
@@ -37,7 +47,11 @@ pub(crate) fn start(usual: &str, is_json: bool, server: Option<&str>) -> Option<
     let filter = EnvFilter::new(&base);
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
-    let logs = Registry::default().with(filter).with(Repeats::default());
+    let spans = Spans::default();
+    let logs = Registry::default()
+        .with(filter)
+        .with(Repeats::default())
+        .with(spans.clone());
     let started = if is_json {
         let server = server.map(str::to_owned);
         let out = move || Sink {
@@ -52,9 +66,12 @@ pub(crate) fn start(usual: &str, is_json: bool, server: Option<&str>) -> Option<
     };
     if started.is_err() {
         crate::output::warn("sdfs: logs were started twice");
-        return None;
+        return Logs::default();
     }
-    Some(dial(handle, base))
+    Logs {
+        dial: Some(dial(handle, base)),
+        spans,
+    }
 }
 
 /// Where lines go. Never fails: a disk that takes no log lines any more is no reason to end the

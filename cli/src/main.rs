@@ -19,6 +19,7 @@ mod output;
 mod panic_hook;
 mod progress;
 mod session;
+mod spans;
 mod supervise;
 mod table;
 mod tally;
@@ -34,12 +35,12 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches};
 use mimalloc::MiMalloc;
-use sdfs_server::LogDial;
 
 use crate::args::{Cli, Command};
 use crate::commands::serve::Stops;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
+use crate::logs::Logs;
 use crate::output::Output;
 
 /// A server makes many short-lived allocations: with the C library's allocator they are a tenth of
@@ -58,12 +59,12 @@ fn main() -> ExitCode {
         Command::Serve(args) => (logs::OF_A_SERVER, Some(args.name.as_str())),
         _ => (logs::OF_A_COMMAND, None),
     };
-    let log = logs::start(usual, cli.global.log_json, server);
+    let logs = logs::start(usual, cli.global.log_json, server);
     // Servers, benchmarks and tortures hold many connections.
     let descriptors = sdfs_server::raise_descriptor_limit();
     tracing::debug!(descriptors, "files and connections this process may open");
     let config = cli.global.config.clone();
-    match run(cli, out, log) {
+    match run(cli, out, logs) {
         Ok(()) => Code::Done.into(),
         Err(failure) => {
             let failure = failure.named(&config);
@@ -83,20 +84,20 @@ fn command_line() -> Cli {
 }
 
 /// One runtime on this thread: whatever is done at the same time is done by futures.
-fn run(cli: Cli, out: Output, log: Option<LogDial>) -> Outcome {
+fn run(cli: Cli, out: Output, logs: Logs) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::system("start the runtime", &error))?;
-    runtime.block_on(command(cli, out, log))
+    runtime.block_on(command(cli, out, logs))
 }
 
-async fn command(cli: Cli, out: Output, log: Option<LogDial>) -> Outcome {
+async fn command(cli: Cli, out: Output, logs: Logs) -> Outcome {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(args) => demo::run(args, out).await,
         Command::Up(args) => commands::up::run(global, args, out).await,
-        Command::Serve(args) => commands::serve::run(global, args, log).await,
+        Command::Serve(args) => commands::serve::run(global, args, logs).await,
         Command::CheckConfig => commands::check_config::run(global, out),
         Command::Put(args) => or_interrupt(commands::put::run(global, args, out)).await,
         Command::Get(args) => or_interrupt(commands::get::run(global, args, out)).await,

@@ -162,7 +162,7 @@ impl LinkReader {
             kind,
             head,
             deadline,
-            trace: prefix.trace,
+            trace: self.state.shared.traces.call(prefix.trace),
         };
         if !flags.contains(Flags::MORE) {
             return self.serve(request, Payload::from(payload));

@@ -43,7 +43,6 @@ pub(crate) struct MeshState {
     pub(crate) local: Arc<Pending>,
     /// The nearest mserver and dserver chosen last, 0 for none: what hysteresis remembers.
     nearest: [AtomicU16; 2],
-    traces: Traces,
 }
 
 impl Mesh {
@@ -62,11 +61,10 @@ impl Mesh {
             config,
             secret,
             service,
-            shared: Arc::default(),
+            shared: Arc::new(Shared::new(traces)),
             board: Board::new(),
             local,
             nearest: [const { AtomicU16::new(0) }; 2],
-            traces,
         }))
     }
 
@@ -89,7 +87,7 @@ impl Mesh {
     /// An id for an operation that begins at this server.
     #[must_use]
     pub fn fresh_trace(&self) -> Trace {
-        self.0.traces.fresh()
+        self.0.shared.traces.fresh()
     }
 
     /// One server, this one included.
@@ -147,7 +145,7 @@ impl Mesh {
             id: Some(pending.begin(deadline.instant())?),
         };
         if let Some(id) = waiting.id {
-            let trace = Trace::current();
+            let trace = self.0.shared.traces.call(Trace::current());
             let from = Caller {
                 role: me.role,
                 server: Some(me.id),

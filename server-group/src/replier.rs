@@ -16,7 +16,7 @@ use crate::payload::Payload;
 use crate::pending::{CallId, Pending};
 use crate::service::Service;
 use crate::shared::note;
-use crate::trace::{Trace, tell_answered};
+use crate::trace::{Trace, tell_call};
 use crate::wire::CallRefusal;
 
 /// Answers one call, once. Dropped unsent, the caller gets `Lost`.
@@ -142,7 +142,7 @@ impl Replier {
             None => "dropped".to_owned(),
         };
         let call = service.name_of(self.kind);
-        tell_answered(trace, (&call, from), self.begun, &outcome);
+        tell_call(trace, (&call, from), self.begun, &outcome);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::call_times::CallTimes;
 use crate::errors::RefusalReason;
 use crate::observed::Load;
 use crate::slowest::Slowest;
+use crate::trace::Traces;
 
 /// Counts of the calls and handshakes of one end, since it started.
 #[derive(Debug, Default)]
@@ -43,11 +44,20 @@ pub(crate) struct Shared {
     pub(crate) clients: AtomicU64,
     /// Whether this end was stopped for a while; kept by servers.
     pub(crate) awake: Awake,
+    /// The operations that begin here and the calls that are served.
+    pub(crate) traces: Traces,
     /// A few words between whoever measures the load and the links that tell it; a leaf.
     load: Mutex<Load>,
 }
 
 impl Shared {
+    pub(crate) fn new(traces: Traces) -> Self {
+        Self {
+            traces,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn load(&self) -> Load {
         *self.load.lock().unwrap_or_else(PoisonError::into_inner)
     }

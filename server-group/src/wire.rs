@@ -14,19 +14,21 @@ pub(crate) struct RequestPrefix {
     pub(crate) remaining_ms: u32,
     /// All payload bytes, those in chunks included.
     pub(crate) payload_bytes: u32,
-    /// What it is asked for.
+    /// What it is asked for, and the call its caller serves.
     pub(crate) trace: Trace,
 }
 
 impl RequestPrefix {
-    pub(crate) const BYTES: usize = 18;
+    pub(crate) const BYTES: usize = 26;
 
     pub(crate) fn to_wire(self) -> [u8; Self::BYTES] {
         let mut wire = [0; Self::BYTES];
         wire[0..2].copy_from_slice(&self.kind.to_le_bytes());
         wire[2..6].copy_from_slice(&self.remaining_ms.to_le_bytes());
         wire[6..10].copy_from_slice(&self.payload_bytes.to_le_bytes());
-        wire[10..18].copy_from_slice(&self.trace.to_wire().to_le_bytes());
+        let (id, span) = self.trace.to_wire();
+        wire[10..18].copy_from_slice(&id.to_le_bytes());
+        wire[18..26].copy_from_slice(&span.to_le_bytes());
         wire
     }
 
@@ -39,7 +41,7 @@ impl RequestPrefix {
             kind: head.get_u16_le(),
             remaining_ms: head.get_u32_le(),
             payload_bytes: head.get_u32_le(),
-            trace: Trace::from_wire(head.get_u64_le()),
+            trace: Trace::from_wire((head.get_u64_le(), head.get_u64_le())),
         })
     }
 }
@@ -107,18 +109,19 @@ mod tests {
             kind: 0x0102,
             remaining_ms: 0x0304_0506,
             payload_bytes: 0x0708_090a,
-            trace: Trace::from_wire(0x8b0c_0d0e_0f10_1112),
+            trace: Trace::from_wire((0x8b0c_0d0e_0f10_1112, 0x1314_1516_1718_191a)),
         };
         assert_eq!(
             prefix.to_wire(),
             [
-                2, 1, 6, 5, 4, 3, 10, 9, 8, 7, 18, 17, 16, 15, 14, 13, 12, 0x8b
+                2, 1, 6, 5, 4, 3, 10, 9, 8, 7, 18, 17, 16, 15, 14, 13, 12, 0x8b, 26, 25, 24, 23,
+                22, 21, 20, 19
             ]
         );
         let mut head = Bytes::from([&prefix.to_wire()[..], b"rest"].concat());
         assert_eq!(RequestPrefix::take(&mut head), Some(prefix));
         assert_eq!(head, "rest");
-        assert_eq!(RequestPrefix::take(&mut Bytes::from_static(&[0; 17])), None);
+        assert_eq!(RequestPrefix::take(&mut Bytes::from_static(&[0; 25])), None);
     }
 
     #[test]

@@ -398,12 +398,20 @@ fn doors_for_operators_follow_each_other() {
         parse(&text).unwrap().operator.unwrap().tls,
         OperatorTls::Server
     );
+    let sending = with("(spans_to: \"http://[::1]:4318/otlp/\")").unwrap();
+    let to = sending.operator.unwrap().spans_to;
+    assert_eq!(to.as_deref(), Some("http://[::1]:4318/otlp"));
     for (part, key) in [
         ("(listen: \"nowhere\")", "operator.listen"),
         ("(http_port: 65535)", "operator.http_port"),
         ("(console_port: 70000)", "operator.console_port"),
         ("(allow: [\"10.0.0.0/33\"])", "operator.allow"),
         ("(tls: Mutual)", "operator.tls"),
+        ("(spans_to: \"127.0.0.1:4318\")", "operator.spans_to"),
+        ("(spans_to: \"https://collector\")", "operator.spans_to"),
+        ("(spans_to: \"http://:4318\")", "operator.spans_to"),
+        ("(spans_to: \"http://\")", "operator.spans_to"),
+        ("(spans_to: \"http://a b\")", "operator.spans_to"),
     ] {
         let error = with(part).unwrap_err();
         assert_eq!(error.mistake().unwrap().key, key, "{error}");

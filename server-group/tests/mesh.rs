@@ -487,13 +487,13 @@ fn calls_say_what_they_are_for() {
             assert_eq!(asked(to, true, payload_bytes).await, 0);
             let trace = mesh.fresh_trace();
             let operation = trace.scope(async {
-                assert_eq!(asked(to, false, payload_bytes).await, trace.to_wire());
+                assert_eq!(asked(to, false, payload_bytes).await, trace.to_wire().0);
                 assert!(!Trace::current().is_told());
-                assert_eq!(asked(to, true, payload_bytes).await, trace.to_wire());
+                assert_eq!(asked(to, true, payload_bytes).await, trace.to_wire().0);
                 assert_eq!(Trace::current(), trace.told());
                 asked(to, false, payload_bytes).await
             });
-            assert_eq!(operation.await, trace.told().to_wire());
+            assert_eq!(operation.await, trace.told().to_wire().0);
         }
     });
 }

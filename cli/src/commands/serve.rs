@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -13,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{Global, ServeArgs};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
+use crate::logs::Logs;
 use crate::session;
 use crate::supervise::{MALLOC_ARENAS, MALLOC_ARENAS_VARIABLE};
 
@@ -22,7 +24,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 const FULL_BYTES: u64 = 4 << 20;
 
 /// Runs the server; returns when it has stopped.
-pub(crate) async fn run(global: &Global, args: &ServeArgs, log: Option<LogDial>) -> Outcome {
+pub(crate) async fn run(global: &Global, args: &ServeArgs, logs: Logs) -> Outcome {
     if let Some(parent) = args.parent {
         follow(parent)?;
     }
@@ -36,8 +38,23 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, log: Option<LogDial>)
             () = stops.next() => return Ok(()),
         };
     }
+    let Logs { dial, spans } = logs;
+    if let Some(server) = config.server_named(&args.name) {
+        spans.open(&config, server)?;
+    }
+    let ended = serve(config, args, dial, stops).await;
+    spans.close();
+    ended
+}
+
+async fn serve(
+    config: Arc<Config>,
+    args: &ServeArgs,
+    dial: Option<LogDial>,
+    mut stops: Stops,
+) -> Outcome {
     let spaces = spaces(&config, &args.name);
-    let started = Server::start_with(config, &args.name, log).await;
+    let started = Server::start_with(config, &args.name, dial).await;
     let mut server = started.map_err(|error| or_no_room(error, &spaces))?;
     tracing::info!(server = %args.name, "started");
     tokio::select! {

@@ -188,6 +188,7 @@ fn operator(operator: &Operator) -> Value {
         console_port,
         allow,
         tls,
+        spans_to,
     } = operator;
     json!({
         "listen": listen,
@@ -199,6 +200,7 @@ fn operator(operator: &Operator) -> Value {
             OperatorTls::Server => "server",
             OperatorTls::Mutual => "mutual",
         },
+        "spans_to": spans_to,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sdfs_server_group::Trace;
 
@@ -11,21 +11,30 @@ use crate::client::Client;
 /// An operation of several calls: a put, a get, what is done with an open file. Clones are the
 /// same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Operation(Arc<AtomicU64>);
+pub(crate) struct Operation {
+    begun: Trace,
+    is_told: Arc<AtomicBool>,
+}
 
 impl Operation {
-    fn of(trace: Trace) -> Operation {
-        Operation(Arc::new(AtomicU64::new(trace.to_wire())))
+    fn of(begun: Trace) -> Operation {
+        Operation {
+            begun,
+            is_told: Arc::default(),
+        }
     }
 
     fn trace(&self) -> Trace {
-        Trace::from_wire(self.0.load(Ordering::Relaxed))
+        if self.is_told.load(Ordering::Relaxed) {
+            self.begun.told()
+        } else {
+            self.begun
+        }
     }
 
     /// A server says that its logs tell of the operation; others then do so too.
     fn turn_told(&self) {
-        self.0
-            .store(self.trace().told().to_wire(), Ordering::Relaxed);
+        self.is_told.store(true, Ordering::Relaxed);
     }
 }
 
@@ -43,18 +52,16 @@ impl Client {
     }
 
     /// Works on something as part of the operation, or as one of its own.
-    pub(crate) async fn within<F: Future>(&self, work: F) -> F::Output {
-        let Some(operation) = &self.operation else {
-            return self.fresh_trace().scope(work).await;
-        };
-        let noting = async {
+    pub(crate) fn within<F: Future>(&self, work: F) -> impl Future<Output = F::Output> {
+        let operation = self.operation.as_ref();
+        let trace = operation.map_or_else(|| self.fresh_trace(), Operation::trace);
+        trace.scope(async move {
             let outcome = work.await;
-            if Trace::current().is_told() {
+            if let Some(operation) = operation.filter(|_| Trace::current().is_told()) {
                 operation.turn_told();
             }
             outcome
-        };
-        operation.trace().scope(noting).await
+        })
     }
 
     /// Whoever works on something already goes on under its id.

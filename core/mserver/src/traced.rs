@@ -117,7 +117,7 @@ mod tests {
     use sdfs_types::RequestId;
     use sdfs_types::calls::names::{Freshness, Rename, Stat};
 
-    const TRACE: Trace = Trace::from_wire(7);
+    const TRACE: Trace = Trace::from_wire((7, 0));
 
     fn traced(text: &str) -> TracedPath {
         TracedPath::parse(text).unwrap()

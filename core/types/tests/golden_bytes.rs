@@ -188,7 +188,7 @@ fn votes_keep_their_bytes() {
     };
     let asks = CanCreate {
         asks: vec![Traced {
-            trace: Trace::from_wire(300),
+            trace: Trace::from_wire((300, 5)),
             ask: CanCreateAsk {
                 path: path("/n"),
                 owner: "admin".into(),
@@ -199,7 +199,7 @@ fn votes_keep_their_bytes() {
             },
         }],
     };
-    check(&asks, "0101ac02022f6e0561646d696e07848688080900010203");
+    check(&asks, "0101ac0205022f6e0561646d696e07848688080900010203");
     let votes = vec![
         Vote::Can {
             load: 4,
@@ -438,7 +438,7 @@ fn activity_keeps_its_bytes() {
             took_us: 300,
             ended_ms: 1,
             from: "b".to_owned(),
-            trace: Trace::from_wire(7),
+            trace: Trace::from_wire((7, 6)),
         }],
         bytes_in: 1,
         bytes_out: 2,
@@ -461,7 +461,8 @@ fn activity_keeps_its_bytes() {
     };
     check(
         &activity,
-        "01ac02016101830402010205018104ac0201016207010203010172010203040501017801ac0201ac02020179",
+        "01ac02016101830402010205018104ac02010162070601020301017201020304\
+         0501017801ac0201ac02020179",
     );
 }
 

@@ -368,5 +368,27 @@ fn operator(
         console_port: port("operator.console_port", file.console_port)?,
         allow: networks("operator.allow", &file.allow)?,
         tls: file.tls,
+        spans_to: collector("operator.spans_to", &file.spans_to)?,
     })
+}
+
+/// Where spans go, without a slash at its end.
+fn collector(key: &str, text: &str) -> Result<Option<String>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let is_plain = |c: char| c.is_ascii_graphic() && !"?#@\"\\".contains(c);
+    let place = text.strip_prefix("http://").filter(|place| {
+        let host = place.split('/').next().unwrap_or_default();
+        !host.is_empty() && !host.starts_with(':') && place.chars().all(is_plain)
+    });
+    match place {
+        Some(_) => Ok(Some(text.trim_end_matches('/').to_owned())),
+        None => {
+            let what = format!("'{text}' is not where a collector is reached");
+            let allowed = "http:// and an address, for example http://127.0.0.1:4318; a collector \
+                           on the same machine sends on with TLS";
+            Err(Problem::new(key, what, allowed))
+        }
+    }
 }

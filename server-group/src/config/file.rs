@@ -149,6 +149,7 @@ pub(super) struct FileOperator {
     pub(super) console_port: u64,
     pub(super) allow: Vec<String>,
     pub(super) tls: OperatorTls,
+    pub(super) spans_to: String,
 }
 
 impl Default for FileOperator {
@@ -159,6 +160,7 @@ impl Default for FileOperator {
             console_port: 7_400,
             allow: Vec::new(),
             tls: OperatorTls::Off,
+            spans_to: String::new(),
         }
     }
 }

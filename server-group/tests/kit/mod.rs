@@ -83,7 +83,7 @@ impl Service for Echo {
                     if !call.head.is_empty() {
                         Trace::tell_current();
                     }
-                    let said = call.trace.to_wire().to_le_bytes().to_vec();
+                    let said = call.trace.to_wire().0.to_le_bytes().to_vec();
                     call.reply.send(said.into(), call.payload);
                 }));
             }
