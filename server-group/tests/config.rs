@@ -319,6 +319,118 @@ fn fastdfs_bounds_are_checked() {
     }
 }
 
+/// A cluster of a mserver and dservers with something more in each line.
+fn grouped(mserver: &str, dservers: &[&str], fastdfs: &str) -> String {
+    let line = |(number, more): (usize, &&str)| {
+        format!(
+            "(name: \"d{number}\", role: Dserver, address: \"127.0.0.1:{}\", \
+             space: [\"d{number}\"]{more}),\n",
+            7_201 + number
+        )
+    };
+    let dservers: String = dservers.iter().enumerate().map(line).collect();
+    format!(
+        "(cluster: \"c\", secret_file: \"s\", admin: (name: \"a\", secret_file: \"a\"),\n\
+         servers: [\n\
+         (name: \"m1\", role: Mserver, address: \"127.0.0.1:7101\", space: [\"m1\"]{mserver}),\n\
+         {dservers}],\nstorage: (copies: 2, copies_min: 1),\n{fastdfs})"
+    )
+}
+
+#[test]
+fn groups_of_dservers_are_read() {
+    let (a, b) = (", group: \"abcdefghijklmn16\"", ", group: \"B\"");
+    let fastdfs = "fastdfs: (group: \"B\"),";
+    for text in [
+        grouped("", &[a, b, a, b], ""),
+        grouped("", &[a, b, a, b], fastdfs),
+    ] {
+        let config = parse(&text).unwrap();
+        let of = |name: &str| config.groups.of(&name.into()).map(|group| &**group);
+        assert_eq!(of("d0"), Some("abcdefghijklmn16"));
+        assert_eq!((of("d3"), of("m1"), of("d9")), (Some("B"), None, None));
+        let names: Vec<&str> = config
+            .groups
+            .names()
+            .into_iter()
+            .map(|one| &**one)
+            .collect();
+        assert_eq!(names, ["B", "abcdefghijklmn16"]);
+    }
+    assert!(
+        parse(&grouped("", &["", ""], ""))
+            .unwrap()
+            .groups
+            .is_empty()
+    );
+}
+
+#[test]
+fn mistakes_in_groups_are_told() {
+    let a = ", group: \"a\"";
+    let letters = "1 to 16 letters and digits";
+    // The mserver's line, the dservers', the fastdfs part, the line, the key, what is allowed.
+    let table: &[(&str, &[&str], &str, usize, &str, &str)] = &[
+        (
+            "",
+            &[a, ", group: \"\""],
+            "",
+            5,
+            "servers[2].group",
+            letters,
+        ),
+        (
+            "",
+            &[a, ", group: \"a-b\""],
+            "",
+            5,
+            "servers[2].group",
+            letters,
+        ),
+        (
+            "",
+            &[a, ", group: \"abcdefghijklmno17\""],
+            "",
+            5,
+            "servers[2].group",
+            letters,
+        ),
+        (a, &[a, a], "", 3, "servers[0].group", "dservers alone"),
+        ("", &[a, a, ""], "", 2, "servers", "for every dserver"),
+        (
+            "",
+            &[a, a, ", group: \"b\""],
+            "",
+            6,
+            "servers[3].group",
+            "2 dservers of each",
+        ),
+        (
+            "",
+            &[a, a],
+            "fastdfs: (group: \"b\")",
+            8,
+            "fastdfs.group",
+            "one of a:",
+        ),
+        (
+            "",
+            &["", ""],
+            "fastdfs: (group: \"\")",
+            8,
+            "fastdfs.group",
+            letters,
+        ),
+    ];
+    for (mserver, dservers, fastdfs, line, key, allowed) in table {
+        let error = parse(&grouped(mserver, dservers, fastdfs)).unwrap_err();
+        let mistake = error.mistake().unwrap();
+        assert_eq!(mistake.key.as_str(), *key, "{error}");
+        assert!(mistake.allowed.contains(allowed), "{error}");
+        assert_eq!(mistake.line, *line, "{error}");
+    }
+}
+
 #[test]
 fn damaged_text_never_panics() {
     for end in 0..GOOD.len() {

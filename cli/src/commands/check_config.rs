@@ -1,5 +1,7 @@
 //! `check-config`: a configuration checked without starting anything.
 
+use std::collections::BTreeMap;
+
 use sdfs_server_group::{Config, Role, SecretError};
 
 use crate::args::Global;
@@ -32,9 +34,22 @@ pub(crate) fn run(global: &Global, out: Output) -> Outcome {
     out.json(&serde_json::json!({
         "cluster": config.cluster,
         "servers": config.servers,
+        "groups": groups(&config),
         "missing_secret_files": missing,
     }));
     Ok(())
+}
+
+/// The groups of dservers, with the names of their members.
+fn groups(config: &Config) -> BTreeMap<String, Vec<String>> {
+    let mut groups = BTreeMap::<String, Vec<String>>::new();
+    for server in config.servers_of(Role::Dserver) {
+        if let Some(group) = config.groups.of(&server.name) {
+            let members = groups.entry(group.to_string()).or_default();
+            members.push(server.name.to_string());
+        }
+    }
+    groups
 }
 
 fn show(config: &Config, out: Output) {
@@ -46,6 +61,14 @@ fn show(config: &Config, out: Output) {
         count(Role::Dserver),
         config.storage.copies,
     ));
+    let groups = groups(config);
+    if !groups.is_empty() {
+        let named: Vec<_> = groups
+            .iter()
+            .map(|(group, members)| format!("{group} ({})", members.join(", ")))
+            .collect();
+        out.say(&format!("groups {}", named.join(", ")));
+    }
     let mut table = Table::new(&["server", ">id", "address", "zone", "space"]);
     for server in &config.servers {
         let space: Vec<_> = server

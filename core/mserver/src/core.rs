@@ -15,7 +15,7 @@ use sdfs_server_group::{CallError, Deadline, Mesh, Payload, ServerId, Trace, tel
 use sdfs_types::calls::Call;
 use sdfs_types::calls::negotiation::{MetaDataCreated, MetaDataWanted};
 use sdfs_types::wire;
-use sdfs_types::{GrantKey, MetaGroup, Refusal, Traced};
+use sdfs_types::{FASTDFS_FOLDER, FilePath, GrantKey, MetaGroup, Refusal, Traced};
 
 use crate::asker::Asker;
 use crate::batch::{BatchFault, Batcher};
@@ -98,6 +98,15 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn me(&self) -> ServerId {
         self.mesh.me()
+    }
+
+    /// The group whose dservers are to keep a file of that path: FastDFS files are kept so.
+    pub(crate) fn group_of(&self, path: &FilePath) -> Option<&Arc<str>> {
+        let mut names = path.names();
+        let is_fastdfs = names.next() == Some(FASTDFS_FOLDER);
+        let named = names.next().filter(|_| is_fastdfs)?;
+        let groups = self.mesh.config().groups.names();
+        groups.into_iter().find(|group| ***group == *named)
     }
 
     /// Commits a command of the root group.

@@ -26,12 +26,19 @@ pub(crate) async fn answer(
     core.root_barrier(deadline).await?;
     let users = core.root.users();
     users.check(&user, Access::Admin, &FilePath::root())?;
-    let dservers = core.mesh.all(Role::Dserver);
+    let mut dservers = core.mesh.all(Role::Dserver);
     check(call.order, &dservers)?;
+    let mut up = core.mesh.up(Role::Dserver);
+    // Others than those of its group are no help to a dserver that is drained.
+    if let Some(server) = named(call.order) {
+        let group = group_of(&core, server);
+        let is_of_it = |other: &ServerId| group_of(&core, *other) == group;
+        dservers.retain(is_of_it);
+        up.retain(is_of_it);
+    }
     let copies = core.mesh.config().storage.copies;
     // With fewer dservers than copies each has one of all: none can be missed.
     let copies = usize::from(copies).min(dservers.len());
-    let up = core.mesh.up(Role::Dserver);
     let command = MaintenanceCommand {
         order: call.order,
         by: user.to_string(),
@@ -103,6 +110,11 @@ pub(crate) async fn may_forget(
 
 fn standing(core: &Core) -> Maintenance {
     (**core.root.orders.borrow()).clone()
+}
+
+fn group_of(core: &Core, server: ServerId) -> Option<Arc<str>> {
+    let server = core.mesh.server(server)?;
+    core.mesh.config().groups.of(&server.name).cloned()
 }
 
 fn named(order: MaintenanceOrder) -> Option<ServerId> {

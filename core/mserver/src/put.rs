@@ -159,13 +159,14 @@ async fn begun(
     size_bytes: Option<u64>,
     deadline: Deadline,
 ) -> Result<PutBegun, Refusal> {
+    let within = core.group_of(given.path);
     Ok(PutBegun {
         descriptor: given.descriptor,
         block_size,
         locate: mains::choose(core, &core.mesh.up(Role::Mserver))?,
         plan: core
             .acceptor
-            .plan_soon(size_bytes, block_size, deadline)
+            .plan_soon(size_bytes, (block_size, within), deadline)
             .await?,
         grant: grant(core, given.descriptor, GrantRights::Write),
         proof: core.grants.prove(given),

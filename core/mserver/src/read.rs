@@ -86,7 +86,14 @@ pub(crate) async fn get_file(
         first: 0,
         count: FIRST_BLOCKS,
     };
-    let (file, blocks) = record(core, &entry, &wanted, deadline).await?;
+    let (mut file, blocks) = record(core, &entry, &wanted, deadline).await?;
+    // An empty file has no plan, and its first block is to stay in its group.
+    if file.plan.is_empty()
+        && let Some(within) = core.group_of(&call.path)
+        && let Ok(planned) = core.acceptor.plan(None, file.block_size, Some(within))
+    {
+        file.plan = planned.iter().map(|volume| volume.id).collect();
+    }
     Ok(opened(core, (*entry).clone(), (file, blocks), rights))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sdfs_server_group::{Deadline, Role, ServerId};
+use sdfs_server_group::{Deadline, Groups, Role, ServerId};
 use sdfs_types::calls::maintenance::{Maintain, MaintenanceOrder};
 use sdfs_types::calls::servers::{ChangeServers, ServerOrder};
 use sdfs_types::{Access, FilePath, Refusal, ServerName, ServerRecord, ServerState, UserName};
@@ -30,12 +30,15 @@ pub(crate) async fn answer(
             role,
             address,
             zone,
-        } => ServersCommand::Join(NewServer {
-            name,
-            role,
-            address,
-            zone,
-        }),
+        } => {
+            check_group(&core.mesh.config().groups, &name, role)?;
+            ServersCommand::Join(NewServer {
+                name,
+                role,
+                address,
+                zone,
+            })
+        }
         ServerOrder::Leave { name } => {
             drain(&core, &name, &user, deadline).await?;
             ServersCommand::Leave { name }
@@ -53,6 +56,18 @@ pub(crate) async fn answer(
         }
         _ => Err(other_answer()),
     }
+}
+
+/// Refuses a dserver without a group where others have one: nobody would keep copies with it.
+fn check_group(groups: &Groups, name: &ServerName, role: Role) -> Result<(), Refusal> {
+    if role != Role::Dserver || groups.is_empty() || groups.of(name).is_some() {
+        return Ok(());
+    }
+    Err(Refusal::OutOfRange {
+        what: "the server".to_owned(),
+        value: name.to_string(),
+        allowed: "a dserver whose group stands in config.conf of the mservers".to_owned(),
+    })
 }
 
 /// Has a dserver drained that is to leave; the order refuses when too few would stay.
@@ -130,6 +145,18 @@ fn missing_for_majority(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dserver_joins_in_a_group_where_there_are_some() {
+        let name = ServerName::from("dserver-4");
+        let other = ServerName::from("dserver-1");
+        let groups = |named: &ServerName| Groups::from_iter([(named.clone(), "a".into())]);
+        let may = |groups: &Groups, role| check_group(groups, &name, role).is_ok();
+        assert!(may(&Groups::default(), Role::Dserver));
+        assert!(may(&groups(&name), Role::Dserver));
+        assert!(!may(&groups(&other), Role::Dserver));
+        assert!(may(&groups(&other), Role::Mserver));
+    }
 
     #[test]
     fn a_majority_lets_a_lost_member_go() {

@@ -31,6 +31,8 @@ pub struct ClusterOptions {
     pub storage: Option<String>,
     /// The address of each server, mservers first; loopback for those it does not have.
     pub hosts: Vec<IpAddr>,
+    /// The group of each dserver; empty when they have none.
+    pub groups: Vec<String>,
     /// Whether FastDFS clients come in, on free ports.
     pub fastdfs: bool,
     /// Whether the doors for operators are open, on free ports.
@@ -50,6 +52,7 @@ impl Default for ClusterOptions {
             timers: None,
             storage: Some("storage: (segment_bytes: 16777216, reserve_bytes: 0)".to_owned()),
             hosts: Vec::new(),
+            groups: Vec::new(),
             fastdfs: false,
             operator: false,
             ready_within: Duration::from_secs(120),

@@ -43,11 +43,16 @@ fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
     });
     let loopback = std::iter::repeat(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let hosts = options.hosts.iter().copied().chain(loopback);
-    for (((role, name), port), host) in named.zip(ports).zip(hosts) {
+    let no_group = (0..options.mservers).map(|_| String::new());
+    let groups = options.groups.iter();
+    let groups = no_group.chain(groups.map(|group| format!(", group: \"{group}\"")));
+    let groups = groups.chain(std::iter::repeat(String::new()));
+    let named = named.zip(ports).zip(hosts).zip(groups);
+    for ((((role, name), port), host), group) in named {
         let address = SocketAddr::new(host, *port);
         let line = format!(
             "        (name: \"{name}\", role: {role}, address: \"{address}\", \
-             space: [\"data/{name}\"], zone: \"{name}\"),\n"
+             space: [\"data/{name}\"], zone: \"{name}\"{group}),\n"
         );
         servers.push_str(&line);
     }
@@ -94,6 +99,7 @@ mod tests {
         let options = ClusterOptions {
             storage: Some("storage: (copies: 2, copies_min: 1)".to_owned()),
             hosts: vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9))],
+            groups: ["group1", "group1", "group1"].map(str::to_owned).into(),
             fastdfs: true,
             operator: true,
             ..ClusterOptions::default()
@@ -104,6 +110,8 @@ mod tests {
         assert_eq!(config.servers_of(Role::Mserver).count(), 3);
         assert_eq!(config.servers_of(Role::Dserver).count(), 3);
         assert_eq!(config.storage.copies, 2);
+        let group = config.groups.of(&"dserver-3".into());
+        assert_eq!(group.map(|group| &**group), Some("group1"));
         let hosts: Vec<_> = config
             .servers
             .iter()

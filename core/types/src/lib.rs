@@ -31,7 +31,7 @@ pub use ids::{
     FileVersion, RequestId, VolumeId,
 };
 pub use outlook::{Condition, Outlook, ROOM_BYTES_MIN, newest_map, outlook_of};
-pub use path::{FilePath, Name, PathFault};
+pub use path::{FASTDFS_FOLDER, FilePath, Name, PathFault};
 pub use refusal::Refusal;
 pub use sdfs_server_group::{Load, Role, ServerId, ServerName};
 pub use server_list::{ServerList, ServerRecord, ServerState};

@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
 
+/// The directory below the root of the files with a record that FastDFS clients have stored: in it
+/// one for each group, whose dservers keep what lies below.
+pub const FASTDFS_FOLDER: &str = ".fastdfs";
+
 /// Why a text is no path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PathFault {

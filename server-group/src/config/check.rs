@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::Mistake;
 use super::file::{File, FileFastDfs, FileOperator, FileRole, FileServer, FileStorage, FileTimers};
 use super::operator::{Operator, OperatorTls, most_on_one_machine};
 use super::{
-    AddressWidth, Admin, Config, FastDfs, Network, ServerConfig, Storage, Timers, Tls, locate,
+    AddressWidth, Admin, Config, FastDfs, Groups, Network, ServerConfig, Storage, Timers, Tls,
+    locate,
 };
 use crate::ids::{Role, ServerId, ServerName};
 
@@ -22,8 +24,8 @@ const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 /// Longest wait for a dserver that is away, seconds: a month. Longer is never meant: two of three
 /// copies would have to last for it.
 const REPLACE_AFTER_S_MAX: u64 = 30 * 24 * 60 * 60;
-/// Longest name of a FastDFS group, bytes: a field of its protocol less the closing zero.
-const GROUP_BYTES_MAX: usize = 15;
+/// Longest name of a group, bytes: a field of FastDFS's protocol.
+const GROUP_BYTES_MAX: usize = 16;
 
 /// A wrong value, not yet found in the text.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
     name("cluster", &file.cluster)?;
     name("admin.name", &file.admin.name)?;
     let servers = servers(&file.servers, base)?;
+    let storage = storage(&file.storage)?;
+    let groups = groups(&file.servers, storage.copies)?;
     let tls = match &file.tls {
         None => None,
         Some(tls) => Some(Tls {
@@ -74,10 +78,10 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
             name: file.admin.name,
         },
         timers: timers(&file.timers)?,
-        storage: storage(&file.storage)?,
+        storage,
         fastdfs: match &file.fastdfs {
             None => None,
-            Some(part) => Some(fastdfs(part, &servers)?),
+            Some(part) => Some(fastdfs(part, &servers, &groups)?),
         },
         operator: match &file.operator {
             None => None,
@@ -85,6 +89,7 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
         },
         cluster: file.cluster,
         servers,
+        groups,
         tls,
         base: base.to_owned(),
     })
@@ -293,12 +298,70 @@ fn storage(file: &FileStorage) -> Result<Storage, Problem> {
     })
 }
 
-fn fastdfs(file: &FileFastDfs, servers: &[ServerConfig]) -> Result<FastDfs, Problem> {
-    let is_good = (1..=GROUP_BYTES_MAX).contains(&file.group.len())
-        && file.group.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !is_good {
-        let what = format!("'{}' is no group", file.group);
-        let allowed = format!("1 to {GROUP_BYTES_MAX} letters and digits");
+fn group(key: &str, value: &str) -> Result<(), Problem> {
+    let is_good = (1..=GROUP_BYTES_MAX).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_good {
+        return Ok(());
+    }
+    let what = format!("'{value}' is no group");
+    let allowed = format!("1 to {GROUP_BYTES_MAX} letters and digits");
+    Err(Problem::new(key, what, allowed))
+}
+
+/// The groups of the dservers: each has one or none has.
+fn groups(entries: &[FileServer], copies: u16) -> Result<Groups, Problem> {
+    let key = |place: usize| format!("servers[{place}].group");
+    let mut members = BTreeMap::<Arc<str>, Vec<usize>>::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let Some(name) = &entry.group else { continue };
+        group(&key(place), name)?;
+        if matches!(entry.role, FileRole::Mserver) {
+            let what = format!("{} is a mserver", entry.name);
+            return Err(Problem::new(key(place), what, "a group for dservers alone"));
+        }
+        members
+            .entry(Arc::from(name.as_str()))
+            .or_default()
+            .push(place);
+    }
+    let is_without =
+        |entry: &&FileServer| matches!(entry.role, FileRole::Dserver) && entry.group.is_none();
+    if !members.is_empty()
+        && let Some(without) = entries.iter().find(is_without)
+    {
+        let what = format!("{} has no group, and others have", without.name);
+        let allowed = "a group for every dserver, or for none";
+        return Err(Problem::new("servers", what, allowed));
+    }
+    let is_small = |places: &[usize]| places.len() < usize::from(copies);
+    if let Some((name, places)) = members.iter().find(|(_, places)| is_small(places)) {
+        let what = format!("{} of '{name}' are fewer than storage.copies", places.len());
+        let allowed = format!("{copies} dservers of each group, or more");
+        return Err(Problem::new(key(places[0]), what, allowed));
+    }
+    let named = members.iter().flat_map(|(name, places)| {
+        let server = |place: &usize| entries[*place].name.as_str().into();
+        places
+            .iter()
+            .map(move |place| (server(place), Arc::clone(name)))
+    });
+    Ok(named.collect())
+}
+
+fn fastdfs(
+    file: &FileFastDfs,
+    servers: &[ServerConfig],
+    groups: &Groups,
+) -> Result<FastDfs, Problem> {
+    group("fastdfs.group", &file.group)?;
+    let names: Vec<&str> = groups.names().into_iter().map(|name| &**name).collect();
+    if !names.is_empty() && !names.contains(&&*file.group) {
+        let what = format!("no dserver is of '{}'", file.group);
+        let allowed = format!(
+            "one of {}: the one that keeps what was stored before dservers had groups",
+            names.join(", ")
+        );
         return Err(Problem::new("fastdfs.group", what, allowed));
     }
     let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();

@@ -12,7 +12,8 @@ pub struct FastDfs {
     pub tracker_port: u16,
     /// Where dservers answer as storages. Dservers with one address take the ports that follow.
     pub storage_port: u16,
-    /// The name of the one group.
+    /// The group of every dserver, where none has one of its own; else the one that keeps what was
+    /// stored before they had.
     pub group: String,
     /// Width of the addresses in a tracker's answers.
     pub addresses: AddressWidth,

@@ -51,6 +51,8 @@ pub(super) struct FileServer {
     pub(super) space: Vec<String>,
     #[serde(default = "default_zone")]
     pub(super) zone: String,
+    #[serde(default)]
+    pub(super) group: Option<String>,
 }
 
 fn default_zone() -> String {

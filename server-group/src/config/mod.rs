@@ -5,6 +5,7 @@ mod check;
 mod error;
 mod fastdfs;
 mod file;
+mod groups;
 mod locate;
 mod operator;
 mod transport;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use check::{NAMES_ALLOWED, is_name};
 pub use error::ConfigError;
 pub use fastdfs::{AddressWidth, FastDfs, Network};
+pub use groups::Groups;
 pub use operator::{Operator, OperatorTls};
 
 use crate::ids::{Role, ServerId, ServerName};
@@ -34,6 +36,8 @@ pub struct Config {
     pub admin: Admin,
     /// All servers, by number.
     pub servers: Vec<ServerConfig>,
+    /// Which dservers keep copies of each other's files only.
+    pub groups: Groups,
     /// How long things take.
     pub timers: Timers,
     /// How blocks and names are kept.

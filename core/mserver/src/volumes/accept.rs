@@ -16,7 +16,7 @@ use sdfs_types::{
     BlockSize, FileDescriptor, Refusal, TraceStep, TraceWhat, Volume, VolumeId, VolumeStatus,
 };
 
-use super::door::Servers;
+use super::door::{Servers, labels_of};
 use super::lanes::{self, AskFailed, LanesHandle};
 use super::limits::{ACCEPT_AGAIN, ACCEPT_SILENCE, ACCEPT_WAIT_MAX};
 use super::machine::VolumeWatch;
@@ -112,12 +112,13 @@ impl Acceptor {
         let mut search = Search::default();
         loop {
             let missing = volumes - search.found.len();
-            let picked = self.pick(missing, reserve_bytes, &mut search.tried);
+            let picked = self.pick((missing, reserve_bytes), None, &mut search.tried);
             if picked.is_empty() {
                 if !search.found.is_empty() {
                     break;
                 }
-                self.wait_for_shares(give_up, search.why.take()).await?;
+                self.wait_for_shares(give_up, None, search.why.take())
+                    .await?;
                 search.tried.clear();
                 continue;
             }
@@ -144,7 +145,7 @@ impl Acceptor {
     }
 
     /// Volumes for a file to be written at once, whose dservers are asked by the writes
-    /// themselves. Asks nobody.
+    /// themselves; within a group if one is named. Asks nobody.
     ///
     /// # Errors
     /// [`Refusal::NoVolume`] when no volume takes blocks now.
@@ -152,12 +153,13 @@ impl Acceptor {
         &self,
         size_bytes: Option<u64>,
         block_size: BlockSize,
+        within: Option<&Arc<str>>,
     ) -> Result<Vec<Volume>, Refusal> {
         let volumes = placement::plan_volumes(size_bytes, block_size);
         let share = size_bytes.unwrap_or(0).div_ceil(volumes as u64);
-        let picked = self.pick(volumes, share, &mut Vec::new());
+        let picked = self.pick((volumes, share), within, &mut Vec::new());
         if picked.is_empty() {
-            Err(self.no_volume(None))
+            Err(self.no_volume(within, None))
         } else {
             Ok(picked)
         }
@@ -171,26 +173,31 @@ impl Acceptor {
     pub async fn plan_soon(
         &self,
         size_bytes: Option<u64>,
-        block_size: BlockSize,
+        (block_size, within): (BlockSize, Option<&Arc<str>>),
         deadline: Deadline,
     ) -> Result<Vec<Volume>, Refusal> {
         let give_up = deadline.earlier(Deadline::after(ACCEPT_WAIT_MAX));
         loop {
-            match self.plan(size_bytes, block_size) {
+            match self.plan(size_bytes, block_size, within) {
                 Ok(volumes) => return Ok(volumes),
-                Err(_) => self.wait_for_shares(give_up, None).await?,
+                Err(_) => self.wait_for_shares(give_up, within, None).await?,
             }
         }
     }
 
     /// Up to `count` different volumes that were not tried, and counts them as tried.
-    fn pick(&self, count: usize, bytes: u64, tried: &mut Vec<VolumeId>) -> Vec<Volume> {
+    fn pick(
+        &self,
+        (count, bytes): (usize, u64),
+        within: Option<&Arc<str>>,
+        tried: &mut Vec<VolumeId>,
+    ) -> Vec<Volume> {
         let shares = Arc::clone(&self.shares.borrow());
         let map = Arc::clone(&self.map.borrow());
         let mut picked = Vec::with_capacity(count);
         while picked.len() < count {
             let dice = self.dice.fetch_add(1, Ordering::Relaxed);
-            let Some(id) = shares.pick(bytes, tried, dice) else {
+            let Some(id) = shares.pick(bytes, within, tried, dice) else {
                 break;
             };
             tried.push(id);
@@ -203,13 +210,18 @@ impl Acceptor {
         picked
     }
 
-    async fn wait_for_shares(&self, until: Deadline, why: Option<String>) -> Result<(), Refusal> {
+    async fn wait_for_shares(
+        &self,
+        until: Deadline,
+        within: Option<&Arc<str>>,
+        why: Option<String>,
+    ) -> Result<(), Refusal> {
         // Room comes back when somebody deletes, which no creator waits for.
-        if let Some(full) = self.all_full() {
+        if let Some(full) = self.all_full(within) {
             return Err(full);
         }
         if until.is_over() {
-            return Err(self.no_volume(why));
+            return Err(self.no_volume(within, why));
         }
         let again = until.earlier(Deadline::after(ACCEPT_AGAIN));
         let mut shares = self.shares.clone();
@@ -218,24 +230,28 @@ impl Acceptor {
         shares.mark_unchanged();
         match timeout_at(again.instant(), shares.changed()).await {
             // Nobody weighs volumes any more: the server is about to end.
-            Ok(Err(_)) => Err(self.no_volume(why)),
+            Ok(Err(_)) => Err(self.no_volume(within, why)),
             // Whether they changed or the time was up, the next look tells.
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
 
-    fn no_volume(&self, why: Option<String>) -> Refusal {
+    /// All volumes, or those within a group.
+    fn volumes(&self, within: Option<&Arc<str>>) -> Vec<Volume> {
+        let labels = labels_of(&*self.servers);
         let map = self.map.borrow();
-        let writable = map
-            .volumes
-            .values()
-            .filter(|volume| volume.is_writable())
-            .count();
+        let is_within = |volume: &&Volume| within.is_none() || labels.home_of(volume) == within;
+        map.volumes.values().filter(is_within).cloned().collect()
+    }
+
+    fn no_volume(&self, within: Option<&Arc<str>>, why: Option<String>) -> Refusal {
+        let volumes = self.volumes(within);
+        let writable = volumes.iter().filter(|volume| volume.is_writable()).count();
         let why = why.unwrap_or_else(|| {
-            if map.volumes.is_empty() {
+            if volumes.is_empty() {
                 "there are no volumes yet; they are made once enough dservers are up".to_owned()
             } else if writable == 0 {
-                format!("none of {} volumes takes blocks", map.volumes.len())
+                format!("none of {} volumes takes blocks", volumes.len())
             } else if self.shares.borrow().is_empty() {
                 format!("a dserver of each of {writable} writable volumes does not answer")
             } else {
@@ -246,20 +262,20 @@ impl Acceptor {
     }
 
     /// When every volume is full: says so, with the member that has the least room.
-    fn all_full(&self) -> Option<Refusal> {
-        let map = self.map.borrow();
+    fn all_full(&self, within: Option<&Arc<str>>) -> Option<Refusal> {
+        let volumes = self.volumes(within);
         let is_full = |volume: &Volume| volume.status == VolumeStatus::Full;
-        if !map.volumes.values().all(is_full) {
+        if !volumes.iter().all(is_full) {
             return None;
         }
-        let members = map.volumes.values().flat_map(Volume::acknowledging);
+        let members = volumes.iter().flat_map(Volume::acknowledging);
         let told = members.filter_map(|member| {
             let load = self.servers.load(member)?;
             Some((load.free_bytes, member))
         });
         let (free_bytes, server) = told.min()?;
         Some(Refusal::VolumesFull {
-            volumes: u32::try_from(map.volumes.len()).unwrap_or(u32::MAX),
+            volumes: u32::try_from(volumes.len()).unwrap_or(u32::MAX),
             server,
             free_bytes,
         })

@@ -142,7 +142,7 @@ async fn waiting_for_volumes_rests() {
     scene.create(1, 0).await.unwrap();
     scene.servers.lose(3);
     let (block_size, deadline) = (BlockSize::default(), Deadline::after_ms(300));
-    let mut planning = pin!(scene.acceptor.plan_soon(None, block_size, deadline));
+    let mut planning = pin!(scene.acceptor.plan_soon(None, (block_size, None), deadline));
     let mut looks = 0;
     let planned = poll_fn(|context| {
         looks += 1;

@@ -7,13 +7,19 @@ use std::collections::BTreeSet;
 
 use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap};
 
+use super::groups::Labels;
 use super::placement::{Place, volumes_of_each};
 
 /// The copy whose moving brings the dservers closer together: a volume of one with many, and one
-/// with few to take it. Zones stay apart as they are. Each move makes the sum of the squares of
+/// with few to take it. Zones stay apart as they are, and copies
+/// in their group. Each move makes the sum of the squares of
 /// the counts smaller, so moving ends.
-pub(crate) fn next_move(places: &[Place], map: &VolumeMap) -> Option<(VolumeId, ServerId)> {
-    let counts = volumes_of_each(map);
+pub(crate) fn next_move(
+    places: &[Place],
+    labels: &Labels,
+    map: &VolumeMap,
+) -> Option<(VolumeId, ServerId)> {
+    let counts = volumes_of_each(map.volumes.values());
     let count = |place: &Place| counts.get(&place.server).copied().unwrap_or(0);
     let mut pairs: Vec<(&Place, &Place)> = Vec::new();
     for from in places {
@@ -38,7 +44,10 @@ pub(crate) fn next_move(places: &[Place], map: &VolumeMap) -> Option<(VolumeId, 
                 .copied()
                 .filter(|member| *member != from.server)
                 .chain([to.server]);
-            is_here && !is_there && zones(places, moved) >= zones(places, members.clone())
+            is_here
+                && !is_there
+                && labels.may_keep(to.server, volume, from.server)
+                && zones(places, moved) >= zones(places, members.clone())
         };
         let volume = map.volumes.values().find(suits)?;
         Some((volume.id, to.server))
@@ -48,7 +57,7 @@ pub(crate) fn next_move(places: &[Place], map: &VolumeMap) -> Option<(VolumeId, 
 /// The member of a volume with a copy too many that leaves: of those whose leaving costs no zone,
 /// the one on the dserver with the most volumes.
 pub(crate) fn surplus(places: &[Place], map: &VolumeMap, volume: &Volume) -> Option<ServerId> {
-    let counts = volumes_of_each(map);
+    let counts = volumes_of_each(map.volumes.values());
     let members = members_of(volume);
     let without = |leaving: ServerId| {
         let staying = members.iter().copied().filter(|member| *member != leaving);
@@ -76,6 +85,8 @@ fn zones(places: &[Place], servers: impl IntoIterator<Item = ServerId>) -> usize
 
 #[cfg(test)]
 mod tests {
+    use super::super::groups::tests::labels;
+    use super::super::placement::replacement;
     use super::*;
     use proptest::prelude::*;
     use sdfs_types::{Epoch, VolumeMember, VolumeStatus};
@@ -90,6 +101,10 @@ mod tests {
                 has_room: true,
             })
             .collect()
+    }
+
+    fn next_move(places: &[Place], map: &VolumeMap) -> Option<(VolumeId, ServerId)> {
+        super::next_move(places, &Labels::default(), map)
     }
 
     fn map_of(volumes: &[Vec<u16>]) -> VolumeMap {
@@ -127,9 +142,26 @@ mod tests {
         assert_eq!(next_move(&all, &map), Some((VolumeId(1), ServerId(5))));
         assert_eq!(next_move(&all[..4], &map), None);
         let leaving = ServerId(1);
-        let by =
-            super::super::placement::replacement(&all, &map, &map.volumes[&VolumeId(1)], leaving);
+        let by = replacement(
+            &all,
+            &Labels::default(),
+            &map,
+            (&map.volumes[&VolumeId(1)], leaving),
+        );
         assert_eq!(by, Some(ServerId(5)));
+    }
+
+    #[test]
+    fn a_move_stays_in_its_group() {
+        let map = map_of(&[vec![1, 2], vec![1, 2], vec![1, 2], vec![3, 4]]);
+        let all = places(&[1, 2, 3, 4, 5]);
+        let moved = |groups: &[&str]| super::next_move(&all, &labels(groups), &map);
+        assert_eq!(moved(&["a", "a", "b", "b", "b"]), None);
+        let to_new = Some((VolumeId(1), ServerId(5)));
+        assert_eq!(moved(&["a", "a", "b", "b", "a"]), to_new);
+        let one_copy = map_of(&[vec![1], vec![1], vec![1], vec![2]]);
+        let one = super::next_move(&all[..2], &labels(&["a", "b"]), &one_copy);
+        assert_eq!(one, None);
     }
 
     #[test]
@@ -178,7 +210,7 @@ mod tests {
                 moves += 1;
                 prop_assert!(moves <= 200, "moving does not end");
             }
-            let counts = volumes_of_each(&map);
+            let counts = volumes_of_each(map.volumes.values());
             let distinct: BTreeSet<&u8> = zones_of.iter().collect();
             if distinct.len() == 1 {
                 let of = |place: &Place| counts.get(&place.server).copied().unwrap_or(0);

@@ -1,5 +1,7 @@
 //! What the volumes' actors need of the cluster: calls to other servers, and the root group.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
@@ -11,7 +13,19 @@ use sdfs_types::wire::{self, WireFault};
 use sdfs_types::{Refusal, ServerRecord, ServerState};
 
 use super::command::{VolumeAnswer, VolumeCommand};
+use super::groups::Labels;
 use crate::root::ServerWatch;
+
+/// A dserver that may keep copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DserverListed {
+    /// Its number.
+    pub server: ServerId,
+    /// What fails together with it.
+    pub zone: String,
+    /// Who keeps copies of its files, when that is not everybody.
+    pub group: Option<Arc<str>>,
+}
 
 /// The other servers of the cluster. Implemented by [`Listed`], and by dservers that exist in a
 /// test only.
@@ -32,10 +46,17 @@ pub trait Servers: Send + Sync + 'static {
     fn is_up(&self, id: ServerId) -> bool;
     /// The load it told last.
     fn load(&self, id: ServerId) -> Option<Load>;
-    /// Every dserver that may keep copies, with its zone, by number.
-    fn dservers(&self) -> Vec<(ServerId, String)>;
+    /// Every dserver that may keep copies, by number.
+    fn dservers(&self) -> Vec<DserverListed>;
     /// Who comes and goes from now on.
     fn subscribe(&self) -> broadcast::Receiver<GroupEvent>;
+}
+
+/// The groups of the dservers.
+pub(crate) fn labels_of(servers: &dyn Servers) -> Labels {
+    let listed = servers.dservers().into_iter();
+    let label = |one: DserverListed| Some((one.server, one.group?));
+    listed.filter_map(label).collect()
 }
 
 /// The servers of the list, reached through the mesh.
@@ -78,7 +99,8 @@ impl Servers for Listed {
         self.mesh.load(id)
     }
 
-    fn dservers(&self) -> Vec<(ServerId, String)> {
+    fn dservers(&self) -> Vec<DserverListed> {
+        let groups = &self.mesh.config().groups;
         let list = self.list.borrow();
         let keeps = |record: &&ServerRecord| {
             let is_here = matches!(record.state, ServerState::Member | ServerState::Leaving);
@@ -86,7 +108,11 @@ impl Servers for Listed {
         };
         let listed = list.present().filter(keeps);
         listed
-            .map(|record| (record.id, record.zone.clone()))
+            .map(|record| DserverListed {
+                server: record.id,
+                zone: record.zone.clone(),
+                group: groups.of(&record.name).cloned(),
+            })
             .collect()
     }
 

@@ -16,7 +16,7 @@ use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{Refusal, Traced, VolumeId, wire};
 
 use super::command::{VolumeAnswer, VolumeCommand};
-use super::door::{RootFault, RootGroup, Servers};
+use super::door::{DserverListed, RootFault, RootGroup, Servers};
 use super::machine::{VolumeTable, VolumeWatch};
 use super::maintenance::MaintenanceWatch;
 
@@ -192,10 +192,13 @@ impl Servers for FakeServers {
         })
     }
 
-    fn dservers(&self) -> Vec<(ServerId, String)> {
-        (1..=self.dservers)
-            .map(|number| (id(number), number.to_string()))
-            .collect()
+    fn dservers(&self) -> Vec<DserverListed> {
+        let listed = |number: u16| DserverListed {
+            server: id(number),
+            zone: number.to_string(),
+            group: None,
+        };
+        (1..=self.dservers).map(listed).collect()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<GroupEvent> {

@@ -14,7 +14,7 @@ use sdfs_server_group::{CallError, Deadline, ServerId};
 use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles};
 use sdfs_types::{Refusal, Traced};
 
-use super::door::{AskFault, Servers, ask};
+use super::door::{AskFault, Servers, ask, labels_of};
 use super::limits::{ASKS_PER_BATCH_MAX, ASKS_QUEUED_MAX, SHARES_EVERY, SILENT_FOR};
 use super::machine::VolumeWatch;
 use super::placement::{DserverView, Shares};
@@ -246,8 +246,9 @@ impl Lanes {
             }
         };
         let map = Arc::clone(&self.map.borrow());
+        let labels = labels_of(&*self.servers);
         self.shares
-            .send_replace(Arc::new(Shares::weigh(&map, view)));
+            .send_replace(Arc::new(Shares::weigh(&map, &labels, view)));
     }
 }
 

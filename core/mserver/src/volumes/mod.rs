@@ -20,6 +20,7 @@ mod command;
 mod door;
 #[cfg(test)]
 mod fakes_test;
+mod groups;
 mod lanes;
 mod limits;
 mod machine;
@@ -37,7 +38,7 @@ mod sweep_test;
 
 pub use accept::{Accepted, Acceptor, FileWanted};
 pub use command::{MaintenanceCommand, MemberChange, VolumeAnswer, VolumeCommand};
-pub use door::{AskFault, Listed, RaftRoot, RootFault, RootGroup, Servers};
+pub use door::{AskFault, DserverListed, Listed, RaftRoot, RootFault, RootGroup, Servers};
 pub use machine::{KEY_PREFIX, VolumeTable, VolumeWatch};
 pub use maintenance::MaintenanceWatch;
 pub use supervisor::{Supervisor, VolumeRules};

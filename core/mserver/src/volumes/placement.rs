@@ -1,9 +1,11 @@
 //! Where copies go: members of new volumes, and volumes for new files. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sdfs_types::{BlockSize, ServerId, Volume, VolumeId, VolumeMap};
 
+use super::groups::Labels;
 use super::limits::{FREE_BYTES_MIN, PLAN_VOLUMES_MAX, PLAN_VOLUMES_UNKNOWN_SIZE, QUEUE_HALVING};
 
 /// A dserver that may become a member.
@@ -23,23 +25,28 @@ pub(crate) struct PlaceRules {
     pub(crate) volumes_per_dserver: u16,
 }
 
-/// The members of the volumes that are missing so that every dserver takes part in enough.
+/// The members of the volumes that are missing so that every dserver of a group, or of none where
+/// there are no groups, takes part in enough that lie within it.
 ///
-/// Each volume has as many copies as the rules say, or as there are dservers; they lie in as many
+/// In a group nothing is planned before it has as many dservers as there are to be copies. Else
+/// each volume has as many copies as the rules say, or as there are dservers; they lie in as many
 /// zones as possible. Dservers that are down are left out while there are enough others.
 pub(crate) fn missing_volumes(
     places: &[Place],
+    (labels, group): (&Labels, Option<&Arc<str>>),
     map: &VolumeMap,
     rules: PlaceRules,
 ) -> Vec<Vec<ServerId>> {
-    let up: Vec<&Place> = places.iter().filter(|place| place.is_up).collect();
+    let is_of_it = |place: &&Place| labels.of(place.server) == group;
+    let places: Vec<&Place> = places.iter().filter(is_of_it).collect();
+    if group.is_some() && places.len() < usize::from(rules.copies) {
+        return Vec::new();
+    }
+    let up: Vec<&Place> = places.iter().filter(|place| place.is_up).copied().collect();
     let copies = usize::from(rules.copies).min(places.len());
-    let usable = if up.len() >= copies {
-        up
-    } else {
-        places.iter().collect()
-    };
-    let mut taken = volumes_of_each(map);
+    let usable = if up.len() >= copies { up } else { places };
+    let is_counted = |volume: &&Volume| group.is_none() || labels.home_of(volume) == group;
+    let mut taken = volumes_of_each(map.volumes.values().filter(is_counted));
     let mut planned = Vec::new();
     let mut seed = map.volumes.len();
     while copies > 0 && usable.iter().any(|place| is_short(place, &taken, rules)) {
@@ -59,26 +66,31 @@ pub(crate) fn missing_volumes(
 }
 
 /// Who could take the place of `leaving` in `volume`: a dserver that is up, has room and is no
-/// member yet, in a zone none of the others lies in while there is one.
+/// member yet, of the volume's group, in a zone none of the others lies in while there is one.
 pub(crate) fn replacement(
     places: &[Place],
+    labels: &Labels,
     map: &VolumeMap,
-    volume: &Volume,
-    leaving: ServerId,
+    (volume, leaving): (&Volume, ServerId),
 ) -> Option<ServerId> {
     let stays = |place: &Place| place.server != leaving && volume.state_of(place.server).is_some();
     let members: Vec<&Place> = places.iter().filter(|place| stays(place)).collect();
-    let is_able = |place: &Place| place.is_up && place.has_room;
+    let is_able = |place: &Place| {
+        place.is_up && place.has_room && labels.may_keep(place.server, volume, leaving)
+    };
     let fresh = |place: &Place| is_able(place) && volume.state_of(place.server).is_none();
     let usable: Vec<&Place> = places.iter().filter(|place| fresh(place)).collect();
     let seed = usize::try_from(volume.id.0).unwrap_or(usize::MAX);
-    Some(best_next(&usable, &members, &volumes_of_each(map), seed)?.server)
+    let taken = volumes_of_each(map.volumes.values());
+    Some(best_next(&usable, &members, &taken, seed)?.server)
 }
 
 /// Volumes by dserver.
-pub(crate) fn volumes_of_each(map: &VolumeMap) -> BTreeMap<ServerId, u32> {
+pub(crate) fn volumes_of_each<'a>(
+    volumes: impl Iterator<Item = &'a Volume>,
+) -> BTreeMap<ServerId, u32> {
     let mut taken = BTreeMap::new();
-    for member in map.volumes.values().flat_map(|volume| &volume.members) {
+    for member in volumes.flat_map(|volume| &volume.members) {
         *taken.entry(member.server).or_default() += 1;
     }
     taken
@@ -126,9 +138,11 @@ pub(crate) struct Shares {
     shares: Vec<Share>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Share {
     volume: VolumeId,
+    /// The group it lies within.
+    home: Option<Arc<str>>,
     weight: u64,
     free_bytes: Option<u64>,
 }
@@ -136,7 +150,11 @@ struct Share {
 impl Shares {
     /// Weighs every writable volume whose acknowledging members are all up, by the room and the
     /// queue of its worst member.
-    pub(crate) fn weigh(map: &VolumeMap, view: impl Fn(ServerId) -> DserverView) -> Shares {
+    pub(crate) fn weigh(
+        map: &VolumeMap,
+        labels: &Labels,
+        view: impl Fn(ServerId) -> DserverView,
+    ) -> Shares {
         let mut shares: Vec<Share> = Vec::new();
         let mut queues = Vec::new();
         for volume in map.volumes.values().filter(|volume| volume.is_writable()) {
@@ -148,6 +166,7 @@ impl Shares {
             queues.push(members.iter().map(|member| member.queue).max().unwrap_or(0));
             shares.push(Share {
                 volume: volume.id,
+                home: labels.home_of(volume).cloned(),
                 weight: 0,
                 free_bytes,
             });
@@ -162,11 +181,18 @@ impl Shares {
         Shares { shares }
     }
 
-    /// One volume with room for `bytes`, none of `avoid`; `dice` decides, each volume in
-    /// proportion to its share.
-    pub(crate) fn pick(&self, bytes: u64, avoid: &[VolumeId], dice: u64) -> Option<VolumeId> {
+    /// One volume with room for `bytes`, none of `avoid`, within a group if one is named; `dice`
+    /// decides, each volume in proportion to its share.
+    pub(crate) fn pick(
+        &self,
+        bytes: u64,
+        within: Option<&Arc<str>>,
+        avoid: &[VolumeId],
+        dice: u64,
+    ) -> Option<VolumeId> {
         let fits = |share: &&Share| {
-            !avoid.contains(&share.volume)
+            (within.is_none() || share.home.as_ref() == within)
+                && !avoid.contains(&share.volume)
                 && share
                     .free_bytes
                     .is_none_or(|free| free >= bytes.saturating_add(FREE_BYTES_MIN))
@@ -213,6 +239,7 @@ fn mix(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::groups::tests::labels;
     use super::*;
     use proptest::prelude::*;
     use sdfs_types::{Epoch, MemberState, VolumeMember, VolumeStatus};
@@ -234,6 +261,24 @@ mod tests {
             copies,
             volumes_per_dserver,
         }
+    }
+
+    /// Without groups, as all of these but where labels are given.
+    fn missing_volumes(places: &[Place], map: &VolumeMap, rules: PlaceRules) -> Vec<Vec<ServerId>> {
+        super::missing_volumes(places, (&Labels::default(), None), map, rules)
+    }
+
+    fn replacement(
+        places: &[Place],
+        map: &VolumeMap,
+        volume: &Volume,
+        leaving: ServerId,
+    ) -> Option<ServerId> {
+        super::replacement(places, &Labels::default(), map, (volume, leaving))
+    }
+
+    fn weigh(map: &VolumeMap, view: impl Fn(ServerId) -> DserverView) -> Shares {
+        Shares::weigh(map, &Labels::default(), view)
     }
 
     fn map_of(volumes: &[Vec<ServerId>]) -> VolumeMap {
@@ -273,7 +318,7 @@ mod tests {
         let mut placed = BTreeMap::new();
         for file in 0..files {
             *placed
-                .entry(shares.pick(4 << 20, &[], file).unwrap())
+                .entry(shares.pick(4 << 20, None, &[], file).unwrap())
                 .or_default() += 1;
         }
         placed
@@ -339,11 +384,76 @@ mod tests {
         assert_eq!(replacement(&all[..3], &map, volume, ServerId(1)), None);
     }
 
+    fn ids(numbers: &[u16]) -> Vec<ServerId> {
+        numbers.iter().copied().map(ServerId).collect()
+    }
+
+    #[test]
+    fn volumes_lie_within_their_group() {
+        let five = places(&["x", "y", "x", "y", "z"]);
+        let labels = labels(&["a", "a", "b", "b", "b"]);
+        let planned = |group: &str, map: &VolumeMap, copies| {
+            let group = Some(Arc::from(group));
+            super::missing_volumes(&five, (&labels, group.as_ref()), map, rules(copies, 2))
+        };
+        let of_a = planned("a", &VolumeMap::default(), 2);
+        let sorted = |mut members: Vec<ServerId>| {
+            members.sort_unstable();
+            members
+        };
+        let of_a: Vec<_> = of_a.into_iter().map(sorted).collect();
+        assert_eq!(of_a, [ids(&[1, 2]), ids(&[1, 2])]);
+        let of_b = planned("b", &VolumeMap::default(), 2);
+        assert!(of_b.len() >= 3, "{of_b:?}");
+        assert!(of_b.iter().flatten().all(|id| id.0 >= 3), "{of_b:?}");
+        // Not before the group has as many as there are to be copies.
+        assert!(planned("a", &VolumeMap::default(), 3).is_empty());
+        assert!(planned("c", &VolumeMap::default(), 1).is_empty());
+        // Enough is what lies within the group: one of before, over both, does not count.
+        assert!(planned("a", &map_of(&of_a), 2).is_empty());
+        let of_before = map_of(&[ids(&[1, 3]), ids(&[2, 4]), ids(&[1, 4]), ids(&[2, 5])]);
+        assert_eq!(planned("a", &of_before, 2).len(), 2);
+    }
+
+    #[test]
+    fn a_replacement_is_of_the_same_group() {
+        let mut six = places(&["x", "y", "z", "u", "v", "w"]);
+        let labels = labels(&["a", "a", "b", "b", "b", "a"]);
+        let map = map_of(&[ids(&[1, 2]), ids(&[3, 4]), ids(&[1, 3])]);
+        let by = |six: &[Place], volume: u32, leaving: u16| {
+            let volume = (&map.volumes[&VolumeId(volume)], ServerId(leaving));
+            super::replacement(six, &labels, &map, volume).map(|id| id.0)
+        };
+        assert_eq!(by(&six, 1, 2), Some(6));
+        assert_eq!(by(&six, 2, 3), Some(5));
+        // One of before goes home to the group of those that stay.
+        assert!(matches!(by(&six, 3, 1), Some(4 | 5)));
+        // Rather nobody than one of another group.
+        six[5].is_up = false;
+        assert_eq!(by(&six, 1, 2), None);
+    }
+
+    #[test]
+    fn a_file_of_a_group_goes_to_its_volumes() {
+        let labels = labels(&["a", "a", "b", "b"]);
+        let map = map_of(&[ids(&[1, 2]), ids(&[3, 4]), ids(&[1, 3])]);
+        let shares = Shares::weigh(&map, &labels, |_| up(10, 0));
+        let within = |group: &str| {
+            let group = Some(Arc::from(group));
+            let picked = (0..100).map(|file| shares.pick(1, group.as_ref(), &[], file));
+            picked.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(within("a"), [Some(VolumeId(1))].into());
+        assert_eq!(within("b"), [Some(VolumeId(2))].into());
+        assert_eq!(within("c"), [None].into());
+        assert_eq!(files_by_volume(&shares, 1_000).len(), 3, "others go to all");
+    }
+
     #[test]
     fn ten_thousand_files_spread_evenly() {
         let eight = places(&["a", "b", "c", "d", "a", "b", "c", "d"]);
         let map = map_of(&missing_volumes(&eight, &VolumeMap::default(), rules(3, 6)));
-        let placed = files_by_volume(&Shares::weigh(&map, |_| up(100, 0)), 10_000);
+        let placed = files_by_volume(&weigh(&map, |_| up(100, 0)), 10_000);
         assert_eq!(placed.len(), map.volumes.len());
         let mut by_dserver = BTreeMap::<ServerId, u32>::new();
         for (volume, files) in placed {
@@ -363,7 +473,7 @@ mod tests {
     fn room_and_queue_shift_files() {
         let map = map_of(&[vec![ServerId(1)], vec![ServerId(2)], vec![ServerId(3)]]);
         let placed = files_by_volume(
-            &Shares::weigh(&map, |server| match server.0 {
+            &weigh(&map, |server| match server.0 {
                 1 => up(100, 0),
                 2 => up(300, 0),
                 _ => up(300, QUEUE_HALVING),
@@ -380,28 +490,28 @@ mod tests {
     fn unusable_volumes_get_no_file() {
         let mut map = map_of(&[vec![ServerId(1)], vec![ServerId(2)], vec![ServerId(3)]]);
         map.volumes.get_mut(&VolumeId(1)).unwrap().status = VolumeStatus::ReadOnly;
-        let shares = Shares::weigh(&map, |server| DserverView {
+        let shares = weigh(&map, |server| DserverView {
             is_up: server != ServerId(2),
             free_bytes: Some(10 << 30),
             queue: 0,
         });
         for file in 0..100 {
-            assert_eq!(shares.pick(1, &[], file), Some(VolumeId(3)));
-            assert_eq!(shares.pick(1, &[VolumeId(3)], file), None);
-            assert_eq!(shares.pick(11 << 30, &[], file), None);
+            assert_eq!(shares.pick(1, None, &[], file), Some(VolumeId(3)));
+            assert_eq!(shares.pick(1, None, &[VolumeId(3)], file), None);
+            assert_eq!(shares.pick(11 << 30, None, &[], file), None);
         }
     }
 
     #[test]
     fn untold_room_still_gets_files() {
         let map = map_of(&[vec![ServerId(1)], vec![ServerId(2)]]);
-        let shares = Shares::weigh(&map, |server| DserverView {
+        let shares = weigh(&map, |server| DserverView {
             is_up: true,
             free_bytes: (server == ServerId(1)).then_some(50 << 30),
             queue: 0,
         });
         assert_eq!(files_by_volume(&shares, 1_000).len(), 2);
-        let none_told = Shares::weigh(&map, |_| DserverView {
+        let none_told = weigh(&map, |_| DserverView {
             is_up: true,
             free_bytes: None,
             queue: 0,

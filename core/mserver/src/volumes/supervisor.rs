@@ -17,7 +17,7 @@ use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
 use sdfs_types::calls::status::GetStatus;
 use sdfs_types::{Epoch, Refusal, Volume, VolumeId, VolumeMap};
 
-use super::door::{AskFault, RootGroup, Servers, ask};
+use super::door::{AskFault, DserverListed, RootGroup, Servers, ask};
 use super::limits::{PROPOSE_MAX, PUSH_MAX, TICK};
 use super::machine::VolumeWatch;
 use super::maintenance::MaintenanceWatch;
@@ -357,14 +357,15 @@ impl Supervising {
         if !matches!(self.leads, Leads::Me(_)) {
             return;
         }
-        let seen = |(server, zone): (ServerId, String)| DserverSeen {
-            server,
-            zone,
-            connection: self.servers.connection(server),
+        let seen = |listed: DserverListed| DserverSeen {
+            server: listed.server,
+            zone: listed.zone,
+            group: listed.group,
+            connection: self.servers.connection(listed.server),
             // Before it has looked at its disks a dserver tells zeros.
             free_bytes: self
                 .servers
-                .load(server)
+                .load(listed.server)
                 .filter(|load| load.total_bytes > 0)
                 .map(|load| load.free_bytes),
         };

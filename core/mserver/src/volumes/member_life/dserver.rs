@@ -1,6 +1,7 @@
 //! What the root leader knows of one dserver: whether it can be reached, and whether it has been
 //! told of its volumes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_types::ServerId;
@@ -12,6 +13,7 @@ use super::super::limits::{FENCE_GRACE, RETRY_MAX, RETRY_MIN};
 pub(crate) struct DserverSeen {
     pub(crate) server: ServerId,
     pub(crate) zone: String,
+    pub(crate) group: Option<Arc<str>>,
     /// Which connection with it stands, counted from the first one ever; `None` when none does.
     pub(crate) connection: Option<u64>,
     /// Room it told last.
@@ -65,6 +67,7 @@ pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duratio
 #[derive(Clone, Debug)]
 pub(crate) struct Dserver {
     pub(crate) zone: String,
+    pub(crate) group: Option<Arc<str>>,
     pub(crate) free_bytes: Option<u64>,
     /// The connection that stands.
     pub(crate) connection: Option<u64>,
@@ -89,6 +92,7 @@ impl Dserver {
     pub(crate) fn new(now: Duration, seen: &DserverSeen, fence_at: Duration) -> Dserver {
         Dserver {
             zone: seen.zone.clone(),
+            group: seen.group.clone(),
             free_bytes: seen.free_bytes,
             connection: seen.connection,
             up_since: now,

@@ -146,6 +146,7 @@ impl MemberLife {
                 .entry(seen.server)
                 .or_insert_with(|| Dserver::new(now, seen, self.began + LEADER_GRACE));
             dserver.zone.clone_from(&seen.zone);
+            dserver.group.clone_from(&seen.group);
             dserver.free_bytes = seen.free_bytes;
             if dserver.connection == seen.connection {
                 continue;
@@ -405,19 +406,15 @@ impl MemberLife {
         around: &Around<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let up = self
-            .dservers
-            .values()
-            .filter(|dserver| dserver.is_up())
-            .count();
-        let copies = usize::from(self.rules.place.copies).min(self.dservers.len());
-        let needed = usize::from(self.rules.copies_min).clamp(1, copies.max(1));
-        let is_late = now >= self.began + FOUND_GRACE;
-        let is_time = up == self.dservers.len() || (is_late && up >= needed);
-        if up == 0 || !is_time || !self.adding.may_begin(now) {
+        if !self.adding.may_begin(now) {
             return;
         }
-        let volumes = placement::missing_volumes(&around.places, &self.map, self.rules.place);
+        let (labels, rules) = (&around.labels, self.rules.place);
+        let due = around.groups().into_iter();
+        let due = due.filter(|group| self.is_time_for(now, *group));
+        let missing =
+            |group| placement::missing_volumes(&around.places, (labels, group), &self.map, rules);
+        let volumes: Vec<_> = due.flat_map(missing).collect();
         if !volumes.is_empty() {
             self.adding.begin();
             let first = next_volume_id(&self.map.volumes);
@@ -427,6 +424,19 @@ impl MemberLife {
                 command,
             });
         }
+    }
+
+    /// Whether those of a group, or all without one, have come up as far as they will.
+    fn is_time_for(&self, now: Duration, group: Option<&Arc<str>>) -> bool {
+        let members = self.dservers.values();
+        let members = members.filter(|dserver| dserver.group.as_ref() == group);
+        let (all, up) = members.fold((0, 0), |(all, up), dserver| {
+            (all + 1, up + usize::from(dserver.is_up()))
+        });
+        let copies = usize::from(self.rules.place.copies).min(all);
+        let needed = usize::from(self.rules.copies_min).clamp(1, copies.max(1));
+        let is_late = now >= self.began + FOUND_GRACE;
+        up > 0 && (up == all || (is_late && up >= needed))
     }
 
     /// Tells when copies are spread as well as they can be: the order is carried out.

@@ -201,6 +201,7 @@ impl Model {
             .map(|(server, dserver)| DserverSeen {
                 server: *server,
                 zone: server.to_string(),
+                group: None,
                 connection: dserver.is_up.then_some(dserver.connection),
                 free_bytes: Some(1 << 40),
             })

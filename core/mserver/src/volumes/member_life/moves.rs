@@ -1,13 +1,16 @@
 //! Copies that go elsewhere: away from members that are out for long and from dservers that are to
 //! be emptied, and towards dservers with few. A member leaves only when others have all it has.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_types::calls::maintenance::Maintenance;
-use sdfs_types::{MemberState, ServerId, VolumeId, VolumeMap};
+use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap};
 
 use super::super::balance;
 use super::super::command::{MemberChange, VolumeCommand};
+use super::super::groups::Labels;
 use super::super::limits::FREE_BYTES_AGAIN;
 use super::super::placement::{self, Place};
 use super::dserver::Dserver;
@@ -17,10 +20,14 @@ use super::volume::{Dservers, Sight, VolumeLife};
 pub(crate) struct Around<'a> {
     pub(crate) map: &'a VolumeMap,
     pub(crate) orders: &'a Maintenance,
+    /// The groups of all dservers.
+    pub(crate) labels: Labels,
     /// Dservers that stay.
     pub(crate) places: Vec<Place>,
     /// Copies there are to be.
     copies: usize,
+    /// How many of each group stay.
+    sizes: BTreeMap<Arc<str>, usize>,
     /// A member that is out for longer is replaced.
     replace_after: Duration,
     /// The move that spreads copies better.
@@ -37,25 +44,33 @@ impl<'a> Around<'a> {
         copies: u8,
         replace_after: Duration,
     ) -> Around<'a> {
-        let places = staying(dservers, orders);
-        let copies = usize::from(copies).min(places.len());
+        let label = |(id, dserver): (&ServerId, &Dserver)| Some((*id, dserver.group.clone()?));
+        let labels: Labels = dservers.iter().filter_map(label).collect();
+        let places = staying(dservers, orders, &labels);
+        let mut sizes = BTreeMap::new();
+        for group in places.iter().filter_map(|place| labels.of(place.server)) {
+            *sizes.entry(Arc::clone(group)).or_default() += 1;
+        }
         let mut around = Around {
             map,
             orders,
+            labels,
+            copies: usize::from(copies).min(places.len()),
             places,
-            copies,
+            sizes,
             replace_after,
             better: None,
             is_even: false,
         };
         if orders.rebalancing.is_some() && around.is_settled() {
-            around.better = balance::next_move(&around.places, map);
+            around.better = balance::next_move(&around.places, &around.labels, map);
             let back = |place: &Place| Place {
                 is_up: true,
                 ..place.clone()
             };
             let all: Vec<Place> = around.places.iter().map(back).collect();
-            around.is_even = around.better.is_none() && balance::next_move(&all, map).is_none();
+            let is_even = || balance::next_move(&all, &around.labels, map).is_none();
+            around.is_even = around.better.is_none() && is_even();
         }
         around
     }
@@ -64,8 +79,27 @@ impl<'a> Around<'a> {
     fn is_settled(&self) -> bool {
         self.map.volumes.values().all(|volume| {
             let is_whole = volume.readable().count() == volume.members.len();
-            is_whole && volume.members.len() <= self.copies.max(1)
+            is_whole && volume.members.len() <= self.copies_of(volume).max(1)
         })
+    }
+
+    /// The groups of those that stay; where there are none, the one nobody is of.
+    pub(crate) fn groups(&self) -> BTreeSet<Option<&Arc<str>>> {
+        let groups = self.places.iter().map(|place| self.labels.of(place.server));
+        groups.collect()
+    }
+
+    /// Copies there are to be of a volume: no more than there are dservers for it.
+    fn copies_of(&self, volume: &Volume) -> usize {
+        match self.labels.home_of(volume) {
+            Some(home) => self.copies.min(self.sizes.get(home).copied().unwrap_or(0)),
+            None => self.copies,
+        }
+    }
+
+    /// Who could take the place of a member.
+    fn replacement(&self, volume: &Volume, leaving: ServerId) -> Option<ServerId> {
+        placement::replacement(&self.places, &self.labels, self.map, (volume, leaving))
     }
 
     /// Whether copies are spread as well as they can be.
@@ -78,9 +112,12 @@ impl<'a> Around<'a> {
     }
 }
 
-/// The dservers that get copies.
-fn staying(dservers: &Dservers, orders: &Maintenance) -> Vec<Place> {
-    let stays = |(id, _): &(&ServerId, &Dserver)| !orders.draining.contains_key(*id);
+/// The dservers that get copies: where there are groups, none without one.
+fn staying(dservers: &Dservers, orders: &Maintenance, labels: &Labels) -> Vec<Place> {
+    let stays = |(id, _): &(&ServerId, &Dserver)| {
+        let is_placed = labels.is_empty() || labels.of(**id).is_some();
+        is_placed && !orders.draining.contains_key(*id)
+    };
     let place = |(id, dserver): (&ServerId, &Dserver)| Place {
         server: *id,
         zone: dserver.zone.clone(),
@@ -105,7 +142,8 @@ pub(crate) fn leaving(
     let staying = volume
         .readable()
         .filter(|server| !around.is_drained(*server) && is_good(*server));
-    let has_enough = around.copies > 0 && staying.count() >= around.copies;
+    let copies = around.copies_of(volume);
+    let has_enough = copies > 0 && staying.count() >= copies;
     let is_leaving = |member: &&sdfs_types::VolumeMember| {
         around.is_drained(member.server) && member.state != MemberState::Syncing
     };
@@ -116,7 +154,7 @@ pub(crate) fn leaving(
     }
     let is_whole =
         volume.readable().count() == volume.members.len() && volume.readable().all(is_good);
-    let is_surplus = around.copies > 0 && volume.members.len() > around.copies;
+    let is_surplus = copies > 0 && volume.members.len() > copies;
     if around.orders.rebalancing.is_none() || drained.is_some() || !is_whole || !is_surplus {
         return None;
     }
@@ -141,7 +179,7 @@ pub(crate) fn replacing(
     if !life.has_source(sight) {
         return None;
     }
-    let by = placement::replacement(&around.places, around.map, sight.volume, member)?;
+    let by = around.replacement(sight.volume, member)?;
     sight
         .is_known_good(by)
         .then(|| sight.change(MemberChange::Replace { member, by }))
@@ -162,10 +200,10 @@ pub(crate) fn joining(
         Some(leaving) => {
             let staying = volume.members.iter();
             let staying = staying.filter(|member| !around.is_drained(member.server));
-            if staying.count() >= around.copies {
+            if staying.count() >= around.copies_of(volume) {
                 return None;
             }
-            placement::replacement(&around.places, around.map, volume, leaving)?
+            around.replacement(volume, leaving)?
         }
         None => around.better.filter(|(id, _)| *id == volume.id)?.1,
     };

@@ -60,6 +60,7 @@ impl Scene {
             .map(|number| DserverSeen {
                 server: id(number),
                 zone: number.to_string(),
+                group: None,
                 connection: Some(1),
                 free_bytes: Some(100 << 30),
             })
@@ -530,6 +531,7 @@ fn a_member_out_for_long_is_replaced() {
     scene.seen.push(DserverSeen {
         server: id(4),
         zone: "2".to_owned(),
+        group: None,
         connection: Some(1),
         free_bytes: None,
     });
@@ -539,6 +541,86 @@ fn a_member_out_for_long_is_replaced() {
     assert_eq!(scene.states(), "1:InSync 3:InSync 4:Syncing Degraded");
     scene.finishes_sync(4, scene.volume().epoch);
     assert_eq!(scene.states(), "1:InSync 3:InSync 4:InSync Writable");
+}
+
+/// Dservers of these groups, up but for those that are away, before there are volumes.
+fn grouped(groups: &[&str], away: &[u16]) -> Scene {
+    let mut scene = Scene::before_volumes(u16::try_from(groups.len()).unwrap(), 2, 1);
+    for (seen, group) in scene.seen.iter_mut().zip(groups) {
+        seen.group = Some(Arc::from(*group));
+        seen.connection = (!away.contains(&seen.server.0)).then_some(1);
+    }
+    scene
+}
+
+/// The members of all volumes.
+fn members(scene: &Scene) -> BTreeSet<BTreeSet<u16>> {
+    let volumes = scene.table.map().volumes.values();
+    let members = |volume: &Volume| volume.members.iter().map(|one| one.server.0).collect();
+    volumes.map(members).collect()
+}
+
+#[test]
+fn a_group_that_is_away_holds_up_no_other() {
+    let mut scene = grouped(&["a", "a", "b", "b"], &[3, 4]);
+    scene.see();
+    assert_eq!(members(&scene), [[1, 2].into()].into());
+    scene.wait(FOUND_GRACE * 2);
+    assert_eq!(members(&scene), [[1, 2].into()].into());
+    scene.hears(3);
+    scene.hears(4);
+    assert_eq!(members(&scene), [[1, 2].into(), [3, 4].into()].into());
+}
+
+#[test]
+fn a_dserver_without_a_group_keeps_nothing_where_there_are_some() {
+    let mut scene = grouped(&["a", "a", "b", "b", "a"], &[]);
+    scene.seen[4].group = None;
+    scene.see();
+    assert_eq!(members(&scene), [[1, 2].into(), [3, 4].into()].into());
+    scene.loses(1);
+    scene.wait(REPLACE_AFTER * 2);
+    assert_eq!(members(&scene), [[1, 2].into(), [3, 4].into()].into());
+}
+
+#[test]
+fn a_member_is_replaced_within_its_group() {
+    let mut scene = grouped(&["a", "a", "b", "b"], &[]);
+    scene.see();
+    scene.wait(FENCE_GRACE);
+    scene.loses(2);
+    scene.wait(REPLACE_AFTER * 2);
+    assert_eq!(members(&scene), [[1, 2].into(), [3, 4].into()].into());
+    scene.seen.push(DserverSeen {
+        server: id(5),
+        zone: "5".to_owned(),
+        group: Some("a".into()),
+        connection: Some(1),
+        free_bytes: None,
+    });
+    scene.wait(RETRY_MAX);
+    let now = members(&scene);
+    assert!(
+        now.contains(&[1, 5].into()) && !now.contains(&[1, 2].into()),
+        "{now:?}"
+    );
+}
+
+#[test]
+fn volumes_of_before_are_kept_and_others_are_made() {
+    let mut scene = Scene::new(4, 2, 1);
+    let before = members(&scene);
+    for (seen, group) in scene.seen.iter_mut().zip(["a", "b", "a", "b"]) {
+        seen.group = Some(Arc::from(group));
+    }
+    scene.see();
+    scene.wait(FENCE_GRACE);
+    let now = members(&scene);
+    assert!(before.is_subset(&now), "{before:?} {now:?}");
+    assert!(
+        now.contains(&[1, 3].into()) && now.contains(&[2, 4].into()),
+        "{now:?}"
+    );
 }
 
 fn drain(number: u16) -> MaintenanceOrder {
@@ -688,6 +770,7 @@ fn rebalancing_ends_when_no_move_helps() {
     scene.seen.push(DserverSeen {
         server: id(4),
         zone: "4".to_owned(),
+        group: None,
         connection: Some(1),
         free_bytes: None,
     });
@@ -715,6 +798,7 @@ fn rebalancing_waits_for_a_target_that_is_down() {
     scene.seen.push(DserverSeen {
         server: id(4),
         zone: "4".to_owned(),
+        group: None,
         connection: None,
         free_bytes: None,
     });
