@@ -370,7 +370,8 @@ fn mistakes_in_groups_are_told() {
     let a = ", group: \"a\"";
     let letters = "1 to 16 letters and digits";
     // The mserver's line, the dservers', the fastdfs part, the line, the key, what is allowed.
-    let table: &[(&str, &[&str], &str, usize, &str, &str)] = &[
+    type Row<'a> = (&'a str, &'a [&'a str], &'a str, usize, &'a str, &'a str);
+    let table: &[Row<'_>] = &[
         (
             "",
             &[a, ", group: \"\""],

@@ -12,7 +12,7 @@ use sdfs_server_group::{Deadline, Payload, ServerId};
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps};
 use sdfs_types::calls::blocks::{Durability, WriteCopy};
 use sdfs_types::calls::negotiation::Trouble;
-use sdfs_types::{BlockDescriptor, MemberState, Refusal, Stamp, Volume, VolumeId, clock};
+use sdfs_types::{BlockDescriptor, Epoch, MemberState, Refusal, Stamp, Volume, VolumeId, clock};
 use tokio::time::Instant;
 
 use crate::limits::{
@@ -36,19 +36,33 @@ pub struct AnonymousFile {
 #[derive(Clone)]
 pub struct AnonymousFiles {
     pub(crate) shared: Arc<Shared>,
+    among: Option<Among>,
 }
+
+/// Whether a server is one of those that may keep a file.
+pub type Among = Arc<dyn Fn(ServerId) -> bool + Send + Sync>;
 
 /// Volumes that are written to now: one a second, so that a second's files lie together and
 /// files are spread over the volumes all the same.
 #[derive(Debug, Default)]
 pub(crate) struct Target {
     second: u32,
-    volume: Option<VolumeId>,
+    /// With the epoch in which it was chosen.
+    volume: Option<(VolumeId, Epoch)>,
 }
 
 impl AnonymousFiles {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        let among = None;
+        Self { shared, among }
+    }
+
+    /// The same files; from this handle new ones go only to volumes whose members are all `among`
+    /// these.
+    #[must_use]
+    pub fn among(self, among: Among) -> Self {
+        let among = Some(among);
+        Self { among, ..self }
     }
 
     /// A stamp nobody had before.
@@ -92,7 +106,8 @@ impl AnonymousFiles {
         let mut refused = BTreeSet::new();
         loop {
             let stamp = self.stamp(deadline).await?;
-            let here = self.shared.anonymous_target(stamp.second, &refused);
+            let within = self.among.as_ref();
+            let here = self.shared.anonymous_target(stamp.second, &refused, within);
             let Some(here) = here else {
                 refused.clear();
                 self.pause(deadline, "no volume takes files here").await?;
@@ -299,11 +314,12 @@ impl Shared {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// The volume the files of a second go to, other than those.
+    /// The volume the files of a second go to, other than those, with members `within` these.
     fn anonymous_target(
         &self,
         second: u32,
         refused: &BTreeSet<VolumeId>,
+        within: Option<&Among>,
     ) -> Option<Arc<VolumeHere>> {
         let takes = |here: &VolumeHere| {
             here.volume.is_writable()
@@ -311,22 +327,27 @@ impl Shared {
                 && here.space.as_ref().is_some_and(|space| space.is_open())
                 && !refused.contains(&here.volume.id)
         };
+        let is_within = |here: &VolumeHere| {
+            let mut members = here.volume.members.iter();
+            within.is_none_or(|is_among| members.all(|member| is_among(member.server)))
+        };
         let mut target = locked(&self.target);
         if target.second == second
-            && let Some(kept) = target.volume
+            && let Some((kept, epoch)) = target.volume
             && let Ok(here) = self.volume(kept)
             && takes(&here)
+            && (here.volume.epoch == epoch || is_within(&here))
         {
             return Some(here);
         }
         let all = self.volumes.iter().map(|here| Arc::clone(&here));
-        let mut all: Vec<_> = all.filter(|here| takes(here)).collect();
+        let mut all: Vec<_> = all.filter(|here| takes(here) && is_within(here)).collect();
         all.sort_unstable_by_key(|here| here.volume.id);
         let count = u32::try_from(all.len()).ok().filter(|count| *count > 0)?;
         let chosen = all.swap_remove((second % count) as usize);
         *target = Target {
             second,
-            volume: Some(chosen.volume.id),
+            volume: Some((chosen.volume.id, chosen.volume.epoch)),
         };
         Some(chosen)
     }

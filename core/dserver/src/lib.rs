@@ -49,7 +49,7 @@ mod worker;
 mod write;
 mod write_state;
 
-pub use anonymous::{AnonymousFile, AnonymousFiles};
+pub use anonymous::{Among, AnonymousFile, AnonymousFiles};
 pub use block_index::{BlockIndex, StoredBlock};
 pub use dserver::{Dserver, DserverOptions, start};
 pub use error::StartError;

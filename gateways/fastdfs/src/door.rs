@@ -5,19 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sdfs_dserver::AnonymousFiles;
+use sdfs_dserver::{Among, AnonymousFiles};
 use sdfs_net_layer::{Acceptor, Stream, Transport};
 use sdfs_server_group::{FastDfs, Mesh};
 use sdfs_types::{VolumeMap, clock};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::connection::{Connection, End};
 use crate::counters::{Counted, Counters};
 use crate::errno::Errno;
-use crate::limits::{
-    ACCEPT_PAUSE, CONNECTIONS_MAX, TRACKER_BODY_BYTES_MAX, UPLOADS_BYTES_MAX, VIEW_EVERY,
-};
+use crate::group_name::{all_groups, group_of};
+use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, TRACKER_BODY_BYTES_MAX, VIEW_EVERY};
 use crate::name::Names;
 use crate::ports::{storage_address, tracker_address};
 use crate::storage::Storage;
@@ -95,17 +94,21 @@ pub async fn start_tracker(
         return Ok(None);
     };
     let address = tracker_address(mesh.config(), &settings, &me);
-    let names = Names::new(mesh.derive_key(NAMES_LABEL));
+    let groups = all_groups(mesh.config(), &settings).into_iter();
+    let names = |group: &str| (group.to_owned(), names_of(&mesh, &settings, group));
+    let groups: Vec<(String, Names)> = groups.map(names).collect();
     let begun_s = now_s();
     let look: Look = {
         let settings = settings.clone();
-        Arc::new(move || Arc::new(View::of(&mesh, &settings, &volumes(), (begun_s, now_s()))))
+        Arc::new(move || {
+            let told = (&settings, &*groups);
+            Arc::new(View::of(&mesh, told, &volumes(), (begun_s, now_s())))
+        })
     };
     let (views, view) = watch::channel(look());
     let parts = TrackerParts {
         look: Arc::clone(&look),
         view,
-        names,
         turns: Arc::new(AtomicUsize::new(0)),
     };
     let looking = tokio::spawn(async move {
@@ -142,14 +145,41 @@ pub async fn start_storage(
         return Ok(None);
     };
     let address = storage_address(mesh.config(), &settings, &me);
-    let names = Names::new(mesh.derive_key(NAMES_LABEL));
-    let uploads = Semaphore::new(UPLOADS_BYTES_MAX);
-    let storage = Arc::new(Storage::new(mesh, &settings, (files, names), uploads));
+    let config = Arc::clone(mesh.config());
+    let group = group_of(&config, &settings, &me).unwrap_or(&settings.group);
+    let names = names_of(&mesh, &settings, group);
+    let files = match config.groups.is_empty() {
+        true => files,
+        false => files.among(among(&mesh, group)),
+    };
+    let parts = (files, names, group);
+    let storage = Arc::new(Storage::new(mesh, &settings, parts));
     let serve = move |connection, counters| {
         let storage = Arc::clone(&storage);
         async move { storage.serve(connection, counters).await }
     };
     open(transport, address, settings, serve).await.map(Some)
+}
+
+/// The names of a group's files. Those of the group that keeps what was stored before there were
+/// others are the cluster's; a name given out by one group means nothing in another.
+fn names_of(mesh: &Mesh, settings: &FastDfs, group: &str) -> Names {
+    let label = match group == settings.group {
+        true => NAMES_LABEL.to_owned(),
+        false => format!("{NAMES_LABEL} of {group}"),
+    };
+    Names::new(mesh.derive_key(&label))
+}
+
+/// Whether a server is of this group, as far as is known: volumes are placed by mservers, who know
+/// all that have joined.
+fn among(mesh: &Mesh, group: &str) -> Among {
+    let (mesh, mine) = (mesh.clone(), group.to_owned());
+    Arc::new(move |server| {
+        let server = mesh.server(server);
+        let group = server.and_then(|one| mesh.config().groups.of(&one.name).cloned());
+        group.is_none_or(|group| *group == *mine)
+    })
 }
 
 async fn open<S, F>(
@@ -226,7 +256,6 @@ type Look = Arc<dyn Fn() -> Arc<View> + Send + Sync>;
 struct TrackerParts {
     look: Look,
     view: watch::Receiver<Arc<View>>,
-    names: Names,
     turns: Arc<AtomicUsize>,
 }
 
@@ -273,7 +302,7 @@ async fn answer_one(
     let body = connection.body(body_bytes).await?;
     let view = parts.view(header.command);
     let mut turn = parts.turns.fetch_add(1, Ordering::Relaxed);
-    match tracker::answer((&view, &parts.names), header.command, &body, &mut turn) {
+    match tracker::answer(&view, header.command, &body, &mut turn) {
         Ok(answer) => {
             counters.count(Counted::Served);
             connection.answer(&answer).await

@@ -11,7 +11,7 @@ use crate::metadata::{self, SetHow};
 use crate::name::{FileName, Names};
 use crate::storage_request::{Range, UPLOAD_BYTES, Upload, named};
 use crate::tracker;
-use crate::view::{Storage, Tracker, View};
+use crate::view::{Group, Storage, Tracker, View};
 use crate::wire::{HEADER_BYTES, storage};
 use sdfs_server_group::AddressWidth;
 use sdfs_types::{ServerId, VolumeId};
@@ -27,19 +27,27 @@ pub fn tracker_answer(names: &Names, command: u8, body: &[u8]) -> Option<Vec<u8>
         total_bytes: 100 << 20,
         free_bytes: 50 << 20,
     };
+    let in_sync = |(volume, members): (u32, Vec<u16>)| {
+        let members = members.into_iter().map(ServerId).collect();
+        (VolumeId(volume), members)
+    };
+    let group = |name: &str, storages: &[u16]| Group {
+        name: GroupName::of(name),
+        names: names.clone(),
+        storages: storages.iter().copied().map(storage).collect(),
+    };
     let view = View {
-        group: GroupName::of("group1"),
         addresses: AddressWidth::IPv4,
-        storages: [4, 5, 6].map(storage).into(),
+        groups: vec![group("group1", &[4, 5, 6]), group("group2", &[7])],
         trackers: vec![Tracker {
             address: ([10, 0, 0, 9], 22_122).into(),
             is_up: true,
         }],
-        in_sync: [(VolumeId(1), vec![0, 1]), (VolumeId(2), vec![1])].into(),
+        in_sync: [(1, vec![4, 5]), (2, vec![5])].map(in_sync).into(),
         begun_s: 1_000,
         now_s: 2_000,
     };
-    let answer = tracker::answer((&view, names), command, body, &mut 0);
+    let answer = tracker::answer(&view, command, body, &mut 0);
     answer.ok().map(Into::into)
 }
 

@@ -1,4 +1,8 @@
-//! The group's name as it is compared: 16 bytes.
+//! The names of groups: as they are compared, 16 bytes, and which of them a server has.
+
+use std::collections::BTreeSet;
+
+use sdfs_server_group::{Config, FastDfs, ServerConfig};
 
 use crate::wire::GROUP_BYTES;
 
@@ -27,5 +31,44 @@ impl GroupName {
         let mine = until_zero(&self.field).unwrap_or(GROUP_BYTES);
         let asked = until_zero(field).unwrap_or(field.len());
         self.field[..mine] == field[..asked]
+    }
+}
+
+/// The names of all groups: of one when dservers have none of their own.
+pub(crate) fn all_groups<'a>(config: &'a Config, settings: &'a FastDfs) -> BTreeSet<&'a str> {
+    match config.groups.is_empty() {
+        true => [&*settings.group].into(),
+        false => config
+            .groups
+            .names()
+            .into_iter()
+            .map(|name| &**name)
+            .collect(),
+    }
+}
+
+/// The group of a dserver. `None` where others have one and this one has not: it keeps nothing.
+pub(crate) fn group_of<'a>(
+    config: &'a Config,
+    settings: &'a FastDfs,
+    server: &ServerConfig,
+) -> Option<&'a str> {
+    match config.groups.is_empty() {
+        true => Some(&settings.group),
+        false => config.groups.of(&server.name).map(|name| &**name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_name_fills_its_field() {
+        let name = GroupName::of("abcdefghijklmnop");
+        assert!(name.is_meant(b"abcdefghijklmnop"));
+        assert!(!name.is_meant(b"abcdefghijklmno\0"));
+        assert!(!GroupName::of("abc").is_meant(b"abcd\0\0\0\0\0\0\0\0\0\0\0\0"));
+        assert!(GroupName::of("abc").is_meant(b"abc\0d\0\0\0\0\0\0\0\0\0\0\0"));
     }
 }

@@ -8,7 +8,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 use futures::StreamExt;
 use sdfs_client::{ByteStream, Client, Error, File, PutOptions};
 use sdfs_server_group::{Config, Deadline};
-use sdfs_types::{Attributes, FileMetaData, Refusal, clock};
+use sdfs_types::{Attributes, FASTDFS_FOLDER, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
@@ -16,9 +16,6 @@ use crate::connection::{Connection, End};
 use crate::errno::Errno;
 use crate::limits::{COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX, SEALED_PAUSE};
 use crate::metadata::{self, SetHow};
-
-/// The directory of all of them; users see it.
-const ROOT: &str = "/.fastdfs";
 
 /// The attribute of an appender file that becomes a normal one: since when, milliseconds since the
 /// Unix epoch. Nothing is written to it any more.
@@ -83,7 +80,11 @@ impl Recorded {
 
     /// The slashes of a name stand at fixed places, so no two names share a path.
     fn path(&self, folder: &str, name: &str) -> String {
-        format!("{ROOT}/{}/{folder}/{}", self.group, name.replace('/', "-"))
+        format!(
+            "/{FASTDFS_FOLDER}/{}/{folder}/{}",
+            self.group,
+            name.replace('/', "-")
+        )
     }
 
     fn data(&self, name: &str) -> String {
@@ -137,7 +138,7 @@ impl Recorded {
         let mut renamed = client.rename(&draft, &self.data(name)).await;
         if renamed.as_ref().is_err_and(Error::is_not_found) {
             // The first file: a put makes directories, a rename makes none.
-            let folder = format!("{ROOT}/{}/data", self.group);
+            let folder = format!("/{FASTDFS_FOLDER}/{}/data", self.group);
             client
                 .mkdir_all(&folder)
                 .await

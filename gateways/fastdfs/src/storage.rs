@@ -19,7 +19,9 @@ use crate::errno::Errno;
 use crate::fields::{Fields, put_text};
 use crate::group_name::GroupName;
 use crate::header::Header;
-use crate::limits::{COMMAND_WAIT, PARAMETERS_BYTES_MAX, PATIENCE, SMALL_UPLOAD_BYTES};
+use crate::limits::{
+    COMMAND_WAIT, PARAMETERS_BYTES_MAX, PATIENCE, SMALL_UPLOAD_BYTES, UPLOADS_BYTES_MAX,
+};
 use crate::name::{FileKind, FileName, Given, Names, NewName};
 use crate::recorded::Recorded;
 use crate::storage_request::{NAMED_BYTES_MAX, UPLOAD_BYTES, Upload, named};
@@ -86,19 +88,18 @@ impl Storage {
     pub(crate) fn new(
         mesh: Mesh,
         settings: &FastDfs,
-        (files, names): (AnonymousFiles, Names),
-        uploads: Semaphore,
+        (files, names, group): (AnonymousFiles, Names, &str),
     ) -> Self {
         let block_bytes = mesh.config().storage.block_bytes;
         Self {
-            recorded: Recorded::new(Arc::clone(mesh.config()), &settings.group),
+            recorded: Recorded::new(Arc::clone(mesh.config()), group),
             mesh,
             address_bytes: match settings.addresses {
                 AddressWidth::IPv4 => IPV4_BYTES,
                 AddressWidth::IPv6 => IPV6_BYTES,
             },
-            uploads,
-            group: GroupName::of(&settings.group),
+            uploads: Semaphore::new(UPLOADS_BYTES_MAX),
+            group: GroupName::of(group),
             files,
             names,
             block_bytes,

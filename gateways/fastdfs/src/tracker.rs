@@ -4,12 +4,12 @@ use bytes::{BufMut, BytesMut};
 
 use crate::errno::Errno;
 use crate::fields::{Fields, put_text, text_of};
-use crate::name::{FileName, Names};
+use crate::name::FileName;
 use crate::tracker_records::{
     address_bytes, group_record, put_address, put_group, status_record, storage_record,
     storage_stat, tracker_stat, volume_stat,
 };
-use crate::view::{Storage, View};
+use crate::view::{Group, Storage, View};
 use crate::wire::{
     GROUP_BYTES, NAME_BYTES_END, STORAGE_ID_BYTES, TRACKER_NAME_BYTES_MIN, common, tracker,
 };
@@ -23,23 +23,18 @@ pub(crate) type Turn = usize;
 type Answer = Result<BytesMut, Errno>;
 
 /// Answers one command.
-pub(crate) fn answer(
-    (view, names): (&View, &Names),
-    command: u8,
-    body: &[u8],
-    turn: &mut Turn,
-) -> Answer {
+pub(crate) fn answer(view: &View, command: u8, body: &[u8], turn: &mut Turn) -> Answer {
     match command {
         common::ACTIVE_TEST => empty(body).map(|()| BytesMut::new()),
-        tracker::STORE_ONE => empty(body).and_then(|()| store(view, false, turn)),
-        tracker::STORE_ALL => empty(body).and_then(|()| store(view, true, turn)),
-        tracker::STORE_IN_GROUP_ONE => group(view, body).and_then(|()| store(view, false, turn)),
-        tracker::STORE_IN_GROUP_ALL => group(view, body).and_then(|()| store(view, true, turn)),
-        tracker::FETCH_ONE => fetch((view, names), body, false, turn),
-        tracker::FETCH_ALL => fetch((view, names), body, true, turn),
-        tracker::UPDATE => update((view, names), body, turn),
-        tracker::ONE_GROUP => group(view, body).map(|()| group_record(view)),
-        tracker::ALL_GROUPS => empty(body).map(|()| group_record(view)),
+        tracker::STORE_ONE => empty(body).and_then(|()| store_anywhere(view, false, turn)),
+        tracker::STORE_ALL => empty(body).and_then(|()| store_anywhere(view, true, turn)),
+        tracker::STORE_IN_GROUP_ONE => store((view, group(view, body)?), false, turn),
+        tracker::STORE_IN_GROUP_ALL => store((view, group(view, body)?), true, turn),
+        tracker::FETCH_ONE => fetch(view, body, false, turn),
+        tracker::FETCH_ALL => fetch(view, body, true, turn),
+        tracker::UPDATE => update(view, body, turn),
+        tracker::ONE_GROUP => group(view, body).map(|group| group_records([group])),
+        tracker::ALL_GROUPS => empty(body).map(|()| group_records(&view.groups)),
         tracker::STORAGES => storages(view, body),
         tracker::DELETE_STORAGE => delete_storage(view, body),
         tracker::DELETE_GROUP => group(view, body).and(Err(Errno::Busy)),
@@ -67,20 +62,26 @@ fn exactly(body: &[u8], length: usize) -> Result<(), Errno> {
     }
 }
 
-fn group(view: &View, body: &[u8]) -> Result<(), Errno> {
+fn group<'a>(view: &'a View, body: &[u8]) -> Result<&'a Group, Errno> {
     exactly(body, GROUP_BYTES)?;
-    group_and_rest(view, body).map(drop)
+    group_and_rest(view, body).map(|(group, _)| group)
 }
 
-/// What follows the group, which must be ours.
-fn group_and_rest<'a>(view: &View, body: &'a [u8]) -> Result<&'a [u8], Errno> {
+/// The group that is meant, which must be one of ours, and what follows it.
+fn group_and_rest<'a, 'b>(view: &'a View, body: &'b [u8]) -> Result<(&'a Group, &'b [u8]), Errno> {
     let mut fields = Fields::of(body);
     let asked = fields.bytes(GROUP_BYTES).ok_or(Errno::Invalid)?;
-    if view.group.is_meant(asked) {
-        Ok(fields.rest())
-    } else {
-        Err(Errno::NotFound)
-    }
+    let is_it = |group: &&Group| group.name.is_meant(asked);
+    let meant = view.groups.iter().find(is_it).ok_or(Errno::NotFound)?;
+    Ok((meant, fields.rest()))
+}
+
+fn group_records<'a>(groups: impl IntoIterator<Item = &'a Group>) -> BytesMut {
+    let mut out = BytesMut::new();
+    groups
+        .into_iter()
+        .for_each(|group| group_record(&mut out, group));
+    out
 }
 
 fn next<'a>(among: &[&'a Storage], turn: &mut Turn) -> Option<&'a Storage> {
@@ -88,8 +89,38 @@ fn next<'a>(among: &[&'a Storage], turn: &mut Turn) -> Option<&'a Storage> {
     among.get(*turn % among.len().max(1)).copied()
 }
 
-fn store(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
-    let writable: Vec<&Storage> = view.writable().collect();
+/// Uploads that name no group go to all groups, to each in proportion to its room.
+fn store_anywhere(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
+    let room = |group: &Group| {
+        let storages = group.writable().filter(|storage| storage.has_room());
+        let free: Vec<u64> = storages.map(|one| one.free_bytes >> 20).collect();
+        (!free.is_empty()).then(|| free.iter().sum::<u64>().max(1))
+    };
+    let rooms: Vec<Option<u64>> = view.groups.iter().map(room).collect();
+    let is_writable = |group: &&Group| group.writable().next().is_some();
+    let full = view.groups.iter().find(is_writable).or(view.groups.first());
+    let chosen = share_of(*turn, &rooms).map(|place| &view.groups[place]);
+    let group = chosen.or(full).ok_or(Errno::NotFound)?;
+    store((view, group), is_all, turn)
+}
+
+/// Whose turn it is among those that have a weight, each as often as its weight says and as evenly
+/// as can be: multiples of the golden section lie far from each other on a circle.
+fn share_of(turn: Turn, weights: &[Option<u64>]) -> Option<usize> {
+    const GOLDEN_SECTION: u64 = 0x9e37_79b9_7f4a_7c15;
+    let total: u128 = weights.iter().flatten().copied().map(u128::from).sum();
+    let at = (turn as u64).wrapping_mul(GOLDEN_SECTION);
+    let mut left = (u128::from(at) * total) >> u64::BITS;
+    weights.iter().position(|weight| {
+        let weight = weight.map_or(0, u128::from);
+        let is_it = left < weight;
+        left = left.saturating_sub(weight);
+        is_it
+    })
+}
+
+fn store((view, group): (&View, &Group), is_all: bool, turn: &mut Turn) -> Answer {
+    let writable: Vec<&Storage> = group.writable().collect();
     let has_room: Vec<&Storage> = writable
         .iter()
         .filter(|storage| storage.has_room())
@@ -100,7 +131,7 @@ fn store(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
     } else {
         Errno::NoSpace
     })?;
-    let mut out = put_group(view);
+    let mut out = put_group(group);
     put_address(&mut out, view, chosen);
     if is_all {
         for other in has_room.iter().filter(|other| other.id != chosen.id) {
@@ -111,63 +142,71 @@ fn store(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
     Ok(out)
 }
 
-/// Storages that have a file and can be reached, and the one that took it. Any of them when the
-/// name tells nothing, for each can look up what has a record; and when none is known that has it
-/// and can be reached: this mserver may be behind, and each says whether it is missing or away.
-fn having<'a>(
-    (view, names): (&'a View, &Names),
-    body: &[u8],
-) -> Result<(Vec<&'a Storage>, Option<&'a Storage>), Errno> {
-    let name = group_and_rest(view, body)?;
+/// Where a file can be had.
+struct Having<'a> {
+    group: &'a Group,
+    storages: Vec<&'a Storage>,
+    /// The one that took it, when it is one of them.
+    source: Option<&'a Storage>,
+}
+
+/// Storages of the group that have a file and can be reached. Any of them when the name tells
+/// nothing, for each can look up what has a record; and when none is known that has it and can be
+/// reached: this mserver may be behind, and each says whether it is missing or away.
+fn having<'a>(view: &'a View, body: &[u8]) -> Result<Having<'a>, Errno> {
+    let (group, name) = group_and_rest(view, body)?;
     if !(TRACKER_NAME_BYTES_MIN..NAME_BYTES_END).contains(&name.len()) {
         return Err(Errno::Invalid);
     }
     let parsed = FileName::parse(name).ok();
-    let file = parsed.as_ref().and_then(|name| names.anonymous(name));
+    let file = parsed.as_ref().and_then(|name| group.names.anonymous(name));
     let members = file.and_then(|file| view.in_sync.get(&file.volume));
     let up = |storage: &&Storage| storage.is_up;
     let members = members.into_iter().flatten();
-    let members = members.map(|place| &view.storages[*place]);
-    let mut having: Vec<&Storage> = members.filter(up).collect();
-    if having.is_empty() {
-        having.extend(view.storages.iter().filter(up));
+    let members = members.filter_map(|id| group.storage(*id));
+    let mut storages: Vec<&Storage> = members.filter(up).collect();
+    if storages.is_empty() {
+        storages.extend(group.storages.iter().filter(up));
     }
     let server = parsed.and_then(|name| name.server());
-    let source = having
+    let source = storages
         .iter()
         .find(|storage| Some(storage.id) == server)
         .copied();
-    if having.is_empty() {
-        return Err(Errno::NotFound);
-    }
-    Ok((having, source))
+    Ok(Having {
+        group,
+        storages,
+        source,
+    })
 }
 
-fn fetch(from: (&View, &Names), body: &[u8], is_all: bool, turn: &mut Turn) -> Answer {
-    let (having, _) = having(from, body)?;
-    let chosen = next(&having, turn).ok_or(Errno::NotFound)?;
-    let mut out = put_group(from.0);
-    put_address(&mut out, from.0, chosen);
+fn fetch(view: &View, body: &[u8], is_all: bool, turn: &mut Turn) -> Answer {
+    let having = having(view, body)?;
+    let chosen = next(&having.storages, turn).ok_or(Errno::NotFound)?;
+    let mut out = put_group(having.group);
+    put_address(&mut out, view, chosen);
     if is_all {
-        for other in having.iter().filter(|other| other.id != chosen.id) {
-            put_address(&mut out, from.0, other);
+        let others = having.storages.iter();
+        for other in others.filter(|other| other.id != chosen.id) {
+            put_address(&mut out, view, other);
         }
     }
     Ok(out)
 }
 
-fn update(from: (&View, &Names), body: &[u8], turn: &mut Turn) -> Answer {
-    let (having, source) = having(from, body)?;
-    let chosen = source
-        .or_else(|| next(&having, turn))
+fn update(view: &View, body: &[u8], turn: &mut Turn) -> Answer {
+    let having = having(view, body)?;
+    let chosen = having
+        .source
+        .or_else(|| next(&having.storages, turn))
         .ok_or(Errno::NotFound)?;
-    let mut out = put_group(from.0);
-    put_address(&mut out, from.0, chosen);
+    let mut out = put_group(having.group);
+    put_address(&mut out, view, chosen);
     Ok(out)
 }
 
 /// The storage an id or an address means.
-fn meant<'a>(view: &'a View, field: &[u8]) -> Result<&'a Storage, Errno> {
+fn meant<'a>(group: &'a Group, field: &[u8]) -> Result<&'a Storage, Errno> {
     let text = text_of(field).ok_or(Errno::Invalid)?;
     if text.is_empty() || text.len() >= STORAGE_ID_BYTES {
         return Err(Errno::Invalid);
@@ -175,26 +214,26 @@ fn meant<'a>(view: &'a View, field: &[u8]) -> Result<&'a Storage, Errno> {
     let is_it = |storage: &&Storage| {
         storage.id.to_string() == text || crate::view::ip_text(storage.address.ip()) == text
     };
-    view.storages.iter().find(is_it).ok_or(Errno::NotFound)
+    group.storages.iter().find(is_it).ok_or(Errno::NotFound)
 }
 
 fn storages(view: &View, body: &[u8]) -> Answer {
-    let id = group_and_rest(view, body)?;
+    let (group, id) = group_and_rest(view, body)?;
     let mut out = BytesMut::new();
     if id.is_empty() {
-        for storage in &view.storages {
+        for storage in &group.storages {
             storage_record(&mut out, view, storage);
         }
     } else {
-        storage_record(&mut out, view, meant(view, id)?);
+        storage_record(&mut out, view, meant(group, id)?);
     }
     Ok(out)
 }
 
 /// A dserver that is up is not taken away by a stranger; one that is not, by `sdfs drain`.
 fn delete_storage(view: &View, body: &[u8]) -> Answer {
-    let id = group_and_rest(view, body)?;
-    meant(view, id).and(Err(Errno::Busy))
+    let (group, id) = group_and_rest(view, body)?;
+    meant(group, id).and(Err(Errno::Busy))
 }
 
 fn leader(view: &View) -> Answer {
@@ -204,11 +243,11 @@ fn leader(view: &View) -> Answer {
 }
 
 fn storage_status(view: &View, body: &[u8]) -> Answer {
-    let id = group_and_rest(view, body)?;
+    let (group, id) = group_and_rest(view, body)?;
     let storage = if id.is_empty() {
-        view.storages.first().ok_or(Errno::NotFound)?
+        group.storages.first().ok_or(Errno::NotFound)?
     } else {
-        meant(view, id)?
+        meant(group, id)?
     };
     Ok(status_record(storage))
 }
@@ -232,13 +271,16 @@ fn storage_ids(view: &View, body: &[u8]) -> Answer {
     }
     let start = u32::from_be_bytes(start.try_into().map_err(|_| Errno::Invalid)?);
     let skipped = usize::try_from(start).map_err(|_| Errno::Invalid)?;
-    let group = text_of(view.group.field()).unwrap_or_default();
-    let rest = view.storages.get(skipped..).unwrap_or_default();
+    let named = view.groups.iter().flat_map(|group| {
+        let name = text_of(group.name.field()).unwrap_or_default();
+        group.storages.iter().map(move |storage| (name, storage))
+    });
+    let rest: Vec<(&str, &Storage)> = named.skip(skipped).collect();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let mut out = BytesMut::new();
-    out.put_u32(count(view.storages.len()));
+    out.put_u32(count(view.storages().count()));
     out.put_u32(count(rest.len()));
-    for storage in rest {
+    for (group, storage) in rest {
         let line = format!("{} {group} {}\n", storage.id, storage.address);
         put_text(&mut out, &line, line.len());
     }
@@ -248,3 +290,7 @@ fn storage_ids(view: &View, body: &[u8]) -> Answer {
 #[cfg(test)]
 #[path = "tracker_tests.rs"]
 mod tracker_tests;
+
+#[cfg(test)]
+#[path = "tracker_group_tests.rs"]
+mod tracker_group_tests;

@@ -3,8 +3,8 @@
 use bytes::{BufMut, BytesMut};
 use sdfs_server_group::AddressWidth;
 
-use crate::fields::{put_text, text_of};
-use crate::view::{Storage, View, ip_text};
+use crate::fields::put_text;
+use crate::view::{Group, Storage, View, ip_text};
 use crate::wire::{
     GROUP_BYTES, HOST_PORT_BYTES, IPV4_BYTES, IPV6_BYTES, STORAGE_ID_BYTES, VERSION, VERSION_BYTES,
     status,
@@ -32,9 +32,9 @@ pub(crate) fn address_bytes(view: &View) -> usize {
     }
 }
 
-pub(crate) fn put_group(view: &View) -> BytesMut {
+pub(crate) fn put_group(group: &Group) -> BytesMut {
     let mut out = BytesMut::with_capacity(GROUP_BYTES + 64);
-    out.put_slice(view.group.field());
+    out.put_slice(group.name.field());
     out
 }
 
@@ -44,13 +44,13 @@ pub(crate) fn put_address(out: &mut BytesMut, view: &View, storage: &Storage) {
     out.put_u64(u64::from(storage.address.port()));
 }
 
-fn put_long_group(out: &mut BytesMut, view: &View) {
-    out.put_slice(view.group.field());
+fn put_long_group(out: &mut BytesMut, group: &Group) {
+    out.put_slice(group.name.field());
     out.put_u8(0);
 }
 
-fn room(view: &View) -> (u64, u64) {
-    let up = view.storages.iter().filter(|storage| storage.is_up);
+fn room(group: &Group) -> (u64, u64) {
+    let up = group.storages.iter().filter(|storage| storage.is_up);
     // Every member holds a copy: the least of them bounds the group.
     let least = |bytes: fn(&Storage) -> u64| up.clone().map(bytes).min().unwrap_or(0);
     (
@@ -60,12 +60,15 @@ fn room(view: &View) -> (u64, u64) {
 }
 
 /// 113 bytes.
-pub(crate) fn group_record(view: &View) -> BytesMut {
-    let mut out = BytesMut::new();
-    put_long_group(&mut out, view);
-    let (total, free) = room(view);
-    let readable = view.storages.iter().filter(|storage| storage.is_up).count() as u64;
-    let port = view
+pub(crate) fn group_record(out: &mut BytesMut, group: &Group) {
+    put_long_group(out, group);
+    let (total, free) = room(group);
+    let readable = group
+        .storages
+        .iter()
+        .filter(|storage| storage.is_up)
+        .count() as u64;
+    let port = group
         .storages
         .first()
         .map_or(0, |storage| storage.address.port());
@@ -74,10 +77,10 @@ pub(crate) fn group_record(view: &View) -> BytesMut {
         free,
         0,
         0,
-        view.storages.len() as u64,
+        group.storages.len() as u64,
         u64::from(port),
         readable,
-        view.writable().count() as u64,
+        group.writable().count() as u64,
         0,
         PATHS,
         FOLDERS,
@@ -85,7 +88,6 @@ pub(crate) fn group_record(view: &View) -> BytesMut {
         u64::MAX,
     ];
     numbers.into_iter().for_each(|number| out.put_u64(number));
-    out
 }
 
 fn status_of(storage: &Storage) -> u8 {
@@ -172,8 +174,8 @@ pub(crate) fn storage_stat(view: &View) -> BytesMut {
     let uses_trunk_files = 0;
     out.put_u8(uses_storage_ids);
     out.put_u8(uses_trunk_files);
-    out.put_u32(u32::try_from(view.storages.len()).unwrap_or(u32::MAX));
-    for storage in &view.storages {
+    out.put_u32(u32::try_from(view.storages().count()).unwrap_or(u32::MAX));
+    for storage in view.storages() {
         put_text(&mut out, &storage.id.to_string(), STORAGE_ID_BYTES);
         put_text(&mut out, &storage.address.to_string(), HOST_PORT_BYTES);
         out.put_u8(0);
@@ -183,19 +185,20 @@ pub(crate) fn storage_stat(view: &View) -> BytesMut {
     out
 }
 
-/// Five bytes and 59 for the group.
+/// Five bytes and 59 for each group.
 pub(crate) fn volume_stat(view: &View) -> BytesMut {
     let mut out = BytesMut::new();
     let uses_trunk_files = 0;
     out.put_u8(uses_trunk_files);
-    out.put_u32(1);
-    put_long_group(&mut out, view);
-    let (total, free) = room(view);
-    for number in [total, free, 0, free, 0] {
-        out.put_u64(number);
+    out.put_u32(u32::try_from(view.groups.len()).unwrap_or(u32::MAX));
+    for group in &view.groups {
+        put_long_group(&mut out, group);
+        let (total, free) = room(group);
+        for number in [total, free, 0, free, 0] {
+            out.put_u64(number);
+        }
+        out.put_u8(u8::from(group.writable().next().is_some()));
+        out.put_u8(0);
     }
-    out.put_u8(u8::from(view.writable().next().is_some()));
-    out.put_u8(0);
-    debug_assert!(text_of(view.group.field()).is_some());
     out
 }

@@ -7,7 +7,7 @@ use sdfs_types::{ServerId, Stamp, VolumeId};
 
 use super::*;
 use crate::group_name::GroupName;
-use crate::name::{FileKind, NewName};
+use crate::name::{FileKind, Names, NewName};
 use crate::view::Tracker;
 
 const GROUP: &[u8; 16] = b"group1\0\0\0\0\0\0\0\0\0\0";
@@ -29,12 +29,19 @@ fn view() -> View {
         address: ([10, 0, 0, 9], port).into(),
         is_up,
     };
-    View {
-        group: GroupName::of("group1"),
-        addresses: AddressWidth::IPv4,
+    let group1 = Group {
+        name: GroupName::of("group1"),
+        names: names(),
         storages: [(4, true), (5, false), (6, true)].map(storage).into(),
+    };
+    View {
+        addresses: AddressWidth::IPv4,
+        groups: vec![group1],
         trackers: [(22_122, false), (22_123, true)].map(tracker).into(),
-        in_sync: BTreeMap::from([(VolumeId(1), vec![0, 1]), (VolumeId(2), vec![1])]),
+        in_sync: BTreeMap::from([
+            (VolumeId(1), vec![ServerId(4), ServerId(5)]),
+            (VolumeId(2), vec![ServerId(5)]),
+        ]),
         begun_s: 1_000,
         now_s: 2_000,
     }
@@ -45,7 +52,7 @@ fn ask(command: u8, body: &[u8]) -> Result<Vec<u8>, Errno> {
 }
 
 fn ask_of(view: &View, command: u8, body: &[u8]) -> Result<Vec<u8>, Errno> {
-    answer((view, &names()), command, body, &mut 0).map(|bytes| bytes.to_vec())
+    answer(view, command, body, &mut 0).map(|bytes| bytes.to_vec())
 }
 
 fn with_group(rest: &[u8]) -> Vec<u8> {
@@ -100,7 +107,7 @@ fn uploads_go_to_storages_that_live() {
     let mut turn = 0;
     let mut given = Vec::new();
     for _ in 0..4 {
-        let one = answer((&view(), &names()), tracker::STORE_ONE, b"", &mut turn);
+        let one = answer(&view(), tracker::STORE_ONE, b"", &mut turn);
         given.extend(ports(&one.expect("a storage")));
     }
     assert_eq!(given, [6, 4, 6, 4], "load is spread");
@@ -109,14 +116,16 @@ fn uploads_go_to_storages_that_live() {
 #[test]
 fn nowhere_to_upload_has_its_reasons() {
     let mut view = view();
-    view.storages
+    view.groups[0]
+        .storages
         .iter_mut()
         .for_each(|storage| storage.free_bytes = 0);
     assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NoSpace));
     // One that has just come and has not told how full it is.
-    view.storages[2].total_bytes = 0;
+    view.groups[0].storages[2].total_bytes = 0;
     assert!(ask_of(&view, tracker::STORE_ONE, b"").is_ok());
-    view.storages
+    view.groups[0]
+        .storages
         .iter_mut()
         .for_each(|storage| storage.is_writable = false);
     assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NotFound));
@@ -150,7 +159,10 @@ fn files_are_fetched_where_they_are() {
     let away = ask(tracker::FETCH_ALL, &name_of(2, 5)).expect("storages");
     assert_eq!(ports(&away), [6, 4]);
     let mut nobody = view();
-    nobody.storages.iter_mut().for_each(|one| one.is_up = false);
+    nobody.groups[0]
+        .storages
+        .iter_mut()
+        .for_each(|one| one.is_up = false);
     let answer = ask_of(&nobody, tracker::FETCH_ONE, &name_of(1, 4));
     assert_eq!(answer, Err(Errno::NotFound));
     // What has a record, or is no name at all, is asked of anybody.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use sdfs_server_group::{AddressWidth, FastDfs, Mesh, PeerState, Role};
-use sdfs_types::{MemberState, ServerId, VolumeId, VolumeMap};
+use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap};
 
-use crate::group_name::GroupName;
-use crate::name::is_nameable;
+use crate::group_name::{GroupName, group_of};
+use crate::name::{Names, is_nameable};
 use crate::ports::{storage_address, tracker_address};
 
 /// A dserver.
@@ -17,7 +17,7 @@ pub(crate) struct Storage {
     pub(crate) address: SocketAddr,
     /// Whether it is heard now.
     pub(crate) is_up: bool,
-    /// Whether it has a copy in sync of a volume that takes files.
+    /// Whether it has a copy in sync of a volume that takes files of its group.
     pub(crate) is_writable: bool,
     pub(crate) total_bytes: u64,
     pub(crate) free_bytes: u64,
@@ -30,6 +30,31 @@ impl Storage {
     }
 }
 
+/// Dservers that keep copies of each other's files only.
+#[derive(Clone)]
+pub(crate) struct Group {
+    pub(crate) name: GroupName,
+    /// The names of its files.
+    pub(crate) names: Names,
+    /// By number.
+    pub(crate) storages: Vec<Storage>,
+}
+
+impl Group {
+    /// Storages to upload to.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = &Storage> {
+        self.storages
+            .iter()
+            .filter(|storage| storage.is_up && storage.is_writable)
+    }
+
+    /// One of its storages.
+    pub(crate) fn storage(&self, id: ServerId) -> Option<&Storage> {
+        let place = self.storages.binary_search_by_key(&id, |one| one.id);
+        place.ok().map(|place| &self.storages[place])
+    }
+}
+
 /// A mserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tracker {
@@ -38,16 +63,15 @@ pub(crate) struct Tracker {
 }
 
 /// All of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct View {
-    pub(crate) group: GroupName,
     pub(crate) addresses: AddressWidth,
-    /// By number.
-    pub(crate) storages: Vec<Storage>,
+    /// By name; one at least.
+    pub(crate) groups: Vec<Group>,
     /// By number; the first that is up is said to lead.
     pub(crate) trackers: Vec<Tracker>,
-    /// Members in sync of each volume, as places in `storages`.
-    pub(crate) in_sync: BTreeMap<VolumeId, Vec<usize>>,
+    /// Members in sync of each volume.
+    pub(crate) in_sync: BTreeMap<VolumeId, Vec<ServerId>>,
     /// When this server was started, seconds since the Unix epoch.
     pub(crate) begun_s: u32,
     /// When this was made, seconds since the Unix epoch.
@@ -55,59 +79,83 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// What the mesh and the volume map say now.
-    pub(crate) fn of(mesh: &Mesh, settings: &FastDfs, map: &VolumeMap, times: (u32, u32)) -> View {
+    /// What the mesh and the volume map say now. `groups` are all there are, by name.
+    pub(crate) fn of(
+        mesh: &Mesh,
+        (settings, groups): (&FastDfs, &[(String, Names)]),
+        map: &VolumeMap,
+        times: (u32, u32),
+    ) -> View {
         let config = mesh.config();
         let heard = heard(mesh);
         let is_up = |id: ServerId| heard.contains(&id);
         let servers = |role| mesh.all(role).into_iter().filter_map(|id| mesh.server(id));
-        let mut storages: Vec<Storage> = servers(Role::Dserver)
-            .map(|server| {
-                let load = mesh.load(server.id).unwrap_or_default();
-                Storage {
-                    id: server.id,
-                    address: storage_address(config, settings, &server),
-                    is_up: is_up(server.id),
-                    is_writable: false,
-                    total_bytes: load.total_bytes,
-                    free_bytes: load.free_bytes,
-                }
-            })
-            .collect();
-        let mut in_sync = BTreeMap::new();
-        for volume in map.volumes.values() {
-            let mut members = Vec::with_capacity(volume.members.len());
-            for member in &volume.members {
-                let place = storages.binary_search_by_key(&member.server, |one| one.id);
-                if let Ok(place) = place
-                    && member.state == MemberState::InSync
-                {
-                    members.push(place);
-                    storages[place].is_writable |= volume.is_writable() && is_nameable(volume.id);
-                }
-            }
-            in_sync.insert(volume.id, members);
+        let empty = |(name, names): &(String, Names)| Group {
+            name: GroupName::of(name),
+            names: names.clone(),
+            storages: Vec::new(),
+        };
+        let mut all: Vec<Group> = groups.iter().map(empty).collect();
+        for server in servers(Role::Dserver) {
+            let group = group_of(config, settings, &server);
+            let Some(place) = groups.iter().position(|(name, _)| Some(&**name) == group) else {
+                continue;
+            };
+            let load = mesh.load(server.id).unwrap_or_default();
+            all[place].storages.push(Storage {
+                id: server.id,
+                address: storage_address(config, settings, &server),
+                is_up: is_up(server.id),
+                is_writable: false,
+                total_bytes: load.total_bytes,
+                free_bytes: load.free_bytes,
+            });
         }
         let trackers = servers(Role::Mserver).map(|server| Tracker {
             address: tracker_address(config, settings, &server),
             is_up: is_up(server.id),
         });
-        View {
-            group: GroupName::of(&settings.group),
+        let mut view = View {
             addresses: settings.addresses,
+            groups: all,
             trackers: trackers.collect(),
-            storages,
-            in_sync,
+            in_sync: BTreeMap::new(),
             begun_s: times.0,
             now_s: times.1,
+        };
+        map.volumes.values().for_each(|volume| view.take(volume));
+        view
+    }
+
+    /// Takes a volume in.
+    fn take(&mut self, volume: &Volume) {
+        let in_sync = volume.members.iter();
+        let in_sync = in_sync.filter(|member| member.state == MemberState::InSync);
+        let in_sync: Vec<ServerId> = in_sync.map(|member| member.server).collect();
+        if volume.is_writable() && is_nameable(volume.id) {
+            let has_member = |group: &&mut Group| {
+                let mut members = volume.members.iter();
+                members.any(|member| group.storage(member.server).is_some())
+            };
+            let mut homes = self.groups.iter_mut().filter(has_member);
+            // One that lies in several groups was made before there were any: it is read only.
+            if let (Some(home), None) = (homes.next(), homes.next()) {
+                for storage in &mut home.storages {
+                    storage.is_writable |= in_sync.contains(&storage.id);
+                }
+            }
         }
+        self.in_sync.insert(volume.id, in_sync);
+    }
+
+    /// All storages.
+    pub(crate) fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.groups.iter().flat_map(|group| &group.storages)
     }
 
     /// Storages to upload to.
     pub(crate) fn writable(&self) -> impl Iterator<Item = &Storage> {
-        self.storages
-            .iter()
-            .filter(|storage| storage.is_up && storage.is_writable)
+        self.groups.iter().flat_map(Group::writable)
     }
 }
 
@@ -121,4 +169,73 @@ fn heard(mesh: &Mesh) -> Vec<ServerId> {
 /// The text of an address as it stands in answers.
 pub(crate) fn ip_text(ip: IpAddr) -> String {
     ip.to_canonical().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sdfs_types::{Epoch, VolumeMember, VolumeStatus};
+
+    fn view() -> View {
+        let storage = |id: &u16| Storage {
+            id: ServerId(*id),
+            address: ([10, 0, 0, 1], 23_000 + id).into(),
+            is_up: true,
+            is_writable: false,
+            total_bytes: 1 << 30,
+            free_bytes: 1 << 29,
+        };
+        let group = |(name, storages): (&str, &[u16])| Group {
+            name: GroupName::of(name),
+            names: Names::new([1; 32]),
+            storages: storages.iter().map(storage).collect(),
+        };
+        View {
+            addresses: AddressWidth::IPv4,
+            groups: [("a", &[1, 2, 5][..]), ("b", &[3, 4])].map(group).into(),
+            trackers: vec![],
+            in_sync: BTreeMap::new(),
+            begun_s: 0,
+            now_s: 0,
+        }
+    }
+
+    #[test]
+    fn volumes_of_one_group_make_it_writable() {
+        use MemberState::{InSync, Out};
+        // Members with their state, and who can be written to then.
+        type Members = &'static [(u16, MemberState)];
+        let table: &[(Members, &[u16])] = &[
+            (&[(1, InSync), (2, InSync)], &[1, 2]),
+            (&[(3, InSync), (4, Out)], &[3]),
+            // It lies in both groups: files of either would leave it.
+            (&[(1, InSync), (3, InSync)], &[]),
+            (&[(1, InSync), (3, Out)], &[]),
+            // Somebody who is listed no more.
+            (&[(5, InSync), (9, Out)], &[5]),
+        ];
+        for (members, expected) in table {
+            let member = |(server, state): &(u16, MemberState)| VolumeMember {
+                server: ServerId(*server),
+                state: *state,
+            };
+            let volume = Volume {
+                id: VolumeId(1),
+                epoch: Epoch(2),
+                members: members.iter().map(member).collect(),
+                status: VolumeStatus::Writable,
+            };
+            let mut view = view();
+            view.take(&volume);
+            let writable: Vec<u16> = view.writable().map(|storage| storage.id.0).collect();
+            assert_eq!(writable, *expected, "{members:?}");
+            let closed = Volume {
+                status: VolumeStatus::Full,
+                ..volume
+            };
+            let mut view = self::view();
+            view.take(&closed);
+            assert_eq!(view.writable().count(), 0, "{members:?}");
+        }
+    }
 }

@@ -83,7 +83,8 @@ pub(crate) mod tests {
     fn a_copy_stays_in_its_group() {
         let four = labels(&["a", "a", "b", "b", "a"]);
         // Members, who leaves, the group it lies within, who may come.
-        let table: &[(&[u16], u16, Option<&str>, &[u16])] = &[
+        type Row = (&'static [u16], u16, Option<&'static str>, &'static [u16]);
+        let table: &[Row] = &[
             (&[1, 2], 2, Some("a"), &[1, 2, 5]),
             (&[3, 4], 3, Some("b"), &[3, 4]),
             (&[3], 3, Some("b"), &[3, 4]),

@@ -32,6 +32,21 @@ pub async fn cluster(mservers: u16, dservers: u16, storage: &str) -> Cluster {
     Cluster::embedded(options).await.expect("a cluster")
 }
 
+/// A cluster whose dservers have these groups. One that is away is soon replaced.
+pub async fn cluster_of_groups(mservers: u16, groups: &[&str], storage: &str) -> Cluster {
+    let options = ClusterOptions {
+        mservers,
+        dservers: u16::try_from(groups.len()).unwrap(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        fastdfs: true,
+        storage: Some(format!(
+            "storage: (segment_bytes: 16777216, reserve_bytes: 0, {storage})"
+        )),
+        ..ClusterOptions::default()
+    };
+    Cluster::embedded(options).await.expect("a cluster")
+}
+
 /// The doors of all servers of a role.
 pub fn doors(cluster: &Cluster, role: Role) -> Vec<SocketAddr> {
     let config = cluster.config();
