@@ -123,6 +123,11 @@ impl Cluster {
         &self.config
     }
 
+    /// Another configuration, with the same servers, for those that are started from now on.
+    pub fn set_config(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
     /// The file of the configuration, for programs that want to read it.
     pub fn config_file(&self) -> &Path {
         &self.config_file

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use kit::{Answer, PATIENCE, Talk, cluster_of_groups, content, doors, field, upload};
 use sdfs_client::Client;
+use sdfs_fastdfs::FileName;
 use sdfs_server::Cluster;
-use sdfs_server_group::Role;
-use sdfs_types::{MemberState, Volume};
+use sdfs_server_group::{Config, Role};
+use sdfs_types::calls::maintenance::MaintenanceOrder;
+use sdfs_types::{MemberState, Refusal, ServerId, Volume, VolumeId};
 
 const GROUPS: [&str; 5] = ["group1", "group1", "group2", "group2", "group2"];
 
@@ -167,29 +169,33 @@ async fn assert_kept(cluster: &Cluster, file: &File) {
     }
 }
 
-/// The blocks of a file with a record are where its group's files are kept.
+/// A file's blocks are where its group's files are kept.
 async fn assert_blocks_at_home(cluster: &Cluster, file: &File) {
+    let blocks = match FileName::parse(file.name.as_bytes()).unwrap().volume() {
+        Some(volume) => vec![volume],
+        None => recorded_blocks(cluster, file).await,
+    };
+    assert!(!blocks.is_empty(), "{}", file.name);
+    let map = volumes(cluster).await;
+    for block in blocks {
+        let volume = map.iter().find(|volume| volume.id == block).unwrap();
+        for member in &volume.members {
+            let group = GROUPS[usize::from(member.server.0) - 2];
+            assert_eq!(group, file.group, "{} {volume:?}", file.name);
+        }
+    }
+}
+
+/// The volumes of the blocks of a file with a record.
+async fn recorded_blocks(cluster: &Cluster, file: &File) -> Vec<VolumeId> {
     let client = Client::connect_admin(Arc::clone(cluster.config()))
         .await
         .unwrap();
     let name = file.name.replace('/', "-");
     let path = format!("/.fastdfs/{}/data/{name}", file.group);
-    let record = client.open(&path).await.unwrap().record();
-    let blocks: Vec<_> = record
-        .blocks
-        .entries
-        .iter()
-        .filter(|one| !one.is_hole())
-        .collect();
-    assert!(!blocks.is_empty(), "{path}");
-    let map = volumes(cluster).await;
-    for block in blocks {
-        let volume = map.iter().find(|volume| volume.id == block.volume).unwrap();
-        for member in &volume.members {
-            let group = GROUPS[usize::from(member.server.0) - 2];
-            assert_eq!(group, file.group, "{path} {volume:?}");
-        }
-    }
+    let blocks = client.open(&path).await.unwrap().record().blocks;
+    let written = blocks.entries.iter().filter(|one| !one.is_hole());
+    written.map(|one| one.volume).collect()
 }
 
 #[actix_rt::test]
@@ -218,6 +224,23 @@ async fn each_group_keeps_its_own_files() {
         let unknown = tracker.ask(command, &field("group3", 16)).await;
         assert_eq!(unknown, (2, vec![]), "{command}");
     }
+
+    // Others than those of its group are no help to a storage that is to be emptied.
+    let client = Client::connect_admin(Arc::clone(cluster.config()))
+        .await
+        .unwrap();
+    let server = ServerId(2);
+    let refused = client.maintain(MaintenanceOrder::Drain { server }).await;
+    let Err(sdfs_client::Error::Refused(refusal)) = refused else {
+        panic!("{refused:?}");
+    };
+    let (staying, needed) = (1, 2);
+    let too_few = Refusal::TooFewServers {
+        server,
+        staying,
+        needed,
+    };
+    assert_eq!(refusal, too_few);
 
     // Uploads with and without a group: small, an appender that is empty, larger than a block.
     let mut files = Vec::new();
@@ -257,7 +280,7 @@ async fn each_group_keeps_its_own_files() {
         }
         assert_kept(&cluster, file).await;
     }
-    for file in files.iter().filter(|file| file.name.len() == 44) {
+    for file in &files {
         assert_blocks_at_home(&cluster, file).await;
     }
     assert_apart(&volumes(&cluster).await);
@@ -310,4 +333,72 @@ async fn each_group_keeps_its_own_files() {
         assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
     }
     assert_apart(&volumes(&cluster).await);
+}
+
+/// The configuration of a cluster, its dservers with groups.
+fn labelled(cluster: &Cluster) -> Config {
+    let text = std::fs::read_to_string(cluster.config_file()).unwrap();
+    let mut labelled = String::new();
+    for line in text.lines() {
+        let dserver = line.split("name: \"dserver-").nth(1);
+        let group = dserver.map(|rest| GROUPS[usize::from(rest.as_bytes()[0] - b'1')]);
+        match group {
+            Some(group) => {
+                let open = line.strip_suffix("),").unwrap();
+                labelled.push_str(&format!("{open}, group: \"{group}\"),\n"));
+            }
+            None => labelled.push_str(&format!("{line}\n")),
+        }
+    }
+    Config::parse(&labelled, cluster.config_file()).unwrap()
+}
+
+#[actix_rt::test]
+async fn what_was_stored_before_there_were_groups_stays() {
+    let mut cluster = kit::cluster(1, 5, "copies: 2, copies_min: 1").await;
+    let storages = doors(&cluster, Role::Dserver);
+    let mut files = Vec::new();
+    for (n, door) in storages.iter().enumerate() {
+        let mut storage = Talk::to(*door).await;
+        for (command, length) in [(11, 4_000), (23, 300)] {
+            let content = content(n as u64, length);
+            let (status, answer) = storage.ask(command, &upload(&content, "bin")).await;
+            assert_eq!((status, &answer[..16]), (0, &field("group1", 16)[..]));
+            let name = String::from_utf8(answer[16..].to_vec()).unwrap();
+            files.push(File {
+                group: "group1".to_owned(),
+                name,
+                content,
+            });
+        }
+    }
+    let config = Arc::new(labelled(&cluster));
+    cluster.set_config(config);
+    for number in 1..=5 {
+        cluster.restart(&format!("dserver-{number}")).await.unwrap();
+    }
+    cluster.restart("mserver-1").await.unwrap();
+    cluster.ready().await.unwrap();
+    wait_for_uploads_at(&cluster, &ports(&cluster)).await;
+    // All of it is the first group's, wherever its copies are.
+    for file in &files {
+        assert_kept(&cluster, file).await;
+    }
+    let mut tracker = Talk::to(doors(&cluster, Role::Mserver)[0]).await;
+    for group in ["group1", "group2"] {
+        files.push(put(&mut tracker, Some(group), 11, content(77, 4_000)).await);
+        files.push(put(&mut tracker, Some(group), 23, content(78, 4_000)).await);
+    }
+    for file in &files {
+        assert_kept(&cluster, file).await;
+    }
+    for file in &files[10..] {
+        assert_blocks_at_home(&cluster, file).await;
+    }
+    for file in &files {
+        let door = *ports(&cluster)[&file.group].first().unwrap();
+        let mut storage = Talk::to(([127, 0, 0, 1], door).into()).await;
+        assert_eq!(storage.ask(12, &id(&file.group, &file.name)).await.0, 0);
+        assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
+    }
 }
