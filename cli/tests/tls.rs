@@ -96,6 +96,28 @@ fn doors_speak_nothing_but_tls(cluster: &TestCluster, doors: Doors) {
     assert_eq!(ran.code, 4, "{}{}", ran.out, ran.err);
 }
 
+/// Files are stored and read through the FastDFS ports by whoever speaks TLS there, and by nobody
+/// else.
+fn fastdfs_speaks_nothing_but_tls(cluster: &TestCluster) {
+    let bench = [
+        "bench",
+        "fastdfs",
+        "download",
+        "--count",
+        "20",
+        "--no-limits",
+    ];
+    let told = cluster.json(&bench);
+    let counted = (&told["operations"], &told["errors"]);
+    assert_eq!(counted, (&20.into(), &0.into()), "{told}");
+    let config = &cluster.config;
+    let settings = config.fastdfs.as_ref().expect("wanted");
+    let tracker = sdfs_fastdfs::tracker_address(config, settings, &config.servers[0]);
+    let tracker = tracker.to_string();
+    let plain = [&bench[..], &["--tracker", &tracker]].concat();
+    cluster.fails(4, &plain);
+}
+
 /// An authority, and a certificate of it for the loopback address.
 fn write_certificates(folder: &Path) {
     let mut params = CertificateParams::default();
@@ -121,11 +143,14 @@ fn cluster_with(doors: Doors) -> TestCluster {
     let mut cluster = TestCluster::prepared(&ClusterOptions {
         storage: Some(format!("{storage},\n    {TLS}")),
         operator: true,
+        fastdfs: true,
         ..small()
     });
     write_certificates(cluster.folder.path());
     let text = std::fs::read_to_string(&cluster.config_file).expect("the configuration");
-    let wanted = text.replace("operator: (", &format!("operator: ({}", doors.text()));
+    let wanted = text
+        .replace("operator: (", &format!("operator: ({}", doors.text()))
+        .replace("fastdfs: (", &format!("fastdfs: ({}", doors.text()));
     std::fs::write(&cluster.config_file, wanted).expect("written");
     cluster.config = Config::load(&cluster.config_file).expect("read back");
     cluster.up();
@@ -137,6 +162,7 @@ fn doors_may_take_whoever_trusts_them() {
     let cluster = cluster_with(Doors::Server);
     cluster.wait_whole();
     doors_speak_nothing_but_tls(&cluster, Doors::Server);
+    fastdfs_speaks_nothing_but_tls(&cluster);
 }
 
 #[test]
@@ -148,6 +174,7 @@ fn a_cluster_speaks_nothing_but_tls() {
     assert!(cluster.pipe(&["get", "/file", "-"], b"").stdout == content);
     cluster.wait_whole();
     doors_speak_nothing_but_tls(&cluster, Doors::Mutual);
+    fastdfs_speaks_nothing_but_tls(&cluster);
 
     let text = std::fs::read_to_string(&cluster.config_file).expect("the configuration");
     assert!(text.contains(TLS));

@@ -298,6 +298,7 @@ fn storage_bounds_are_checked() {
 fn fastdfs_bounds_are_checked() {
     let table = [
         ("group: \"a-b\"", "fastdfs.group", "letters and digits"),
+        ("tls: Server", "fastdfs.tls", "Off"),
         (
             "tracker_port: 22122",
             "fastdfs.response_ip_addr_size",

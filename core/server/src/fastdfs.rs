@@ -2,14 +2,14 @@
 //! storage's on a dserver.
 
 use sdfs_fastdfs::{Doors, StorageOptions, TrackerOptions, start_storage, start_tracker};
-use sdfs_net_layer::TcpTransport;
 use sdfs_server_group::{Config, Mesh};
 use std::sync::Arc;
 
 use crate::error::ServerError;
 use crate::role::RoleAtWork;
 
-/// FastDFS knows no TLS: its ports are plain whatever the cluster's own are.
+/// FastDFS knows no TLS: its ports are plain unless the configuration wants TLS there, whatever the
+/// cluster's own are.
 pub(crate) async fn open(
     config: &Config,
     mesh: &Mesh,
@@ -18,6 +18,7 @@ pub(crate) async fn open(
     let Some(settings) = config.fastdfs.clone() else {
         return Ok(None);
     };
+    let transport = config.fastdfs_transport()?;
     let mesh = mesh.clone();
     let opened = match role {
         RoleAtWork::Mserver(mserver) => {
@@ -27,7 +28,7 @@ pub(crate) async fn open(
                 settings,
                 volumes: Arc::new(move || mserver.volumes()),
             };
-            start_tracker(&TcpTransport, options).await
+            start_tracker(&*transport, options).await
         }
         RoleAtWork::Dserver(dserver) => {
             let options = StorageOptions {
@@ -35,7 +36,7 @@ pub(crate) async fn open(
                 settings,
                 files: dserver.anonymous(),
             };
-            start_storage(&TcpTransport, options).await
+            start_storage(&*transport, options).await
         }
     };
     opened.map_err(ServerError::FastDfs)

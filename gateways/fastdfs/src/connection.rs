@@ -262,7 +262,12 @@ impl Connection {
             };
             bytes = &bytes[written..];
         }
-        Ok(())
+        // Under TLS what was written may not be on its way yet.
+        match timeout(PATIENCE, self.stream.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Counted(Counted::Gone)),
+            Err(_) => Err(End::Counted(Counted::TooSlow)),
+        }
     }
 }
 

@@ -81,7 +81,10 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
         storage,
         fastdfs: match &file.fastdfs {
             None => None,
-            Some(part) => Some(fastdfs(part, &servers, &groups)?),
+            Some(part) => {
+                certificates("fastdfs.tls", part.tls, file.tls.is_some())?;
+                Some(fastdfs(part, &servers, &groups)?)
+            }
         },
         operator: match &file.operator {
             None => None,
@@ -390,7 +393,18 @@ fn fastdfs(
         group: file.group.clone(),
         addresses: file.response_ip_addr_size,
         allow: networks("fastdfs.allow", &file.allow)?,
+        tls: file.tls,
     })
+}
+
+/// A door that speaks TLS uses the files of the `tls: (..)` part.
+fn certificates(key: &str, wanted: OperatorTls, has_tls: bool) -> Result<(), Problem> {
+    if wanted == OperatorTls::Off || has_tls {
+        return Ok(());
+    }
+    let what = format!("{wanted:?} needs certificates");
+    let allowed = "Off, where there is no `tls: (..)` part";
+    Err(Problem::new(key, what, allowed))
 }
 
 fn networks(key: &str, texts: &[String]) -> Result<Vec<Network>, Problem> {
@@ -414,11 +428,7 @@ fn operator(
         let allowed = "an IP address, for example 127.0.0.1; 0.0.0.0 for all of the machine's";
         Problem::new("operator.listen", what, allowed)
     })?;
-    if file.tls != OperatorTls::Off && !has_tls {
-        let what = format!("{:?} needs certificates", file.tls);
-        let allowed = "Off, where there is no `tls: (..)` part";
-        return Err(Problem::new("operator.tls", what, allowed));
-    }
+    certificates("operator.tls", file.tls, has_tls)?;
     // Servers of one machine take one port after the other.
     let last = u64::from(u16::MAX) + 1 - most_on_one_machine(servers) as u64;
     let port = |key: &str, first: u64| match first {

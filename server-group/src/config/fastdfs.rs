@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::OperatorTls;
+
 /// FastDFS's protocols, when they are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FastDfs {
@@ -19,6 +21,9 @@ pub struct FastDfs {
     pub addresses: AddressWidth,
     /// Who may connect; empty for everybody.
     pub allow: Vec<Network>,
+    /// Whether the ports speak TLS, with the files of the `tls: (..)` part. FastDFS's own clients
+    /// do not: they go through a proxy that does.
+    pub tls: OperatorTls,
 }
 
 /// Width of the addresses in a tracker's answers.

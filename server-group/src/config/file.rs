@@ -129,6 +129,7 @@ pub(super) struct FileFastDfs {
     pub(super) group: String,
     pub(super) response_ip_addr_size: AddressWidth,
     pub(super) allow: Vec<String>,
+    pub(super) tls: OperatorTls,
 }
 
 impl Default for FileFastDfs {
@@ -139,6 +140,7 @@ impl Default for FileFastDfs {
             group: "group1".to_owned(),
             response_ip_addr_size: AddressWidth::IPv4,
             allow: Vec::new(),
+            tls: OperatorTls::Off,
         }
     }
 }

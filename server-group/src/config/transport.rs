@@ -24,11 +24,19 @@ impl Config {
     /// # Errors
     /// When the files for TLS cannot be used.
     pub fn operator_transport(&self) -> Result<Arc<dyn Transport>, TlsError> {
-        let wanted = self
-            .operator
-            .as_ref()
-            .map_or(OperatorTls::Off, |operator| operator.tls);
-        match (wanted, &self.tls) {
+        self.door_transport(self.operator.as_ref().map(|operator| operator.tls))
+    }
+
+    /// At the doors for FastDFS clients.
+    ///
+    /// # Errors
+    /// When the files for TLS cannot be used.
+    pub fn fastdfs_transport(&self) -> Result<Arc<dyn Transport>, TlsError> {
+        self.door_transport(self.fastdfs.as_ref().map(|fastdfs| fastdfs.tls))
+    }
+
+    fn door_transport(&self, wanted: Option<OperatorTls>) -> Result<Arc<dyn Transport>, TlsError> {
+        match (wanted.unwrap_or(OperatorTls::Off), &self.tls) {
             (OperatorTls::Server, Some(tls)) => {
                 Ok(Arc::new(TlsTransport::for_anybody(plain(), &files(tls))?))
             }

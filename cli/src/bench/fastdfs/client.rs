@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_fastdfs::wire::{GROUP_BYTES, HEADER_BYTES, RESPONSE, common, storage, tracker};
+use sdfs_net_layer::{Stream, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Longest a request may take.
@@ -22,6 +23,7 @@ pub(super) type FileId = Vec<u8>;
 
 /// A tracker and the storages it has named, each over a connection that stays.
 pub(super) struct FastDfs {
+    transport: Arc<dyn Transport>,
     tracker: Connection,
     storages: BTreeMap<SocketAddr, Connection>,
 }
@@ -30,7 +32,8 @@ pub(super) struct FastDfs {
 /// was not answered.
 struct Connection {
     to: SocketAddr,
-    stream: Option<TcpStream>,
+    transport: Arc<dyn Transport>,
+    stream: Option<Stream>,
     answer: Vec<u8>,
 }
 
@@ -41,9 +44,10 @@ struct Named {
 }
 
 impl FastDfs {
-    pub(super) fn new(tracker: SocketAddr) -> FastDfs {
+    pub(super) fn new(transport: &Arc<dyn Transport>, tracker: SocketAddr) -> FastDfs {
         FastDfs {
-            tracker: Connection::new(tracker),
+            transport: Arc::clone(transport),
+            tracker: Connection::new(transport, tracker),
             storages: BTreeMap::new(),
         }
     }
@@ -83,7 +87,7 @@ impl FastDfs {
     }
 
     fn storage(&mut self, address: SocketAddr) -> &mut Connection {
-        let new = || Connection::new(address);
+        let new = || Connection::new(&self.transport, address);
         self.storages.entry(address).or_insert_with(new)
     }
 }
@@ -105,9 +109,10 @@ fn named(answer: &[u8]) -> Option<Named> {
 }
 
 impl Connection {
-    fn new(to: SocketAddr) -> Connection {
+    fn new(transport: &Arc<dyn Transport>, to: SocketAddr) -> Connection {
         Connection {
             to,
+            transport: Arc::clone(transport),
             stream: None,
             answer: Vec::new(),
         }
@@ -136,13 +141,10 @@ impl Connection {
         // Out of its place until it has answered.
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.to).await?;
-                stream.set_nodelay(true)?;
-                stream
-            }
+            None => self.transport.connect(self.to).await?,
         };
         stream.write_all(&request).await?;
+        stream.flush().await?;
         // Header and body in one read, when they come together.
         self.answer.clear();
         read_to(&mut stream, &mut self.answer, HEADER_BYTES).await?;
@@ -166,7 +168,7 @@ impl Connection {
 }
 
 /// Reads until there are so many bytes.
-async fn read_to(stream: &mut TcpStream, bytes: &mut Vec<u8>, count: usize) -> io::Result<()> {
+async fn read_to(stream: &mut Stream, bytes: &mut Vec<u8>, count: usize) -> io::Result<()> {
     while bytes.len() < count {
         let missing = count - bytes.len();
         bytes.reserve(missing.max(READ_BYTES));

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use sdfs_net_layer::{TcpTransport, Transport};
 use sdfs_server_group::Role;
 
 use super::args::{Extent, FastdfsArgs, FastdfsWork};
@@ -48,6 +50,7 @@ pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Out
     let mut stops = Stops::listen()?;
     let Target {
         trackers,
+        transport,
         servers,
         limits,
         copies,
@@ -56,7 +59,7 @@ pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Out
         report::show_limits(limits, out);
     }
     let mut clients: Vec<_> = (0..usize::from(args.concurrency))
-        .map(|number| FastDfs::new(trackers[number % trackers.len()]))
+        .map(|number| FastDfs::new(&transport, trackers[number % trackers.len()]))
         .collect();
     let ending = Cell::new(false);
     let measuring = measure_work(&mut clients, (args, extent), (&servers, &ending));
@@ -89,6 +92,7 @@ pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Out
 /// Whom to ask, which processes to watch, and what this machine could do.
 struct Target {
     trackers: Vec<SocketAddr>,
+    transport: Arc<dyn Transport>,
     servers: Vec<u32>,
     limits: Option<Limits>,
     copies: u16,
@@ -102,6 +106,7 @@ fn target(global: &Global, args: &FastdfsArgs) -> Outcome<Target> {
     if let Some(tracker) = args.tracker {
         return Ok(Target {
             trackers: vec![tracker],
+            transport: Arc::new(TcpTransport),
             servers: Vec::new(),
             limits: measured(&std::env::temp_dir())?,
             copies: 1,
@@ -117,6 +122,7 @@ fn target(global: &Global, args: &FastdfsArgs) -> Outcome<Target> {
         .map(|server| sdfs_fastdfs::tracker_address(&config, settings, server));
     Ok(Target {
         trackers: trackers.collect(),
+        transport: config.fastdfs_transport()?,
         servers: cpu::local_servers(&config),
         limits: measured(&super::data_folder(&config))?,
         copies: config.storage.copies,
