@@ -39,15 +39,15 @@ impl Collector {
         Collector { address, spans }
     }
 
-    fn all(&self) -> Vec<Told> {
-        self.spans.lock().expect("whole").clone()
+    fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.spans.lock().expect("whole"))
     }
 
     /// The servers a span of that name is from.
     fn servers_of(&self, name: &str) -> BTreeSet<String> {
-        let spans = self.all().into_iter();
-        let named = spans.filter(|(_, span)| span.name == name);
-        named.map(|(server, _)| server).collect()
+        let spans = self.spans.lock().expect("whole");
+        let named = spans.iter().filter(|(_, span)| span.name == name);
+        named.map(|(server, _)| server.clone()).collect()
     }
 }
 
@@ -115,43 +115,50 @@ fn cluster(to: SocketAddr) -> TestCluster {
     cluster
 }
 
-#[test]
-fn a_collector_sees_a_put_from_the_client_to_every_disk() {
-    let collector = Collector::start();
-    let cluster = cluster(collector.address);
-    let file = cluster.local("file", &[7; 4096]);
-    cluster.ok(&["put", &file, "/untold"]);
-    cluster.ok(&["console", "-c", "trace on /told"]);
-    cluster.ok(&["put", &file, "/told"]);
-    let dservers: BTreeSet<_> = (1..=3).map(|n| format!("dserver-{n}")).collect();
-    wait_until("every disk's part is sent", READY_WITHIN, || {
-        collector.servers_of("appended") == dservers
-            && collector.servers_of("FinishPut").len() == 1
-            && collector.servers_of("CanCreate").len() == 2
-    });
-    let spans = collector.all();
-    let tree: Vec<_> = spans
+/// What the spans of one operation are called, and what the call is that each stands within.
+fn tree(spans: &[Told]) -> BTreeSet<(&str, Option<&str>)> {
+    let all: Vec<_> = spans
         .iter()
         .map(|(server, span)| {
-            (
-                server,
-                &span.name,
-                hex(&span.span_id),
-                hex(&span.parent_span_id),
-            )
+            let (id, parent) = (hex(&span.span_id), hex(&span.parent_span_id));
+            (server, &span.name, hex(&span.trace_id), id, parent)
         })
         .collect();
-    let traces: BTreeSet<_> = spans.iter().map(|(_, span)| &span.trace_id).collect();
-    assert_eq!(traces.len(), 1, "one operation is told of: {tree:#?}");
+    let traces: BTreeSet<_> = all.iter().map(|(_, _, trace, ..)| trace).collect();
+    assert_eq!(traces.len(), 1, "one operation is told of: {all:#?}");
     let names: BTreeMap<_, _> = spans
         .iter()
         .map(|(_, span)| (&span.span_id, &*span.name))
         .collect();
     assert_eq!(names.len(), spans.len(), "each has an id of its own");
-    let found: BTreeSet<_> = spans
+    for (server, span) in spans {
+        assert!(
+            span.start_time_unix_nano <= span.end_time_unix_nano,
+            "{server}: {span:#?}"
+        );
+        let is_known = names.contains_key(&span.parent_span_id);
+        assert!(is_known || span.parent_span_id.is_empty(), "{all:#?}");
+    }
+    spans
         .iter()
         .map(|(_, span)| (&*span.name, names.get(&span.parent_span_id).copied()))
-        .collect();
+        .collect()
+}
+
+#[test]
+fn a_collector_sees_an_operation_from_the_client_to_every_disk() {
+    let collector = Collector::start();
+    let cluster = cluster(collector.address);
+    let file = cluster.local("file", &[7; 4096]);
+    cluster.ok(&["put", &file, "/untold"]);
+    cluster.ok(&["console", "-c", "trace on /put", "-c", "trace on /created"]);
+    cluster.ok(&["put", &file, "/put"]);
+    let dservers: BTreeSet<_> = (1..=3).map(|n| format!("dserver-{n}")).collect();
+    wait_until("every disk's part of the put is sent", READY_WITHIN, || {
+        collector.servers_of("appended") == dservers
+            && collector.servers_of("FinishPut").len() == 1
+            && collector.servers_of("CanCreate").len() == 2
+    });
     let wanted = BTreeSet::from([
         ("BeginPut", None),
         ("asked for", Some("BeginPut")),
@@ -164,13 +171,25 @@ fn a_collector_sees_a_put_from_the_client_to_every_disk() {
         ("asked for", Some("FinishPut")),
         ("committed", Some("FinishPut")),
     ]);
-    assert_eq!(found, wanted, "{tree:#?}");
-    for (server, span) in &spans {
-        assert!(
-            span.start_time_unix_nano <= span.end_time_unix_nano,
-            "{server}: {span:#?}"
-        );
-    }
+    assert_eq!(tree(&collector.take()), wanted);
+
+    cluster.ok(&["create", "/created", "--size", "1KiB"]);
+    wait_until("every dserver's part is sent", READY_WITHIN, || {
+        collector.servers_of("AcceptFile") == dservers
+            && collector.servers_of("CreateFile").len() == 1
+            && collector.servers_of("CreateMetaData").len() == 1
+            && collector.servers_of("CanCreate").len() == 2
+    });
+    let wanted = BTreeSet::from([
+        ("CreateFile", None),
+        ("asked for", Some("CreateFile")),
+        ("CanCreate", Some("CreateFile")),
+        ("CreateMetaData", Some("CreateFile")),
+        ("AcceptFile", Some("CreateFile")),
+        ("committed", Some("CreateMetaData")),
+        ("committed", Some("CreateFile")),
+    ]);
+    assert_eq!(tree(&collector.take()), wanted);
 }
 
 fn hex(id: &[u8]) -> String {
@@ -194,7 +213,7 @@ fn nobody_waits_for_a_collector() {
     assert!(cluster.down().success(), "it stops as always");
     let logs = cluster.logs();
     assert!(
-        logs.contains("the collector of spans is not reached"),
+        logs.contains("the collector of spans does not take them"),
         "{logs}"
     );
 }

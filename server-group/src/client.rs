@@ -21,6 +21,7 @@ use crate::link::{KeepTimes, Link, LinkParts};
 use crate::service::{IncomingCall, Service};
 use crate::shared::Shared;
 use crate::ticket::Ticket;
+use crate::trace::Traces;
 
 /// What a client proves itself with.
 #[derive(Debug, Clone)]
@@ -126,12 +127,12 @@ pub async fn connect_client(
                 }
                 _ => ConnectError::Deadline(address),
             })?;
-    let shared = Arc::new(Shared::default());
+    let (mine, key) = hello(credentials)?;
+    let shared = Arc::new(Shared::new(Traces::new(mine.instance)));
     let options =
         ConnectionOptions::before_auth(Arc::clone(&shared.net), Arc::clone(&shared.buffers));
     let (sender, receiver) = open(stream, options);
     let mut connection = Connection { sender, receiver };
-    let (mine, key) = hello(credentials)?;
     let shaking = handshake::dial(&mut connection, &mine, key);
     let dialed = match timeout_at(deadline.instant(), shaking).await {
         Ok(Ok(dialed)) => dialed,

@@ -65,4 +65,4 @@ pub use rtt::{Rtt, choose_nearest};
 pub use service::{IncomingCall, Service};
 pub use slowest::SlowCall;
 pub use ticket::Ticket;
-pub use trace::{Trace, Traces, tell_answered, us_since};
+pub use trace::{Span, Trace, Traces, tell_answered, tell_call, us_since};

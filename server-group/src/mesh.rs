@@ -90,6 +90,12 @@ impl Mesh {
         self.0.shared.traces.fresh()
     }
 
+    /// An operation's call that is served here, of an ask that came in one call with others.
+    #[must_use]
+    pub fn served(&self, asked: Trace) -> Trace {
+        self.0.shared.traces.call(asked)
+    }
+
     /// One server, this one included.
     #[must_use]
     pub fn server(&self, id: ServerId) -> Option<Arc<ServerConfig>> {

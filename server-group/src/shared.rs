@@ -34,7 +34,7 @@ pub(crate) struct CallCounters {
 }
 
 /// What all links of one end share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) calls: CallCounters,
     pub(crate) times: CallTimes,
@@ -53,8 +53,15 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(traces: Traces) -> Self {
         Self {
+            calls: CallCounters::default(),
+            times: CallTimes::default(),
+            slowest: Slowest::default(),
+            net: Arc::default(),
+            buffers: Arc::default(),
+            clients: AtomicU64::new(0),
+            awake: Awake::default(),
             traces,
-            ..Self::default()
+            load: Mutex::default(),
         }
     }
 

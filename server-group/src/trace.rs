@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 use tracing::{Instrument, Level};
 
@@ -42,8 +42,7 @@ impl Scope {
 /// The operation that something is done for: an id of 63 bits, none when it is nobody's, and
 /// whether it is told. Beside it the call of the operation that is being served, and the call that
 /// made that one: 0 where a program or a door began.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Trace {
     id: u64,
     span: u64,
@@ -86,7 +85,7 @@ impl Trace {
 
     /// The call that made the one being served, 0 when that was none.
     #[must_use]
-    pub const fn parent(self) -> Span {
+    pub(crate) const fn parent(self) -> Span {
         Span(self.parent)
     }
 
@@ -176,15 +175,20 @@ impl Trace {
     }
 }
 
-impl From<(u64, u64)> for Trace {
-    fn from(wire: (u64, u64)) -> Trace {
-        Trace::from_wire(wire)
+impl Serialize for Trace {
+    /// As lines name it where people read it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.to_wire().serialize(serializer)
+        }
     }
 }
 
-impl From<Trace> for (u64, u64) {
-    fn from(trace: Trace) -> (u64, u64) {
-        trace.to_wire()
+impl<'de> Deserialize<'de> for Trace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Trace, D::Error> {
+        Deserialize::deserialize(deserializer).map(Trace::from_wire)
     }
 }
 
@@ -212,7 +216,7 @@ impl fmt::Display for Span {
 }
 
 /// Where ids come from. Two are hardly ever the same.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Traces {
     seed: u64,
     made: AtomicU64,
@@ -288,8 +292,9 @@ pub fn us_since(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Writes the line about a call that was answered.
-pub(crate) fn tell_call(
+/// Writes the line about a call that was answered, or about one of several asks that came in one,
+/// for operations of their own.
+pub fn tell_call(
     trace: Trace,
     (call, from): (&str, &dyn fmt::Display),
     begun: Instant,
@@ -299,7 +304,8 @@ pub(crate) fn tell_call(
     crate::tell!(trace, %parent, call, %from, us, outcome, "answered");
 }
 
-/// Writes the line about one of several asks that came in one call, for operations of their own.
+/// As [`tell_call`] for an ask that was answered without asking anybody: it stands within the call
+/// that asked.
 pub fn tell_answered(
     trace: Trace,
     (call, from): (&str, &dyn fmt::Display),

@@ -512,22 +512,37 @@ fn doors_for_operators_follow_each_other() {
         parse(&text).unwrap().operator.unwrap().tls,
         OperatorTls::Server
     );
-    let sending = with("(spans_to: \"http://[::1]:4318/otlp/\")").unwrap();
-    let to = sending.operator.unwrap().spans_to;
-    assert_eq!(to.as_deref(), Some("http://[::1]:4318/otlp"));
+    for place in ["[::1]:4318", "[::1]", "127.0.0.1", "otel.example:4318", "h"] {
+        let sending = with(&format!("(spans_to: \"http://{place}/\")")).unwrap();
+        let to = sending.operator.unwrap().spans_to;
+        assert_eq!(to, Some(format!("http://{place}")));
+    }
     for (part, key) in [
         ("(listen: \"nowhere\")", "operator.listen"),
         ("(http_port: 65535)", "operator.http_port"),
         ("(console_port: 70000)", "operator.console_port"),
         ("(allow: [\"10.0.0.0/33\"])", "operator.allow"),
         ("(tls: Mutual)", "operator.tls"),
-        ("(spans_to: \"127.0.0.1:4318\")", "operator.spans_to"),
-        ("(spans_to: \"https://collector\")", "operator.spans_to"),
-        ("(spans_to: \"http://:4318\")", "operator.spans_to"),
-        ("(spans_to: \"http://\")", "operator.spans_to"),
-        ("(spans_to: \"http://a b\")", "operator.spans_to"),
     ] {
         let error = with(part).unwrap_err();
         assert_eq!(error.mistake().unwrap().key, key, "{error}");
+    }
+    for place in [
+        "127.0.0.1:4318",
+        "https://collector",
+        "http://:4318",
+        "http://",
+        "http://a b",
+        "http://h:",
+        "http://h:0",
+        "http://h:99999",
+        "http://h:43i8",
+        "http://[::1",
+        "http://a:1:2",
+        "http://user:key@h",
+        "http://h/v1/traces",
+    ] {
+        let error = with(&format!("(spans_to: \"{place}\")")).unwrap_err();
+        assert_eq!(error.mistake().unwrap().key, "operator.spans_to", "{place}");
     }
 }

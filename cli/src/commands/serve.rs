@@ -43,7 +43,10 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, logs: Logs) -> Outcom
         spans.open(&config, server)?;
     }
     let ended = serve(config, args, dial, stops).await;
-    spans.close();
+    if ended.is_ok() {
+        // Whoever asked twice, and whoever looks for what went wrong, does not want to wait.
+        spans.close();
+    }
     ended
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use sdfs_raft::CALL_KINDS;
 use sdfs_server_group::{
-    Caller, Deadline, IncomingCall, Payload, Replier, Role, Trace, tell_answered,
+    Caller, Deadline, IncomingCall, Payload, Replier, Role, Trace, tell_answered, tell_call,
 };
 use sdfs_types::calls::anonymous::{LeaseReads, LeaseStamps};
 use sdfs_types::calls::inspect::Inspect;
@@ -254,13 +254,13 @@ async fn create_one(
     from: &Caller,
     deadline: Deadline,
 ) -> Result<MetaDataCreated, Refusal> {
-    let (trace, begun) = (wanted.trace, Instant::now());
+    let (trace, begun) = (core.mesh.served(wanted.trace), Instant::now());
     let created = trace
         .scope(meta_data::create(core, wanted.ask, deadline))
         .await;
     if trace.is_logged() {
         let outcome = Refusal::outcome(&created);
-        tell_answered(trace, ("CreateMetaData", from), begun, &outcome);
+        tell_call(trace, ("CreateMetaData", from), begun, &outcome);
     }
     created
 }

@@ -1,7 +1,7 @@
 //! Checks the values of a file and resolves its paths.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -445,23 +445,31 @@ fn operator(
     })
 }
 
-/// Where spans go, without a slash at its end.
+/// Where spans go: a host and perhaps a port, without a slash at its end.
 fn collector(key: &str, text: &str) -> Result<Option<String>, Problem> {
     if text.is_empty() {
         return Ok(None);
     }
-    let is_plain = |c: char| c.is_ascii_graphic() && !"?#@\"\\".contains(c);
-    let place = text.strip_prefix("http://").filter(|place| {
-        let host = place.split('/').next().unwrap_or_default();
-        !host.is_empty() && !host.starts_with(':') && place.chars().all(is_plain)
-    });
-    match place {
-        Some(_) => Ok(Some(text.trim_end_matches('/').to_owned())),
-        None => {
-            let what = format!("'{text}' is not where a collector is reached");
-            let allowed = "http:// and an address, for example http://127.0.0.1:4318; a collector \
-                           on the same machine sends on with TLS";
-            Err(Problem::new(key, what, allowed))
+    let text = text.trim_end_matches('/');
+    let is_place = text.strip_prefix("http://").is_some_and(|place| {
+        if let Ok(address) = place.parse::<SocketAddr>() {
+            return address.port() != 0;
         }
+        if let Some(v6) = place.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')) {
+            return v6.parse::<Ipv6Addr>().is_ok();
+        }
+        let (host, port) = match place.split_once(':') {
+            Some((host, port)) => (host, port.parse()),
+            None => (place, Ok(1_u16)),
+        };
+        let is_named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        !host.is_empty() && host.chars().all(is_named) && port.is_ok_and(|port| port != 0)
+    });
+    if !is_place {
+        let what = format!("'{text}' is not where a collector is reached");
+        let allowed = "http:// and a host, perhaps a port, nothing behind it, for example \
+                       http://127.0.0.1:4318; a collector on the same machine sends on with TLS";
+        return Err(Problem::new(key, what, allowed));
     }
+    Ok(Some(text.to_owned()))
 }

@@ -19,8 +19,8 @@ pub struct Operator {
     pub allow: Vec<Network>,
     /// Whether they speak TLS, with the files of the `tls: (..)` part.
     pub tls: OperatorTls,
-    /// The collector of OpenTelemetry that spans are sent to: `http://`, its address, and a path
-    /// that `/v1/traces` follows. `None` sends none.
+    /// The collector of OpenTelemetry that spans are sent to, as `http://` and a host, perhaps with a
+    /// port. `None` sends none.
     pub spans_to: Option<String>,
 }
 
