@@ -76,6 +76,10 @@ fn scripts_type_at_a_console() {
 
 fn a_server_stops_at_its_console(cluster: &mut TestCluster) {
     cluster.kill("dserver-3");
+    // Before anybody has missed it.
+    let heal = cluster.json(&["heal", "status"]);
+    assert_eq!(heal["whole"], false, "{heal}");
+    assert_eq!(heal["missing"][0]["server"], "dserver-3", "{heal}");
     cluster.restart("dserver-3");
     wait_until("dserver-3 has a console", READY_WITHIN, || {
         cluster.run(&["console", "dserver-3", "-c", "status"]).code == 0

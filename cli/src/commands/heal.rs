@@ -7,7 +7,7 @@ use sdfs_client::Client;
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder};
 use sdfs_types::calls::status::{ServerStatus, SyncStatus};
-use sdfs_types::{MemberState, ServerId, Volume};
+use sdfs_types::{MemberState, ServerId, Volume, VolumeMember};
 use serde_json::json;
 
 use crate::args::{Global, HealCommand};
@@ -19,7 +19,7 @@ use crate::table::{Cell, Table};
 use crate::units;
 use crate::view::{LOOK_EVERY, NO_VOLUMES, Seen, seen, server_name};
 
-/// A copy that is not whole.
+/// A copy that is not whole, or that its server does not say it has.
 struct Missing {
     volume: Volume,
     server: ServerId,
@@ -99,11 +99,11 @@ fn missing(seen: &Seen<'_>) -> Vec<Missing> {
             .readable()
             .filter_map(|server| seen.kept(server, volume.id));
         let wanted_bytes = sources.map(|kept| kept.bytes).max();
-        for member in volume
-            .members
-            .iter()
-            .filter(|m| m.state != MemberState::InSync)
-        {
+        // A server may have lost its disk before any mserver has heard of it.
+        let is_there = |member: &&VolumeMember| {
+            member.state == MemberState::InSync && seen.kept(member.server, volume.id).is_some()
+        };
+        for member in volume.members.iter().filter(|member| !is_there(member)) {
             missing.push(Missing {
                 volume: volume.clone(),
                 server: member.server,
@@ -216,6 +216,7 @@ fn table(config: &Config, missing: &[Missing]) -> Table {
         let state = match (copy.state, &copy.sync) {
             (MemberState::Syncing, Some(_)) => Cell::inked(Ink::Warn, "being made"),
             (MemberState::Syncing, None) => Cell::inked(Ink::Warn, "about to begin"),
+            (MemberState::InSync, _) => Cell::inked(Ink::Bad, "its server does not say"),
             _ => Cell::inked(Ink::Bad, "waits for its server"),
         };
         let sync = copy.sync;

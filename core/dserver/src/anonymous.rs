@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sdfs_log::crc32c;
 use sdfs_server_group::{Deadline, Payload, ServerId};
+use sdfs_types::calls::Call;
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps};
 use sdfs_types::calls::blocks::{Durability, WriteCopy};
 use sdfs_types::calls::negotiation::Trouble;
@@ -160,28 +161,46 @@ impl AnonymousFiles {
         });
     }
 
-    /// Marks a file that is there: more is kept for it elsewhere, to be taken away with it.
+    /// Marks a file that is there: more is kept for it elsewhere, to be taken away with it. A server
+    /// that is no member of the volume tells those that are.
     ///
     /// # Errors
     /// When not every member could note it in time.
     pub async fn mark(&self, file: AnonymousFile, deadline: Deadline) -> Result<(), Refusal> {
         loop {
-            let here = self.shared.volume(file.volume)?;
-            let copy = WriteCopy {
-                volume: file.volume,
-                epoch: here.volume.epoch,
-                block: file.stamp.mark(),
-                crc32c: crc32c(b""),
-                durability: Durability::Synced,
-            };
-            let marked = self.shared.write_all(&here, copy, Payload::new(), deadline);
-            match marked.await {
-                Ok(_) => return Ok(()),
+            match self.mark_once(file, deadline).await {
+                Ok(()) => return Ok(()),
                 Err(refusal) if deadline.remaining() <= ANONYMOUS_PAUSE => return Err(refusal),
                 Err(refusal) => tracing::debug!(?file, %refusal, "a mark is tried again"),
             }
             tokio::time::sleep(ANONYMOUS_PAUSE).await;
         }
+    }
+
+    async fn mark_once(&self, file: AnonymousFile, deadline: Deadline) -> Result<(), Refusal> {
+        let mark = |volume: &Volume| WriteCopy {
+            volume: file.volume,
+            epoch: volume.epoch,
+            block: file.stamp.mark(),
+            crc32c: crc32c(b""),
+            durability: Durability::Synced,
+        };
+        let here = self.shared.volume(file.volume).ok();
+        if let Some(here) = here.filter(|here| here.my_state(self.shared.me).is_some()) {
+            let copy = mark(&here.volume);
+            let marked = self.shared.write_all(&here, copy, Payload::new(), deadline);
+            return marked.await.map(drop);
+        }
+        self.shared.may_read(deadline).await?;
+        let volume = self.shared.newest(file.volume);
+        let volume = volume.ok_or(Refusal::NoSuchVolume {
+            volume: file.volume,
+        })?;
+        let copy = mark(&volume);
+        let told = volume
+            .acknowledging()
+            .map(|member| self.tell(member, (copy.volume, copy.epoch), &copy, deadline));
+        futures::future::try_join_all(told).await.map(drop)
     }
 
     /// Frees a file on every member, durably; whether there was one. A server that is no member of
@@ -264,14 +283,26 @@ impl AnonymousFiles {
         if member == self.shared.me {
             return self.shared.free_anonymous(call.clone()).await;
         }
+        self.tell(member, (call.volume, call.epoch), call, deadline)
+            .await
+    }
+
+    /// Asks another member, and reports it when it does not answer.
+    async fn tell<C: Call>(
+        &self,
+        member: ServerId,
+        (volume, epoch): (VolumeId, Epoch),
+        call: &C,
+        deadline: Deadline,
+    ) -> Result<C::Reply, Refusal> {
         let asked = (call, Payload::default());
         let soon = deadline.earlier(Deadline::after(COPY_WAIT_MAX));
         match ask(&*self.shared.peers, member, asked, soon).await {
-            Ok((count, _)) => Ok(count),
+            Ok((reply, _)) => Ok(reply),
             Err(AskFault::Refused(refusal)) => Err(refusal),
             Err(fault) => {
                 let silent = (member, Trouble::Silent);
-                self.shared.report(call.volume, call.epoch, silent);
+                self.shared.report(volume, epoch, silent);
                 Err(Refusal::CopyFailed {
                     server: member,
                     why: format!("{fault:?}"),

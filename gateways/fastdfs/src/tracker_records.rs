@@ -51,7 +51,8 @@ fn put_long_group(out: &mut BytesMut, group: &Group) {
 
 fn room(group: &Group) -> (u64, u64) {
     let up = group.storages.iter().filter(|storage| storage.is_up);
-    // Every member holds a copy: the least of them bounds the group.
+    // As FastDFS tells it, where every member holds all of a group: the least bounds it. Where
+    // members are more than copies there is more room than that.
     let least = |bytes: fn(&Storage) -> u64| up.clone().map(bytes).min().unwrap_or(0);
     (
         least(|s| s.total_bytes) / MEBI,

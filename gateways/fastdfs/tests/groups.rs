@@ -30,6 +30,13 @@ fn whole(group: &str, name: &str) -> Vec<u8> {
     [&[0; 16][..], &id(group, name)].concat()
 }
 
+/// What sets metadata anew.
+fn metadata(file: &File, text: &[u8]) -> Vec<u8> {
+    let lengths = [file.name.len(), text.len()].map(|length| (length as u64).to_be_bytes());
+    let id = id(&file.group, &file.name);
+    [&lengths.concat()[..], b"O", &id, text].concat()
+}
+
 /// The storage an answer of a tracker names, and its group.
 fn named(answer: &Answer) -> (String, u16) {
     let (status, body) = answer;
@@ -329,6 +336,9 @@ async fn each_group_keeps_its_own_files() {
     for file in &files {
         let door = *ports(&cluster)[&file.group].first().unwrap();
         let mut storage = Talk::to(([127, 0, 0, 1], door).into()).await;
+        let (set, get) = (metadata(file, b"k\x02v"), id(&file.group, &file.name));
+        assert_eq!(storage.ask(13, &set).await.0, 0, "{}", file.name);
+        assert_eq!(storage.ask(15, &get).await, (0, b"k\x02v".to_vec()));
         assert_eq!(storage.ask(12, &id(&file.group, &file.name)).await.0, 0);
         assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
     }
@@ -398,6 +408,9 @@ async fn what_was_stored_before_there_were_groups_stays() {
     for file in &files {
         let door = *ports(&cluster)[&file.group].first().unwrap();
         let mut storage = Talk::to(([127, 0, 0, 1], door).into()).await;
+        let (set, get) = (metadata(file, b"k\x02v"), id(&file.group, &file.name));
+        assert_eq!(storage.ask(13, &set).await.0, 0, "{}", file.name);
+        assert_eq!(storage.ask(15, &get).await, (0, b"k\x02v".to_vec()));
         assert_eq!(storage.ask(12, &id(&file.group, &file.name)).await.0, 0);
         assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
     }

@@ -362,7 +362,8 @@ fn fastdfs(
     if !names.is_empty() && !names.contains(&&*file.group) {
         let what = format!("no dserver is of '{}'", file.group);
         let allowed = format!(
-            "one of {}: the one that keeps what was stored before dservers had groups",
+            "one of {}: the one whose name ids given out before begin with; keep that name for a \
+             group, for under another they find nothing",
             names.join(", ")
         );
         return Err(Problem::new("fastdfs.group", what, allowed));

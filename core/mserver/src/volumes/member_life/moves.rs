@@ -1,7 +1,7 @@
 //! Copies that go elsewhere: away from members that are out for long and from dservers that are to
 //! be emptied, and towards dservers with few. A member leaves only when others have all it has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,10 +24,9 @@ pub(crate) struct Around<'a> {
     pub(crate) labels: Labels,
     /// Dservers that stay.
     pub(crate) places: Vec<Place>,
-    /// Copies there are to be.
+    /// Copies there are to be of each volume. Groups have as many dservers at least: with fewer,
+    /// as when this server has not read of all yet, no member leaves.
     copies: usize,
-    /// How many of each group stay.
-    sizes: BTreeMap<Arc<str>, usize>,
     /// A member that is out for longer is replaced.
     replace_after: Duration,
     /// The move that spreads copies better.
@@ -47,17 +46,12 @@ impl<'a> Around<'a> {
         let label = |(id, dserver): (&ServerId, &Dserver)| Some((*id, dserver.group.clone()?));
         let labels: Labels = dservers.iter().filter_map(label).collect();
         let places = staying(dservers, orders, &labels);
-        let mut sizes = BTreeMap::new();
-        for group in places.iter().filter_map(|place| labels.of(place.server)) {
-            *sizes.entry(Arc::clone(group)).or_default() += 1;
-        }
         let mut around = Around {
             map,
             orders,
             labels,
             copies: usize::from(copies).min(places.len()),
             places,
-            sizes,
             replace_after,
             better: None,
             is_even: false,
@@ -79,7 +73,7 @@ impl<'a> Around<'a> {
     fn is_settled(&self) -> bool {
         self.map.volumes.values().all(|volume| {
             let is_whole = volume.readable().count() == volume.members.len();
-            is_whole && volume.members.len() <= self.copies_of(volume).max(1)
+            is_whole && volume.members.len() <= self.copies.max(1)
         })
     }
 
@@ -87,14 +81,6 @@ impl<'a> Around<'a> {
     pub(crate) fn groups(&self) -> BTreeSet<Option<&Arc<str>>> {
         let groups = self.places.iter().map(|place| self.labels.of(place.server));
         groups.collect()
-    }
-
-    /// Copies there are to be of a volume: no more than there are dservers for it.
-    fn copies_of(&self, volume: &Volume) -> usize {
-        match self.labels.home_of(volume) {
-            Some(home) => self.copies.min(self.sizes.get(home).copied().unwrap_or(0)),
-            None => self.copies,
-        }
     }
 
     /// Who could take the place of a member.
@@ -142,7 +128,7 @@ pub(crate) fn leaving(
     let staying = volume
         .readable()
         .filter(|server| !around.is_drained(*server) && is_good(*server));
-    let copies = around.copies_of(volume);
+    let copies = around.copies;
     let has_enough = copies > 0 && staying.count() >= copies;
     let is_leaving = |member: &&sdfs_types::VolumeMember| {
         around.is_drained(member.server) && member.state != MemberState::Syncing
@@ -200,7 +186,7 @@ pub(crate) fn joining(
         Some(leaving) => {
             let staying = volume.members.iter();
             let staying = staying.filter(|member| !around.is_drained(member.server));
-            if staying.count() >= around.copies_of(volume) {
+            if staying.count() >= around.copies {
                 return None;
             }
             around.replacement(volume, leaving)?
