@@ -7,7 +7,7 @@ use sdfs_client::Client;
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder};
 use sdfs_types::calls::status::{ServerStatus, SyncStatus};
-use sdfs_types::{MemberState, ServerId, Volume, VolumeMember};
+use sdfs_types::{MemberState, ServerId, Volume};
 use serde_json::json;
 
 use crate::args::{Global, HealCommand};
@@ -93,17 +93,14 @@ fn has_every_copy(seen: &Seen<'_>, missing: &[Missing]) -> bool {
 }
 
 fn missing(seen: &Seen<'_>) -> Vec<Missing> {
+    let known: Vec<_> = seen.known().collect();
     let mut missing = Vec::new();
     for volume in seen.volumes() {
         let sources = volume
             .readable()
             .filter_map(|server| seen.kept(server, volume.id));
         let wanted_bytes = sources.map(|kept| kept.bytes).max();
-        // A server may have lost its disk before any mserver has heard of it.
-        let is_there = |member: &&VolumeMember| {
-            member.state == MemberState::InSync && seen.kept(member.server, volume.id).is_some()
-        };
-        for member in volume.members.iter().filter(|member| !is_there(member)) {
+        for member in volume.missing(&known) {
             missing.push(Missing {
                 volume: volume.clone(),
                 server: member.server,

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::calls::status::{ServerStatus, SpaceStatus};
-use crate::volume::{MemberState, Volume, VolumeStatus};
+use crate::volume::{MemberState, Volume, VolumeMember, VolumeStatus};
 use sdfs_server_group::{Role, ServerId};
 
 /// A volume is full, and a disk has no room, with less than this left beyond its reserve.
@@ -96,6 +96,24 @@ impl Volume {
     pub fn is_whole(&self) -> bool {
         let mut members = self.members.iter();
         members.all(|member| member.state == MemberState::InSync)
+    }
+
+    /// The members without a copy that counts: not in sync, or not by their servers' own word,
+    /// since one may have lost its disk before any mserver has heard of it. `known` are the servers
+    /// that answer.
+    pub fn missing<'a>(
+        &'a self,
+        known: &'a [&ServerStatus],
+    ) -> impl Iterator<Item = &'a VolumeMember> {
+        let says = |server: ServerId| {
+            let mut known = known.iter();
+            let status = known.find(|status| status.server == server);
+            status.is_some_and(|status| status.kept.iter().any(|kept| kept.volume == self.id))
+        };
+        let is_there =
+            move |member: &VolumeMember| member.state == MemberState::InSync && says(member.server);
+        let members = self.members.iter();
+        members.filter(move |member| !is_there(member))
     }
 
     /// Whether a block can be stored now: the volume takes new ones, and everybody is heard who

@@ -1,5 +1,7 @@
 //! How the copies are: what is missing, what is being made, what was verified, what was ordered.
 
+use std::collections::BTreeSet;
+
 use sdfs_types::calls::maintenance::{Maintain, MaintenanceOrder, Ordered};
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{MemberState, ServerId, Volume, newest_map};
@@ -16,7 +18,8 @@ pub(super) async fn heal(console: &Console) -> Reply {
     let Some(map) = newest_map(known.iter().copied()) else {
         return Reply::refused("no_mserver", "no mserver tells of the volumes");
     };
-    let broken: Vec<_> = map.volumes.iter().filter(|one| !one.is_whole()).collect();
+    let misses = |one: &&Volume| one.missing(&known).next().is_some();
+    let broken: Vec<_> = map.volumes.iter().filter(misses).collect();
     if broken.is_empty() {
         let count = map.volumes.len();
         return Reply::Said(format!("all {count} volumes have every copy"));
@@ -46,13 +49,17 @@ fn row(volume: &Volume, known: &[&ServerStatus], map: &ServerStatus) -> Vec<[Val
         let kept = at.kept.iter().find(|kept| kept.volume == volume.id)?;
         kept.sync
     };
+    let missing: BTreeSet<_> = volume.missing(known).map(|one| one.server).collect();
     let member = |member: &sdfs_types::VolumeMember| {
         let sync = sync_at(member.server);
         [
             json!(volume.id.0),
             json!(format!("{:?}", volume.status).to_lowercase()),
             json!(map.name_of(member.server)),
-            json!(state_name(member.state)),
+            json!(match member.state {
+                MemberState::InSync if missing.contains(&member.server) => "not_told",
+                state => state_name(state),
+            }),
             json!(sync.map(|sync| sync.done_bytes)),
             json!(sync.map(|sync| sync.copied_bytes)),
             json!(sync.map(|sync| sync.for_ms)),
