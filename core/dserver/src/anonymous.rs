@@ -161,8 +161,8 @@ impl AnonymousFiles {
         });
     }
 
-    /// Marks a file that is there: more is kept for it elsewhere, to be taken away with it. A server
-    /// that is no member of the volume tells those that are.
+    /// Marks a file that is there: more is kept for it elsewhere, to be taken away with it. A
+    /// server that is no member of the volume tells those that are.
     ///
     /// # Errors
     /// When not every member could note it in time.

@@ -11,8 +11,8 @@ use super::groups::Labels;
 use super::placement::{Place, volumes_of_each};
 
 /// The copy whose moving brings the dservers closer together: a volume of one with many, and one
-/// with few to take it. Zones stay apart as they are, and copies in their group. Each move makes the
-/// sum of the squares of the counts smaller, so moving ends.
+/// with few to take it. Zones stay apart as they are, and copies in their group. Each move makes
+/// the sum of the squares of the counts smaller, so moving ends.
 pub(crate) fn next_move(
     places: &[Place],
     labels: &Labels,
