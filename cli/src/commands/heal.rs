@@ -64,9 +64,10 @@ pub(crate) async fn run(global: &Global, command: &HealCommand, out: Output) -> 
 }
 
 async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Outcome {
-    let list = session::list(client, global).await;
-    let config = session::as_listed(session::config(global)?, &list);
     loop {
+        // Servers join and leave meanwhile.
+        let list = session::list(client, global).await;
+        let config = session::as_listed(session::config(global)?, &list);
         let (seen, orders) = tokio::join!(
             seen(client, &config, global.timeout),
             maintenance::orders(client, global.timeout),

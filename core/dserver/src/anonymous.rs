@@ -186,7 +186,8 @@ impl AnonymousFiles {
             durability: Durability::Synced,
         };
         let here = self.shared.volume(file.volume).ok();
-        if let Some(here) = here.filter(|here| here.my_state(self.shared.me).is_some()) {
+        let is_among = |volume: &Volume| volume.acknowledging().any(|one| one == self.shared.me);
+        if let Some(here) = here.filter(|here| is_among(&here.volume)) {
             let copy = mark(&here.volume);
             let marked = self.shared.write_all(&here, copy, Payload::new(), deadline);
             return marked.await.map(drop);
@@ -196,11 +197,19 @@ impl AnonymousFiles {
         let volume = volume.ok_or(Refusal::NoSuchVolume {
             volume: file.volume,
         })?;
+        if is_among(&volume) {
+            let why = "this server is about to hear that it is a member".to_owned();
+            return Err(Refusal::Busy { why });
+        }
         let copy = mark(&volume);
         let told = volume
             .acknowledging()
             .map(|member| self.tell(member, (copy.volume, copy.epoch), &copy, deadline));
-        futures::future::try_join_all(told).await.map(drop)
+        let told = futures::future::try_join_all(told).await;
+        if matches!(told, Err(Refusal::StaleEpoch { .. })) {
+            self.shared.end_read_lease();
+        }
+        told.map(drop)
     }
 
     /// Frees a file on every member, durably; whether there was one. A server that is no member of

@@ -343,20 +343,20 @@ impl Dserver {
         working.map(log).collect()
     }
 
-    /// What is kept of each volume, as last pushed.
+    /// What is kept of each volume, as last pushed; of one that no space here has, nothing.
     #[must_use]
     pub fn kept(&self) -> Vec<VolumeKept> {
-        let kept = self.shared.volumes.iter().map(|here| {
+        let kept = self.shared.volumes.iter().filter_map(|here| {
             let volume = here.volume.id;
-            let totals = |space: &Arc<Space>| locked(&space.table).totals_of(volume);
-            let (blocks, bytes) = here.space.as_ref().map_or((0, 0), totals);
-            VolumeKept {
+            let space = here.space.as_ref()?;
+            let (blocks, bytes) = locked(&space.table).totals_of(volume);
+            Some(VolumeKept {
                 volume,
                 epoch: here.volume.epoch,
                 blocks,
                 bytes,
                 sync: self.shared.syncs.get(&volume).map(|sync| *sync),
-            }
+            })
         });
         let mut kept: Vec<VolumeKept> = kept.collect();
         kept.sort_unstable_by_key(|kept| kept.volume);

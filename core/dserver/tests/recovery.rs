@@ -62,6 +62,7 @@ async fn lost_disk_is_noticed() {
     cluster.stop_server(THREE).await;
     cluster.start_server(THREE, MemoryDisk::new(1 << 30)).await;
     assert_eq!(cluster.push_to(3, 2, &current).await.lost, [VOLUME]);
+    assert_eq!(cluster.server(3).kept(), [], "it says so to who asks");
     let refused = cluster.write(1, 2, block(2, 0), &bytes_for(1, 5000)).await;
     assert!(
         refused.is_err(),

@@ -24,8 +24,8 @@ pub(crate) struct Around<'a> {
     pub(crate) labels: Labels,
     /// Dservers that stay.
     pub(crate) places: Vec<Place>,
-    /// Copies there are to be of each volume. Groups have as many dservers at least: with fewer,
-    /// as when this server has not read of all yet, no member leaves.
+    /// Copies there are to be of each volume: no more than dservers stay, with a label or without.
+    /// A group has as many at least: when fewer are known of it, no member leaves.
     copies: usize,
     /// A member that is out for longer is replaced.
     replace_after: Duration,
@@ -46,11 +46,13 @@ impl<'a> Around<'a> {
         let label = |(id, dserver): (&ServerId, &Dserver)| Some((*id, dserver.group.clone()?));
         let labels: Labels = dservers.iter().filter_map(label).collect();
         let places = staying(dservers, orders, &labels);
+        let all = dservers.keys();
+        let staying = all.filter(|id| !orders.draining.contains_key(*id)).count();
         let mut around = Around {
             map,
             orders,
             labels,
-            copies: usize::from(copies).min(places.len()),
+            copies: usize::from(copies).min(staying),
             places,
             replace_after,
             better: None,
