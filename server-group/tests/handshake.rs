@@ -210,7 +210,7 @@ fn nothing_is_served_before_the_proof() {
         let plan = Plan::new(1, 0);
         let server = plan.start(1).await;
         let mut prefix = vec![ECHO as u8, 0, 255, 255, 0, 0, 0, 0, 0, 0];
-        prefix.extend([0; 8]);
+        prefix.extend([0; 16]);
         prefix.extend(b"head");
         for kind in [
             PacketKind::Request,

@@ -122,7 +122,7 @@ fn packets_out_of_place_close_their_connection() {
         };
         let announced = |bytes: u8| {
             let mut head = vec![ECHO as u8, 0, 255, 0, 0, 0, bytes, 0, 0, 0];
-            head.extend([0; 8]);
+            head.extend([0; 16]);
             more(Packet::control(PacketKind::Request, 5, head.into()))
         };
         let chunk = |bytes: usize| Packet {
@@ -199,7 +199,7 @@ fn announced_payload_above_limit_is_refused() {
         let mut stranger = authenticated(&plan).await;
         let mut head = vec![ECHO as u8, 0, 255, 255, 0, 0];
         head.extend(u32::MAX.to_le_bytes());
-        head.extend([0; 8]);
+        head.extend([0; 16]);
         let request = Packet::control(PacketKind::Request, 3, head.into());
         stranger
             .send_packet(Packet {
@@ -255,7 +255,7 @@ fn client_that_reads_nothing_grows_no_memory() {
         let server = plan.start(1).await;
         let mut greedy = authenticated(&plan).await;
         let mut head = vec![BYTES as u8, 0, 255, 255, 0, 0, 0, 0, 0, 0];
-        head.extend([0; 8]);
+        head.extend([0; 16]);
         head.extend((1_u32 << 20).to_le_bytes());
         // Asks for 400 MiB and reads not a byte.
         for id in 0..400 {
