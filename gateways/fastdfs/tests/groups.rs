@@ -205,6 +205,17 @@ async fn recorded_blocks(cluster: &Cluster, file: &File) -> Vec<VolumeId> {
     written.map(|one| one.volume).collect()
 }
 
+/// A storage of its group notes metadata of a file, tells it, and deletes the file.
+async fn assert_deletable(cluster: &Cluster, file: &File) {
+    let door = *ports(cluster)[&file.group].first().unwrap();
+    let mut storage = Talk::to(([127, 0, 0, 1], door).into()).await;
+    let (set, id) = (metadata(file, b"k\x02v"), id(&file.group, &file.name));
+    assert_eq!(storage.ask(13, &set).await.0, 0, "{}", file.name);
+    assert_eq!(storage.ask(15, &id).await, (0, b"k\x02v".to_vec()));
+    assert_eq!(storage.ask(12, &id).await.0, 0);
+    assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
+}
+
 #[actix_rt::test]
 async fn each_group_keeps_its_own_files() {
     let mut cluster =
@@ -334,13 +345,7 @@ async fn each_group_keeps_its_own_files() {
         assert_kept(&cluster, file).await;
     }
     for file in &files {
-        let door = *ports(&cluster)[&file.group].first().unwrap();
-        let mut storage = Talk::to(([127, 0, 0, 1], door).into()).await;
-        let (set, get) = (metadata(file, b"k\x02v"), id(&file.group, &file.name));
-        assert_eq!(storage.ask(13, &set).await.0, 0, "{}", file.name);
-        assert_eq!(storage.ask(15, &get).await, (0, b"k\x02v".to_vec()));
-        assert_eq!(storage.ask(12, &id(&file.group, &file.name)).await.0, 0);
-        assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
+        assert_deletable(&cluster, file).await;
     }
     assert_apart(&volumes(&cluster).await);
 }
@@ -406,12 +411,6 @@ async fn what_was_stored_before_there_were_groups_stays() {
         assert_blocks_at_home(&cluster, file).await;
     }
     for file in &files {
-        let door = *ports(&cluster)[&file.group].first().unwrap();
-        let mut storage = Talk::to(([127, 0, 0, 1], door).into()).await;
-        let (set, get) = (metadata(file, b"k\x02v"), id(&file.group, &file.name));
-        assert_eq!(storage.ask(13, &set).await.0, 0, "{}", file.name);
-        assert_eq!(storage.ask(15, &get).await, (0, b"k\x02v".to_vec()));
-        assert_eq!(storage.ask(12, &id(&file.group, &file.name)).await.0, 0);
-        assert_eq!(storage.ask(14, &whole(&file.group, &file.name)).await.0, 2);
+        assert_deletable(&cluster, file).await;
     }
 }
