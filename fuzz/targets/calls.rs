@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use sdfs_fuzz::{Parts, is_kept};
 use sdfs_types::calls::{
-    Call, activity, anonymous, behalf, blocks, inspect, maintenance, names, negotiation, servers,
+    Call, activity, anonymous, behalf, blocks, content, inspect, maintenance, names, negotiation, servers,
     status, trace_paths, trash,
 };
 use sdfs_types::{
@@ -70,6 +70,10 @@ const CALLS: &[fn(u8, &[u8])] = &[
     call::<trash::RestoreTrash>,
     call::<trash::EmptyTrash>,
     call::<trace_paths::TracePaths>,
+    call::<content::LinkContent>,
+    call::<content::ShareContent>,
+    call::<content::GetSharing>,
+    call::<content::DigestBlock>,
 ];
 
 const RECORDS: &[fn(&[u8])] = &[

@@ -21,6 +21,7 @@
 mod blocks;
 mod client;
 mod cluster;
+mod content;
 mod counters;
 mod error;
 mod extent;
@@ -59,6 +60,7 @@ mod writer;
 
 pub use blocks::{Committed, Created};
 pub use client::Client;
+pub use content::InstantPut;
 pub use counters::Counters;
 pub use error::{CopyCause, Error, UnknownCause};
 pub use file::File;
@@ -70,6 +72,7 @@ pub use writer::FileWriter;
 
 pub use sdfs_server_group::{Config, UserKey};
 pub use sdfs_types::calls::blocks::Durability;
+pub use sdfs_types::calls::content::{ContentShared, Sharing};
 pub use sdfs_types::calls::names::{DirectoryEntry, DirectoryPage, FileStat, Freshness};
 pub use sdfs_types::calls::trash::{TrashEmptied, TrashEntry, TrashName, TrashRestored};
 pub use sdfs_types::{

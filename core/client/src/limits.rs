@@ -48,3 +48,9 @@ pub const VERSIONS_TRIED_MAX: u32 = 256;
 pub const REFRESHES_MAX: u32 = 8;
 /// One piece of the zeros that holes read as, bytes.
 pub const ZEROS_BYTES: usize = 64 << 10;
+
+/// Bytes of a reader digested at a time.
+pub(crate) const DIGEST_READ_BYTES: usize = 256 << 10;
+/// Challenges about a content tried one after the other: a proof that comes too late is asked for
+/// anew.
+pub(crate) const CHALLENGES_MAX: usize = 4;

@@ -105,6 +105,8 @@ fn of_refusal(refusal: &Refusal) -> Verdict {
         | Refusal::OutOfRange { .. }
         | Refusal::Conflict { .. }
         | Refusal::Changed { .. }
+        | Refusal::Shared { .. }
+        | Refusal::NoSuchContent
         // The mserver has waited for a volume as long as a loss takes to be noticed.
         | Refusal::NoVolume { .. }
         | Refusal::Malformed { .. }

@@ -10,16 +10,19 @@
 
 mod shared;
 
-use std::io::Cursor;
+use std::io::{self, Cursor, SeekFrom};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use sdfs_client::{
-    Attributes, BlockIndex, BlockSize, CallOptions, CreateOptions, Error, PutOptions, Refusal,
-    UserKey,
+    Attributes, BlockIndex, BlockSize, CallOptions, CreateOptions, Error, InstantPut, PutOptions,
+    Refusal, UserKey,
 };
 use sdfs_types::{Access, Digest, FilePath, PathRight};
 use shared::{bytes, client_of, client_via, cluster};
+use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 
 const BLOCK: usize = 4 << 20;
 
@@ -349,4 +352,163 @@ async fn users_do_what_they_may() {
     let names: Vec<_> = admin.list_users().await.unwrap();
     assert!(names.iter().any(|user| &*user.name == "ann"));
     admin.delete_user("ann").await.unwrap();
+}
+
+fn in_small_blocks() -> PutOptions {
+    PutOptions {
+        block_size: BlockSize::from_bytes(65_536).ok(),
+        ..PutOptions::default()
+    }
+}
+
+#[actix_rt::test]
+async fn a_known_content_is_not_sent() {
+    let cluster = cluster();
+    let client = client_via(&cluster, "mserver-1").await;
+    let elsewhere = client_via(&cluster, "mserver-2").await;
+    for size in [1, 65_536, 65_537, 5 * 65_536, 9 * 65_536 + 1_025] {
+        let data = bytes(size).slice(0..size);
+        let (a, b) = (format!("/known-a-{size}"), format!("/known-b-{size}"));
+        let mut source = Cursor::new(data.clone());
+        let first = client.put_instant(&a, &mut source, in_small_blocks()).await;
+        let first = first.unwrap();
+        assert!(
+            matches!(first, InstantPut::Sent { shared: Ok(()), .. }),
+            "{first:?}"
+        );
+        let second = elsewhere
+            .put_instant(&b, &mut source, in_small_blocks())
+            .await;
+        let second = second.unwrap();
+        assert!(matches!(second, InstantPut::Linked { .. }), "{second:?}");
+        assert_eq!(first.name().descriptor, second.name().descriptor);
+        client.delete_now(&a).await.unwrap();
+        assert!(elsewhere.get(&b).await.unwrap() == data, "{size} bytes");
+        elsewhere.delete_now(&b).await.unwrap();
+        let again = client.put_instant(&a, &mut source, in_small_blocks()).await;
+        let again = again.unwrap();
+        assert!(
+            matches!(again, InstantPut::Sent { .. }),
+            "all of it was given up"
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn a_shared_content_never_changes() {
+    let cluster = cluster();
+    let client = client_of(&cluster).await;
+    let data = bytes(100_000);
+    client
+        .put("/shared", data.clone(), in_small_blocks())
+        .await
+        .unwrap();
+    let early = client.open_for_write("/shared").await.unwrap();
+    client.share("/shared").await.unwrap();
+    client.share("/shared").await.unwrap();
+    let is_shared = |error: &Error| matches!(error, Error::Refused(Refusal::Shared { .. }));
+    let mark = Attributes::from([("k".to_owned(), "v".to_owned())]);
+    let refused = [
+        early.write_at(0, Bytes::from_static(b"x")).await.map(drop),
+        client.open_for_write("/shared").await.map(drop),
+        client.expand_file_size("/shared", 200_000).await.map(drop),
+        client.truncate("/shared", 5).await.map(drop),
+        client.set_attributes("/shared", mark, &[]).await.map(drop),
+    ];
+    for (at, refused) in refused.into_iter().enumerate() {
+        assert!(is_shared(&refused.unwrap_err()), "way {at}");
+    }
+    assert!(client.get("/shared").await.unwrap() == data);
+    client
+        .put("/shared", "anew", PutOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(client.get("/shared").await.unwrap(), "anew");
+}
+
+#[actix_rt::test]
+async fn a_file_with_holes_is_not_shared() {
+    let cluster = cluster();
+    let client = client_of(&cluster).await;
+    client
+        .put("/empty", "", PutOptions::default())
+        .await
+        .unwrap();
+    let sparse = CreateOptions {
+        size_bytes: 100_000,
+        ..small_blocks()
+    };
+    client
+        .create_file_meta_data("/holes", sparse)
+        .await
+        .unwrap();
+    for path in ["/empty", "/holes"] {
+        let refused = client.share(path).await.unwrap_err();
+        let is_told = matches!(refused, Error::Refused(Refusal::OutOfRange { .. }));
+        assert!(is_told, "{path}: {refused}");
+    }
+    let file = client.open_for_write("/holes").await.unwrap();
+    file.write_at(0, bytes(10)).await.unwrap();
+}
+
+/// Gives other bytes when it is read again.
+struct Liar {
+    passes: u8,
+    at: u64,
+}
+
+impl AsyncRead for Liar {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = (LIE_BYTES - self.at).min(into.remaining() as u64);
+        let byte = if self.passes > 1 { 1 } else { 0 };
+        into.put_slice(&vec![byte; left as usize]);
+        self.at += left;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncSeek for Liar {
+    fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> io::Result<()> {
+        if let SeekFrom::Start(at) = to {
+            self.at = at;
+        }
+        self.passes += 1;
+        Ok(())
+    }
+
+    fn poll_complete(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        Poll::Ready(Ok(self.at))
+    }
+}
+
+const LIE_BYTES: u64 = 700_000;
+
+#[actix_rt::test]
+async fn who_knows_a_digest_alone_gets_nothing() {
+    let cluster = cluster();
+    let client = client_of(&cluster).await;
+    let zeros = vec![0; LIE_BYTES as usize];
+    let mut source = Cursor::new(zeros.clone());
+    client
+        .put_instant("/zeros", &mut source, in_small_blocks())
+        .await
+        .unwrap();
+    let mut liar = Liar { passes: 0, at: 0 };
+    let put = client
+        .put_instant("/lie", &mut liar, in_small_blocks())
+        .await;
+    assert!(matches!(put.unwrap(), InstantPut::Sent { .. }));
+    assert!(
+        client
+            .get("/lie")
+            .await
+            .unwrap()
+            .iter()
+            .all(|byte| *byte == 1)
+    );
+    assert!(client.get("/zeros").await.unwrap() == zeros);
 }

@@ -235,6 +235,10 @@ impl Dserver {
                 Ok(call) => encoded(shared.list_copies(call).await),
                 Err(refusal) => refused(&refusal),
             },
+            Some(CallKind::DigestBlock) => match parsed(head) {
+                Ok(call) => encoded(shared.digest_block(from, call, deadline).await),
+                Err(refusal) => refused(&refusal),
+            },
             Some(CallKind::ListVolume) => match parsed(head) {
                 Ok(call) => encoded(shared.list_volume(call).await),
                 Err(refusal) => refused(&refusal),

@@ -14,6 +14,7 @@ mod block_table;
 mod checkpoint;
 mod compaction;
 mod compaction_plan;
+mod digest;
 mod dserver;
 mod error;
 #[doc(hidden)]

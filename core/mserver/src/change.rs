@@ -11,7 +11,7 @@ use sdfs_types::{
 
 use crate::core::{Core, unknown};
 use crate::meta::{MetaAnswer, MetaCommand};
-use crate::read::{look, make};
+use crate::read::{look, make, whole_record};
 use crate::root::RootCommand;
 
 /// Answers `ResizeFile`.
@@ -36,6 +36,10 @@ pub(crate) async fn resize(
             || size_bytes > target.entry.block_size.file_bytes_max()
         {
             return Err(out_of_range(&target.entry, size_bytes));
+        }
+        let (file, _) = whole_record(core, &target.entry, deadline).await?;
+        if file.is_shared() {
+            return Err(Refusal::Shared { descriptor });
         }
         core.propose_root(redeclare.clone(), deadline).await?;
     }

@@ -9,6 +9,7 @@ mod batch;
 mod behalf;
 mod cache;
 mod change;
+mod content;
 mod core;
 mod create;
 mod duties;

@@ -226,7 +226,7 @@ pub(crate) async fn scrub(
     Ok(answer)
 }
 
-fn name_of(answer: RootAnswer) -> Result<FileMetaMetaData, Refusal> {
+pub(crate) fn name_of(answer: RootAnswer) -> Result<FileMetaMetaData, Refusal> {
     match answer {
         RootAnswer::Name(name) => Ok(name),
         _ => Err(other_answer()),

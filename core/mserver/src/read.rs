@@ -9,8 +9,9 @@ use sdfs_types::calls::names::{
 use sdfs_types::calls::negotiation::{AtMain, MainAnswer, MainAsk, MetaDataWanted};
 use sdfs_types::limits::BLOCK_PAGE_ENTRIES_MAX;
 use sdfs_types::{
-    Access, Attributes, BlockPage, EntryKind, FileDescriptor, FileMetaData, FileMetaMetaData,
-    FilePath, GrantRights, MetaGroup, OpenFile, Refusal, UserName, VolumeMap, clock,
+    Access, Attributes, BlockEntry, BlockPage, EntryKind, FileDescriptor, FileMetaData,
+    FileMetaMetaData, FilePath, GrantRights, MetaGroup, OpenFile, Refusal, UserName, VolumeMap,
+    clock,
 };
 
 use crate::core::{AskFailed, Core, no_group, unknown};
@@ -87,6 +88,10 @@ pub(crate) async fn get_file(
         count: FIRST_BLOCKS,
     };
     let (mut file, blocks) = record(core, &entry, &wanted, deadline).await?;
+    if call.write && file.is_shared() {
+        let descriptor = file.descriptor;
+        return Err(Refusal::Shared { descriptor });
+    }
     // An empty file has no plan, and its first block is to stay in its group.
     if file.plan.is_empty()
         && let Some(within) = core.group_of(&call.path)
@@ -193,6 +198,33 @@ pub(crate) async fn make(
         plan: Vec::new(),
     };
     meta_data::at_main(core, wanted, deadline).await.map(|_| ())
+}
+
+/// The record of a named file as of now, and all of its block entries.
+pub(crate) async fn whole_record(
+    core: &Arc<Core>,
+    name: &FileMetaMetaData,
+    deadline: Deadline,
+) -> Result<(FileMetaData, Vec<BlockEntry>), Refusal> {
+    let mut wanted = Wanted {
+        freshness: Freshness::Linearizable,
+        fresh: None,
+        first: 0,
+        count: BLOCK_PAGE_ENTRIES_MAX,
+    };
+    let (file, mut page) = record(core, name, &wanted, deadline).await?;
+    let mut entries = Vec::new();
+    while !page.entries.is_empty() {
+        wanted.first += u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
+        entries.append(&mut page.entries);
+        let (later, next) = record(core, name, &wanted, deadline).await?;
+        if later.revision != file.revision {
+            let revision = later.revision;
+            return Err(Refusal::Changed { revision });
+        }
+        page = next;
+    }
+    Ok((file, entries))
 }
 
 /// A record and a run of its block entries, read here or at a member of its group.

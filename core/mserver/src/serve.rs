@@ -10,6 +10,7 @@ use sdfs_server_group::{
     Caller, Deadline, IncomingCall, Payload, Replier, Role, Trace, tell_answered, tell_call,
 };
 use sdfs_types::calls::anonymous::{LeaseReads, LeaseStamps};
+use sdfs_types::calls::content::{GetSharing, LinkContent, ShareContent};
 use sdfs_types::calls::inspect::Inspect;
 use sdfs_types::calls::maintenance::Maintain;
 use sdfs_types::calls::names::{
@@ -32,8 +33,8 @@ use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::voter::{Ask, GiveBack};
 use crate::{
-    behalf, change, create, inspect, list, maintenance, meta_data, names, put, read, servers,
-    stamps, traced, trash,
+    behalf, change, content, create, inspect, list, maintenance, meta_data, names, put, read,
+    servers, stamps, traced, trash,
 };
 
 /// Takes one call.
@@ -66,6 +67,13 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::BeginPut => as_user::<BeginPut, _, _>(core, call, user, put::begin),
         CallKind::FinishPut => as_user::<FinishPut, _, _>(core, call, user, put::finish),
         CallKind::RenewGrant => as_user::<RenewGrant, _, _>(core, call, user, put::renew),
+        CallKind::LinkContent => as_user::<LinkContent, _, _>(core, call, user, content::link),
+        CallKind::ShareContent => as_user::<ShareContent, _, _>(core, call, user, content::share),
+        CallKind::GetSharing => {
+            with(core, call, |core, _: GetSharing, _, deadline| async move {
+                content::sharing(&core, deadline).await
+            });
+        }
         CallKind::GetFile => as_user::<GetFile, _, _>(core, call, user, read::get_file),
         CallKind::GetBlocks => with(
             core,

@@ -15,6 +15,10 @@ use sdfs_server_group::ServerId;
 /// Attributes a user keeps with a file.
 pub type Attributes = BTreeMap<String, String>;
 
+/// The attribute of a file whose content other names may share: it is never changed again. Set by
+/// mservers alone.
+pub const SHARED_ATTRIBUTE: &str = "sdfs.shared";
+
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
@@ -97,6 +101,14 @@ pub struct FileMetaData {
     pub plan: Vec<VolumeId>,
     /// Counts the changes of this record.
     pub revision: u64,
+}
+
+impl FileMetaData {
+    /// Whether other names may share the content, so that it is never changed.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.attributes.contains_key(SHARED_ATTRIBUTE)
+    }
 }
 
 /// All a client needs to read or write a file.

@@ -24,6 +24,7 @@ pub use anonymous::Stamp;
 pub use block_entry::{BlockEntry, BlockPage};
 pub use file::{
     Attributes, Digest, EntryKind, FileMetaData, FileMetaMetaData, Locate, MetaGroup, OpenFile,
+    SHARED_ATTRIBUTE,
 };
 pub use grant::{Grant, GrantKey, GrantRights, PutGiven, PutProof};
 pub use ids::{

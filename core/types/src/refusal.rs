@@ -261,6 +261,15 @@ pub enum Refusal {
         /// Its revision now.
         revision: u64,
     },
+    /// Other names may share the content of the file, so it is never changed.
+    #[error("the content of file {descriptor} is shared and never changes: store the file anew")]
+    Shared {
+        /// Which file.
+        descriptor: FileDescriptor,
+    },
+    /// No such content may be shared here.
+    #[error("no such content is shared")]
+    NoSuchContent,
 }
 
 impl Refusal {

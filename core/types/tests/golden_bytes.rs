@@ -8,6 +8,10 @@ use sdfs_types::calls::activity::{
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseReads, LeaseStamps, StampsLeased};
 use sdfs_types::calls::behalf::{CheckLogin, LoginChecked, OnBehalf};
 use sdfs_types::calls::blocks::{Durability, ReadBlock, WriteBlock};
+use sdfs_types::calls::content::{
+    ContentChallenge, ContentLinked, ContentProof, ContentRange, DigestBlock, DigestHow,
+    LinkContent, ShareContent, Sharing,
+};
 use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
 };
@@ -484,4 +488,63 @@ fn timelines_keep_their_bytes() {
         },
     };
     check(&vec![part], "0101ac0201050106");
+}
+
+#[test]
+fn contents_keep_their_bytes() {
+    let digest = [0x64; 32];
+    let told = "64".repeat(32);
+    let proof = ContentProof {
+        key: [0x6b; 32],
+        sum: [0x73; 32],
+    };
+    let link = LinkContent {
+        request: REQUEST,
+        path: path("/a"),
+        digest,
+        size_bytes: 300,
+        make_parents: true,
+        replace: false,
+        proof: Some(proof),
+    };
+    let (key, sum) = ("6b".repeat(32), "73".repeat(32));
+    check(
+        &link,
+        &format!("018486880809022f61{told}ac02010001{key}{sum}"),
+    );
+    check(&ContentLinked::Unknown, "0100");
+    let challenge = ContentChallenge {
+        key: [0x6b; 32],
+        ranges: vec![ContentRange {
+            offset_bytes: 1,
+            length_bytes: 2,
+        }],
+    };
+    check(
+        &ContentLinked::Prove(challenge),
+        &format!("0101{key}010102"),
+    );
+    check(&ShareContent { path: path("/a") }, "01022f61");
+    let sharing = Sharing {
+        contents: 1,
+        names: 2,
+        bytes: 3,
+        saved_bytes: 4,
+    };
+    check(&sharing, "0101020304");
+    let ask = DigestBlock {
+        volume: VolumeId(7),
+        block: block(),
+        offset_bytes: 1,
+        length_bytes: 2,
+        how: DigestHow::Subtree(65_536),
+    };
+    check(&ask, "0107ac0202ffff0301010201808004");
+    check(
+        &Refusal::Shared {
+            descriptor: block().file,
+        },
+        "0124ac0202",
+    );
+    check(&Refusal::NoSuchContent, "0125");
 }

@@ -97,6 +97,13 @@ pub enum MetaCommand {
         /// When.
         now_ms: u64,
     },
+    /// From now on the file is never changed: other names may share its content.
+    Seal {
+        /// Which file.
+        descriptor: FileDescriptor,
+        /// Only while the record has this revision.
+        revision: u64,
+    },
 }
 
 /// How a meta group answers a command.

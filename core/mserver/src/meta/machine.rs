@@ -11,7 +11,7 @@ use sdfs_raft::{ApplyError, StateMachine};
 use sdfs_store::{Batch, Keyspace, StoreError};
 use sdfs_types::limits::ATTRIBUTES_BYTES_MAX;
 use sdfs_types::wire;
-use sdfs_types::{Attributes, FileDescriptor, FileMetaData, Refusal, RequestId};
+use sdfs_types::{Attributes, FileDescriptor, FileMetaData, Refusal, RequestId, SHARED_ATTRIBUTE};
 
 use super::command::{MetaAnswer, MetaAnswers, MetaCommand};
 use super::record::FileRecord;
@@ -193,6 +193,10 @@ impl Applying<'_> {
                 }
                 Ok(MetaAnswer::Done)
             }
+            MetaCommand::Seal {
+                descriptor,
+                revision,
+            } => self.seal(descriptor, revision),
             MetaCommand::Freed { sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::free(sequence));
@@ -238,6 +242,9 @@ impl Applying<'_> {
         if self.outcomes.find(request, self.batch)?.is_some() {
             return Ok(MetaAnswer::File(present.file.clone()));
         }
+        if present.file.is_shared() {
+            return Err(Refusal::Shared { descriptor }.into());
+        }
         let now = present.file.revision;
         if revision.is_some_and(|seen| seen != now) {
             return Err(Refusal::Changed { revision: now }.into());
@@ -247,6 +254,24 @@ impl Applying<'_> {
         record.file.revision += 1;
         self.outcomes
             .remember(request, &[], &mut self.counters.outcomes, self.batch);
+        self.set_record(record)
+    }
+
+    fn seal(&mut self, descriptor: FileDescriptor, revision: u64) -> Applied<MetaAnswer> {
+        let Some(present) = self.record(descriptor)? else {
+            return Err(Refusal::Gone { descriptor }.into());
+        };
+        if present.file.is_shared() {
+            return Ok(MetaAnswer::File(present.file.clone()));
+        }
+        let now = present.file.revision;
+        if now != revision {
+            return Err(Refusal::Changed { revision: now }.into());
+        }
+        let mut record = (*present).clone();
+        let mark = (SHARED_ATTRIBUTE.to_owned(), String::new());
+        record.file.attributes.extend([mark]);
+        record.file.revision += 1;
         self.set_record(record)
     }
 
@@ -322,8 +347,15 @@ fn change_attributes(
     Ok(())
 }
 
-/// Refuses attributes that weigh too much.
+/// Refuses attributes that weigh too much, or that mservers set.
 pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
+    if attributes.contains_key(SHARED_ATTRIBUTE) {
+        return Err(Refusal::OutOfRange {
+            what: "the name of an attribute".to_owned(),
+            value: SHARED_ATTRIBUTE.to_owned(),
+            allowed: "any other: mservers set this one".to_owned(),
+        });
+    }
     let bytes: usize = attributes
         .iter()
         .map(|(name, value)| name.len() + value.len())

@@ -11,6 +11,7 @@ use sdfs_types::{
     Refusal, RequestId, ServerId, ServerRecord, UserName,
 };
 
+use super::contents::{ContentKey, Link};
 use super::servers::ServersCommand;
 use crate::volumes::{VolumeAnswer, VolumeCommand};
 
@@ -244,6 +245,19 @@ pub enum RootCommand {
         /// From which second on, since the Unix epoch.
         wanted_s: u32,
     },
+    /// Makes a file's content one that names share.
+    Share {
+        /// Its name.
+        path: FilePath,
+        /// The file it must still stand for.
+        descriptor: FileDescriptor,
+        /// The content.
+        key: ContentKey,
+        /// Its size, bytes.
+        size_bytes: u64,
+    },
+    /// Gives a name to a content.
+    Link(Box<Link>),
 }
 
 /// How the root group answers a command.

@@ -23,9 +23,9 @@ pub(crate) struct Directory<'a> {
 }
 
 /// Where a name goes: the directories above it that exist, and what it stood for.
-struct Place {
-    above: Vec<FileDescriptor>,
-    former: Option<Arc<FileMetaMetaData>>,
+pub(crate) struct Place {
+    pub(crate) above: Vec<FileDescriptor>,
+    pub(crate) former: Option<Arc<FileMetaMetaData>>,
 }
 
 /// Decides a name. What was begun for it and is not what it stands for is given up.
@@ -63,31 +63,13 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
     let Some((_, name)) = path.split_last() else {
         return Err(PathFault::IsRoot.into());
     };
-    let place = match walk(applying, path)? {
-        Walk::Blocked { path } => return Err(Refusal::NotDirectory { path }.into()),
-        Walk::Found { entry, .. }
-            if entry.kind == EntryKind::File && entry.request == wanted.request =>
-        {
-            return Ok(RootAnswer::Name((*entry).clone()));
-        }
-        Walk::Found { above, entry } => {
-            may_replace(&entry, path, wanted.replace)?;
-            Place {
-                above,
-                former: Some(entry),
-            }
-        }
-        Walk::Missing { above } if above.len() < depth(path) && !wanted.make_parents => {
-            return Err(Refusal::NotFound {
-                path: prefix(path, above.len()),
-            }
-            .into());
-        }
-        Walk::Missing { above } => Place {
-            above,
-            former: None,
-        },
-    };
+    if let Walk::Found { entry, .. } = walk(applying, path)?
+        && entry.kind == EntryKind::File
+        && entry.request == wanted.request
+    {
+        return Ok(RootAnswer::Name((*entry).clone()));
+    }
+    let place = place(applying, path, wanted.make_parents, wanted.replace)?;
     let former_bytes = place.former.as_ref().map_or(0, |former| former.size_bytes);
     let files = i64::from(place.former.is_none());
     let bytes = signed(wanted.size_bytes) - signed(former_bytes);
@@ -111,6 +93,35 @@ fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnsw
         trash::give_up(applying, Some(path), parent, former, life)?;
     }
     Ok(RootAnswer::Name(entry))
+}
+
+/// Where a file's name goes.
+pub(crate) fn place(
+    applying: &Applying<'_>,
+    path: &FilePath,
+    make_parents: bool,
+    replace: bool,
+) -> Applied<Place> {
+    match walk(applying, path)? {
+        Walk::Blocked { path } => Err(Refusal::NotDirectory { path }.into()),
+        Walk::Found { above, entry } => {
+            may_replace(&entry, path, replace)?;
+            Ok(Place {
+                above,
+                former: Some(entry),
+            })
+        }
+        Walk::Missing { above } if above.len() < depth(path) && !make_parents => {
+            Err(Refusal::NotFound {
+                path: prefix(path, above.len()),
+            }
+            .into())
+        }
+        Walk::Missing { above } => Ok(Place {
+            above,
+            former: None,
+        }),
+    }
 }
 
 /// The descriptor a name gets: that of the put's blocks; for a create the next life of what the

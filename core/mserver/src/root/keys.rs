@@ -4,6 +4,8 @@
 use sdfs_store::KeyRange;
 use sdfs_types::{FileDescriptor, FilePath, MetaGroup, ServerId};
 
+use super::contents::ContentKey;
+
 /// Directory entries: parent's descriptor, name.
 pub(crate) const ENTRY: u8 = b'e';
 /// Tombstones: parent's descriptor, name.
@@ -42,8 +44,25 @@ pub(crate) const SERVER: u8 = b's';
 /// Files that get no name any more: the descriptor.
 pub(crate) const GIVEN_UP: u8 = b'g';
 
+/// Contents names share: the descriptor.
+pub(crate) const CONTENT: u8 = b'n';
+/// The descriptors of contents names share: digest, group.
+pub(crate) const CONTENT_KEY: u8 = b'N';
+/// What is counted of them.
+pub(crate) const SHARING: u8 = b'C';
+
 /// Where the stamps leased to a dserver end: its number, big-endian.
 pub(crate) const STAMPS: u8 = b'S';
+
+/// The key of a content.
+pub(crate) fn of_content(content: &ContentKey) -> Vec<u8> {
+    let mut key = vec![CONTENT_KEY];
+    key.extend_from_slice(&content.digest);
+    if let Some(group) = &content.within {
+        key.extend_from_slice(group.as_bytes());
+    }
+    key
+}
 
 /// The key of the stamps of a dserver.
 pub(crate) fn of_stamps(server: ServerId) -> Vec<u8> {

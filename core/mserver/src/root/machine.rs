@@ -20,7 +20,7 @@ use super::servers::ServerTable;
 use super::trash::{self, TrashCounters};
 use super::users::Users;
 use super::view::RootView;
-use super::{create, delete, given_up, keys, quota, rename, stamps, tombstones, users};
+use super::{contents, create, delete, given_up, keys, quota, rename, stamps, tombstones, users};
 use crate::cache::{Cache, FixedHasher, Known};
 use crate::fault::{Applied, Fault, unreadable};
 use crate::life::FileLife;
@@ -326,6 +326,13 @@ impl Applying<'_> {
                 Ok(RootAnswer::Done)
             }
             RootCommand::GiveUp { files } => given_up::give_up(self, files),
+            RootCommand::Share {
+                path,
+                descriptor,
+                key,
+                size_bytes,
+            } => contents::share(self, path, *descriptor, (key, *size_bytes)),
+            RootCommand::Link(wanted) => contents::link(self, wanted),
             RootCommand::Sweep { entries_max } => delete::sweep(self, *entries_max),
             RootCommand::Restore { .. }
             | RootCommand::EmptyTrash { .. }
@@ -403,6 +410,7 @@ impl Entries for Applying<'_> {
 fn request_of(command: &RootCommand) -> Option<RequestId> {
     match command {
         RootCommand::Decide(wanted) => Some(wanted.request),
+        RootCommand::Link(wanted) => Some(wanted.request),
         RootCommand::MakeDirectory { request, .. }
         | RootCommand::Delete { request, .. }
         | RootCommand::Rename { request, .. }

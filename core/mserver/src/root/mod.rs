@@ -1,10 +1,11 @@
 //! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, the list
-//! of servers, leases of file ids and stamps, outcomes of requests, and (kept by `volumes`) the
+//! of servers, contents names share, leases of file ids and stamps, outcomes of requests, and (kept by `volumes`) the
 //! volume map.
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
 
 pub mod command;
+mod contents;
 mod counters;
 mod create;
 mod delete;
@@ -22,6 +23,7 @@ mod users;
 mod view;
 
 pub use command::{Begun, Decide, RootAnswer, RootAnswers, RootCommand, ToTrash};
+pub use contents::{Content, ContentKey, Link};
 pub use machine::{RememberedAnswer, RootMachine};
 pub(crate) use names::prefix;
 pub use names::{Walk, root_entry};

@@ -25,7 +25,7 @@ use super::command::{RootAnswer, RootCommand, ToTrash};
 use super::create::{self, signed};
 use super::machine::Applying;
 use super::names::{Walk, may_replace, walk};
-use super::{keys, quota, tombstones};
+use super::{contents, keys, quota, tombstones};
 use crate::fault::{Applied, unreadable};
 use crate::limits::{TRASH_FILES_MAX, TRASH_LIVES_MAX};
 
@@ -118,6 +118,7 @@ pub(crate) fn give_up(
     life: Life,
 ) -> Applied<()> {
     match (applying.to_trash.clone(), path) {
+        (Some(_), Some(_)) if contents::let_go(applying, entry.descriptor)? => Ok(()),
         (Some(by), Some(path)) => {
             let trashed = Trashed {
                 path: path.clone(),
@@ -128,22 +129,26 @@ pub(crate) fn give_up(
             };
             add(applying, &trashed)
         }
-        _ => {
-            remove(applying, entry);
-            Ok(())
-        }
+        _ => remove(applying, entry),
     }
 }
 
-/// Hands a file over to be removed.
-fn remove(applying: &mut Applying<'_>, entry: &FileMetaMetaData) {
-    applying.remove_meta_data(entry);
+/// Hands a file over to be removed, unless other names share its content.
+pub(crate) fn remove(applying: &mut Applying<'_>, entry: &FileMetaMetaData) -> Applied<()> {
+    if contents::let_go(applying, entry.descriptor)? {
+        return Ok(());
+    }
+    match contents::forget(applying, entry.descriptor)? {
+        Some(first) => applying.remove_meta_data(&first),
+        None => applying.remove_meta_data(entry),
+    }
     if applying.view.is_followed(entry.descriptor) {
         // Stays in memory: nobody gets this descriptor again, and a reader that still sees the
         // name must see the mark.
         let key = keys::of_descriptor(keys::FOLLOWED, entry.descriptor);
         applying.batch.delete(key);
     }
+    Ok(())
 }
 
 fn add(applying: &mut Applying<'_>, trashed: &Trashed) -> Applied<()> {
@@ -217,7 +222,7 @@ fn take(applying: &mut Applying<'_>, descriptor: FileDescriptor) -> Applied<Opti
 /// Takes a file out of the trash for good.
 pub(crate) fn discard(applying: &mut Applying<'_>, descriptor: FileDescriptor) -> Applied<()> {
     if let Some(trashed) = take(applying, descriptor)? {
-        remove(applying, &trashed.entry);
+        remove(applying, &trashed.entry)?;
     }
     Ok(())
 }
@@ -397,7 +402,7 @@ fn target(applying: &Applying<'_>, to: &FilePath, replace: bool) -> Applied<Targ
 }
 
 /// Notes that a later life of the file's id was given out.
-fn mark_followed(applying: &mut Applying<'_>, descriptor: FileDescriptor) {
+pub(crate) fn mark_followed(applying: &mut Applying<'_>, descriptor: FileDescriptor) {
     // Before the entry: whoever sees the name must see that nothing follows its file.
     applying.view.followed.insert(descriptor, ());
     let key = keys::of_descriptor(keys::FOLLOWED, descriptor);

@@ -7,12 +7,14 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 
 use sdfs_store::{KeyRange, Keyspace, StoreError};
+use sdfs_types::calls::content::Sharing;
 use sdfs_types::calls::names::Quota;
 use sdfs_types::wire;
 use sdfs_types::{
     FileDescriptor, FileMetaMetaData, FilePath, MetaGroup, Name, RequestId, ServerList, VolumeMap,
 };
 
+use super::contents::{Content, ContentKey};
 use super::keys;
 use super::names::{Entries, Walk, walk};
 use super::servers::ServerWatch;
@@ -315,6 +317,31 @@ impl RootView {
             .transpose()
             .map_err(unreadable)?
             .unwrap_or_default())
+    }
+
+    /// A content names share.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn content(&self, key: &ContentKey) -> Result<Option<Content>, ViewFault> {
+        let keyspace = self.keyspace()?;
+        let descriptor = keyspace.get(&keys::of_content(key))?;
+        let Some(descriptor) = descriptor.and_then(|value| FileDescriptor::from_key(&value)) else {
+            return Ok(None);
+        };
+        let content = keyspace.get(&keys::of_descriptor(keys::CONTENT, descriptor))?;
+        let content = content.map(|value| wire::decode(&value));
+        Ok(content.transpose().map_err(unreadable)?)
+    }
+
+    /// What is counted of contents names share.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub fn sharing(&self) -> Result<Sharing, ViewFault> {
+        let sharing = self.keyspace()?.get(&[keys::SHARING])?;
+        let sharing = sharing.map(|value| wire::decode(&value));
+        Ok(sharing.transpose().map_err(unreadable)?.unwrap_or_default())
     }
 
     /// Whether the time of a file in the trash is over.

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and so does what several tests share"
 )]
 
+mod contents;
 mod driver;
 mod files;
 mod given_up;

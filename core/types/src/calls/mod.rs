@@ -12,6 +12,7 @@ pub mod activity;
 pub mod anonymous;
 pub mod behalf;
 pub mod blocks;
+pub mod content;
 pub mod inspect;
 pub mod maintenance;
 pub mod names;
@@ -76,6 +77,12 @@ pub enum CallKind {
     Scrub = 0x0213,
     /// [`names::RenewGrant`].
     RenewGrant = 0x0214,
+    /// [`content::LinkContent`].
+    LinkContent = 0x0215,
+    /// [`content::ShareContent`].
+    ShareContent = 0x0216,
+    /// [`content::GetSharing`].
+    GetSharing = 0x0217,
     /// [`trash::DeleteNow`].
     DeleteNow = 0x0220,
     /// [`trash::ListTrash`].
@@ -142,6 +149,8 @@ pub enum CallKind {
     FreeOldBlocks = 0x0509,
     /// [`anonymous::FreeAnonymous`].
     FreeAnonymous = 0x050a,
+    /// [`content::DigestBlock`].
+    DigestBlock = 0x050b,
     /// [`status::GetStatus`].
     GetStatus = 0x0600,
     /// [`servers::GetServers`].
@@ -173,6 +182,9 @@ impl CallKind {
         CallKind::ListUsers,
         CallKind::Scrub,
         CallKind::RenewGrant,
+        CallKind::LinkContent,
+        CallKind::ShareContent,
+        CallKind::GetSharing,
         CallKind::DeleteNow,
         CallKind::ListTrash,
         CallKind::RestoreTrash,
@@ -206,6 +218,7 @@ impl CallKind {
         CallKind::ListCopies,
         CallKind::FreeOldBlocks,
         CallKind::FreeAnonymous,
+        CallKind::DigestBlock,
         CallKind::GetStatus,
         CallKind::GetServers,
         CallKind::GetActivity,
@@ -265,7 +278,8 @@ impl CallKind {
             | CallKind::BeginScrub
             | CallKind::SetHealRate
             | CallKind::ListCopies
-            | CallKind::FreeOldBlocks => role == Role::Mserver,
+            | CallKind::FreeOldBlocks
+            | CallKind::DigestBlock => role == Role::Mserver,
             _ => false,
         }
     }
