@@ -261,6 +261,10 @@ pub(crate) struct PutArgs {
     /// Refuse when the name exists
     #[arg(long)]
     pub(crate) no_replace: bool,
+    /// Send nothing of a content the cluster has, and keep it once: such a file is never changed,
+    /// only replaced
+    #[arg(long)]
+    pub(crate) instant: bool,
     /// Size of the file's blocks, a power of two from 64KiB to 64MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) block_size: Option<u64>,

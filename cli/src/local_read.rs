@@ -2,12 +2,15 @@
 //! a slow disk or pipe stops nothing else.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, SeekFrom};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use futures::stream::poll_fn;
+use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::failure::{Failure, Outcome};
@@ -80,6 +83,52 @@ impl Source {
                 piece
             })
         }))
+    }
+
+    /// Its bytes, from anywhere and more than once; `progress` hears how far it is read.
+    pub(crate) fn reader(self, progress: Progress) -> Outcome<Reader> {
+        if self.bytes.is_none() {
+            let what = "what is read twice must be a plain file";
+            return Err(Failure::new(crate::exit::Code::Usage, what).advise("leave out --instant"));
+        }
+        Ok(Reader {
+            file: tokio::fs::File::from_std(self.file),
+            progress,
+        })
+    }
+}
+
+/// A plain file that can be read more than once.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    file: tokio::fs::File,
+    progress: Progress,
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.file).poll_read(context, into);
+        let bytes = into.filled().len() - before;
+        self.progress.advance(bytes as u64);
+        read
+    }
+}
+
+impl AsyncSeek for Reader {
+    fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> io::Result<()> {
+        if let SeekFrom::Start(bytes) = to {
+            self.progress.reach(bytes);
+        }
+        Pin::new(&mut self.file).start_seek(to)
+    }
+
+    fn poll_complete(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        Pin::new(&mut self.file).poll_complete(context)
     }
 }
 

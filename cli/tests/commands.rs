@@ -27,6 +27,27 @@ fn what_is_put_is_got() {
 }
 
 #[test]
+fn a_known_content_is_sent_once() {
+    let cluster = TestCluster::shared();
+    let content = bytes(300_000);
+    let local = cluster.local("known-content", &content);
+    for (name, sent_bytes) in [("/content-1", 300_000), ("/content-2", 0)] {
+        let put = cluster.json(&["put", "--instant", &local, name]);
+        assert_eq!(put["sent_bytes"], sent_bytes, "{put}");
+    }
+    let told = cluster.ok(&["put", "--instant", &local, "/content-2"]);
+    assert!(told.contains("nothing was sent"), "{told}");
+    let back = cluster.folder.path().join("content-back");
+    cluster.ok(&["rm", "/content-1"]);
+    cluster.ok(&["get", "/content-2", back.to_str().expect("UTF-8")]);
+    assert!(std::fs::read(&back).expect("read") == content);
+    let status = cluster.ok(&["status"]);
+    assert!(status.contains("1 names share 1 contents"), "{status}");
+    let told = cluster.pipe(&["put", "--instant", "-", "/content-3"], b"");
+    assert_eq!(told.status.code(), Some(2));
+}
+
+#[test]
 fn every_mserver_tells_the_same() {
     let cluster = TestCluster::shared();
     let local = cluster.local("same", b"same everywhere");

@@ -1,10 +1,13 @@
 //! `put`: files, folders and standard input into the cluster.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt};
-use sdfs_client::{BlockSize, CallOptions, Client, Durability, PutOptions};
+use sdfs_client::{
+    BlockSize, CallOptions, Client, Durability, FileMetaMetaData, InstantPut, PutOptions,
+};
 use sdfs_types::FilePath;
 use serde::Serialize;
 
@@ -29,6 +32,8 @@ struct Stored {
     path: FilePath,
     descriptor: String,
     size_bytes: u64,
+    /// Nothing, when the cluster had the content.
+    sent_bytes: u64,
     seconds: f64,
     mb_per_s: f64,
 }
@@ -47,7 +52,11 @@ pub(crate) async fn run(global: &Global, args: &PutArgs, out: Output) -> Outcome
     if args.recursive {
         let found = walk(&args.source)?;
         let client = connect(global, args).await?;
-        return folder(&client, &target, found, options, out).await;
+        let how = How {
+            options,
+            is_instant: args.instant,
+        };
+        return folder(&client, &target, found, how, out).await;
     }
     let source = if is_stdin {
         Source::stdin()?
@@ -58,32 +67,69 @@ pub(crate) async fn run(global: &Global, args: &PutArgs, out: Output) -> Outcome
     let bytes = source.bytes;
     let progress = Progress::new(target.as_str(), bytes, !out.is_json());
     let begin = Instant::now();
-    let mut stream = source.stream(progress.clone())?;
-    let options = PutOptions {
-        size_bytes: bytes,
-        ..options
+    let how = How {
+        options,
+        is_instant: args.instant,
     };
-    let stored = client
-        .put_stream(target.as_str(), &mut stream, options)
-        .await;
+    let put = one(&client, &target, source, (&how, progress.clone())).await;
     progress.finish();
-    let stored = stored?;
+    let (stored, is_sent) = put?;
     let seconds = begin.elapsed().as_secs_f64();
-    let mb_per_s = stored.size_bytes as f64 / seconds / 1e6;
-    out.say(&format!(
-        "{target}  {}  {:.2} s  {}",
-        units::size(stored.size_bytes),
-        seconds,
-        units::rate(mb_per_s)
-    ));
+    let sent_bytes = if is_sent { stored.size_bytes } else { 0 };
+    let mb_per_s = sent_bytes as f64 / seconds / 1e6;
+    let rate = match is_sent {
+        true => units::rate(mb_per_s),
+        false => "the cluster had it: nothing was sent".to_owned(),
+    };
+    let size = units::size(stored.size_bytes);
+    out.say(&format!("{target}  {size}  {seconds:.2} s  {rate}"));
     out.json(&Stored {
         path: target,
         descriptor: stored.descriptor.to_string(),
         size_bytes: stored.size_bytes,
+        sent_bytes,
         seconds,
         mb_per_s,
     });
     Ok(())
+}
+
+/// How files are stored.
+#[derive(Clone)]
+struct How {
+    options: PutOptions,
+    is_instant: bool,
+}
+
+/// Stores one file; what its name stands for, and whether its bytes were sent.
+async fn one(
+    client: &Client,
+    target: &FilePath,
+    source: Source,
+    (how, progress): (&How, Progress),
+) -> Outcome<(FileMetaMetaData, bool)> {
+    let options = PutOptions {
+        size_bytes: source.bytes,
+        ..how.options.clone()
+    };
+    if !how.is_instant {
+        let mut stream = source.stream(progress)?;
+        let put = client.put_stream(target.as_str(), &mut stream, options);
+        return Ok((put.await?, true));
+    }
+    let mut reader = source.reader(progress)?;
+    match client
+        .put_instant(target.as_str(), &mut reader, options)
+        .await?
+    {
+        InstantPut::Linked { name } => Ok((name, false)),
+        InstantPut::Sent { name, shared } => {
+            if let Err(error) = shared {
+                tracing::warn!(%target, %error, "stored, but others are not linked to it");
+            }
+            Ok((name, true))
+        }
+    }
 }
 
 async fn connect(global: &Global, args: &PutArgs) -> Outcome<Client> {
@@ -153,7 +199,7 @@ async fn folder(
     client: &Client,
     target: &FilePath,
     found: Found,
-    options: PutOptions,
+    how: How,
     out: Output,
 ) -> Outcome {
     let begin = Instant::now();
@@ -178,8 +224,9 @@ async fn folder(
         client,
         target,
         root: &found.root,
-        options,
+        how,
         progress: progress.clone(),
+        known: Cell::new(0),
     };
     let load = &load;
     let files = found
@@ -191,6 +238,12 @@ async fn folder(
         tally.file(&file.display().to_string(), outcome);
     }
     progress.finish();
+    if load.known.get() > 0 {
+        let known = load.known.get();
+        out.say(&format!(
+            "{known} of them the cluster had: nothing of those was sent"
+        ));
+    }
     tally.finish(begin.elapsed(), "stored in", target.as_str(), out)
 }
 
@@ -199,8 +252,10 @@ struct Load<'a> {
     client: &'a Client,
     target: &'a FilePath,
     root: &'a Path,
-    options: PutOptions,
+    how: How,
     progress: Progress,
+    /// Files the cluster had the content of.
+    known: Cell<u64>,
 }
 
 impl Load<'_> {
@@ -208,16 +263,10 @@ impl Load<'_> {
     async fn store(&self, file: &Path) -> Outcome<u64> {
         let path = under(self.target, file)?;
         let source = Source::open(&self.root.join(file))?;
-        let options = PutOptions {
-            size_bytes: source.bytes,
-            ..self.options.clone()
-        };
-        let mut stream = source.stream(self.progress.clone())?;
-        Ok(self
-            .client
-            .put_stream(path.as_str(), &mut stream, options)
-            .await?
-            .size_bytes)
+        let told = (&self.how, self.progress.clone());
+        let (stored, is_sent) = one(self.client, &path, source, told).await?;
+        self.known.set(self.known.get() + u64::from(!is_sent));
+        Ok(stored.size_bytes)
     }
 }
 

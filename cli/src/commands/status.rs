@@ -1,5 +1,8 @@
 //! `status`: how every server is, in its own words.
 
+use std::time::Duration;
+
+use sdfs_client::{CallOptions, Client, Sharing};
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::status::ServerStatus;
 use sdfs_types::{
@@ -26,9 +29,10 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
     let client = session::connect(global).await?;
     let list = session::list(&client, global).await;
     let config = session::as_listed(configured, &list);
-    let (told, orders) = tokio::join!(
+    let (told, orders, shared) = tokio::join!(
         told_by_all(&client, &config, global.timeout.min(ANSWER_WITHIN)),
         maintenance::orders(&client, global.timeout),
+        sharing(&client, global.timeout),
     );
     if out.is_json() {
         let servers: Vec<_> = told.iter().map(json_of).collect();
@@ -36,6 +40,7 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
         let list = json!({ "version": list.version, "servers": listed });
         out.json(&json!({
             "cluster": config.cluster, "servers": servers, "list": list, "orders": orders,
+            "shared": shared,
         }));
         return Ok(());
     }
@@ -47,6 +52,9 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
     let volumes = newest_map(known.iter().copied()).map_or(&[][..], |status| &status.volumes);
     out.say("");
     out.say(&sentence(&config, &known, volumes));
+    if let Some(shared) = shared.filter(|shared| shared.contents > 0) {
+        out.say(&shared_sentence(&shared));
+    }
     for line in orders
         .iter()
         .flat_map(|orders| maintenance::sentences(&config, orders, volumes))
@@ -77,6 +85,31 @@ pub(crate) async fn run(global: &Global, args: &StatusArgs, out: Output) -> Outc
         rtt_matrix(&known).print(out, 0);
     }
     Ok(())
+}
+
+/// What names share; unknown while no mserver tells.
+async fn sharing(client: &Client, timeout: Duration) -> Option<Sharing> {
+    let options = CallOptions {
+        timeout: Some(timeout.min(ANSWER_WITHIN)),
+        ..CallOptions::default()
+    };
+    client.clone().with(options).sharing().await.ok()
+}
+
+fn shared_sentence(shared: &Sharing) -> String {
+    let Sharing {
+        contents,
+        names,
+        bytes,
+        saved_bytes,
+    } = *shared;
+    format!(
+        "{} names share {} contents of {}: {} saved in each copy",
+        units::count(names),
+        units::count(contents),
+        units::size(bytes),
+        units::size(saved_bytes)
+    )
 }
 
 fn json_of((server, status): &Told<'_>) -> Value {
