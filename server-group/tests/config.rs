@@ -300,6 +300,11 @@ fn fastdfs_bounds_are_checked() {
         ("group: \"a-b\"", "fastdfs.group", "letters and digits"),
         ("tls: Server", "fastdfs.tls", "Off"),
         (
+            "instant: [\"group2\"]",
+            "fastdfs.instant",
+            "groups of group1",
+        ),
+        (
             "tracker_port: 22122",
             "fastdfs.response_ip_addr_size",
             "IPv6",

@@ -35,6 +35,8 @@ pub struct ClusterOptions {
     pub groups: Vec<String>,
     /// Whether FastDFS clients come in, on free ports.
     pub fastdfs: bool,
+    /// Groups of FastDFS files that keep each content once.
+    pub instant: Vec<String>,
     /// Whether the doors for operators are open, on free ports.
     pub operator: bool,
     /// How long to wait until the cluster takes writes.
@@ -54,6 +56,7 @@ impl Default for ClusterOptions {
             hosts: Vec::new(),
             groups: Vec::new(),
             fastdfs: false,
+            instant: Vec::new(),
             operator: false,
             ready_within: Duration::from_secs(120),
         }

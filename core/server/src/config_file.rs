@@ -75,8 +75,9 @@ fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
     let count = mservers + usize::from(options.dservers);
     let first = free_port_row(count)?;
     let storage_port = usize::from(first) + mservers;
+    let instant = &options.instant;
     Ok(format!(
-        "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}),\n"
+        "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}, instant: {instant:?}),\n"
     ))
 }
 

@@ -39,6 +39,7 @@ impl Errno {
             Refusal::Denied { .. } | Refusal::NotGranted => Errno::Denied,
             Refusal::OutOfRange { .. } | Refusal::Malformed { .. } => Errno::Invalid,
             Refusal::DiskFailed { .. } | Refusal::Corrupt => Errno::Io,
+            Refusal::Shared { .. } => Errno::Denied,
             _ => Errno::Again,
         }
     }

@@ -1,12 +1,13 @@
 //! Files with a record: appender and slave files, metadata, and what is larger than a block. Kept
 //! as ordinary files below a reserved directory through a client of the cluster.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, Digest};
 use futures::StreamExt;
-use sdfs_client::{ByteStream, Client, Error, File, PutOptions};
+use sdfs_client::{ByteStream, Client, Error, File, InstantPut, PutOptions};
 use sdfs_server_group::{Config, Deadline};
 use sdfs_types::{Attributes, FASTDFS_FOLDER, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
@@ -102,6 +103,28 @@ impl Recorded {
         put.await.map(drop).map_err(|error| errno_of(&error))
     }
 
+    /// The same, kept once with other files of that content.
+    pub(crate) async fn put_instant(&self, name: &str, content: Bytes) -> Result<(), Errno> {
+        let (client, path) = (self.client().await?, self.data(name));
+        let mut reader = Cursor::new(content);
+        let put = client.put_instant(&path, &mut reader, new_file()).await;
+        match put.map_err(|error| errno_of(&error))? {
+            InstantPut::Sent {
+                shared: Err(error), ..
+            } => tell_unshared(name, &error),
+            InstantPut::Sent { .. } | InstantPut::Linked { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Has a stored file kept once with others of its content.
+    pub(crate) async fn share(&self, name: &str) -> Result<(), Errno> {
+        if let Err(error) = self.client().await?.share(&self.data(name)).await {
+            tell_unshared(name, &error);
+        }
+        Ok(())
+    }
+
     /// Stores content as it arrives, and gives its checksum. Nobody sees it before it gets its
     /// name; when the connection ends before, nothing of it stays.
     pub(crate) async fn receive(
@@ -155,10 +178,17 @@ impl Recorded {
     }
 
     pub(crate) async fn facts(&self, name: &str) -> Result<Facts, Errno> {
-        let file = self.record(name).await?;
+        let stat = self.client().await?.stat(&self.data(name)).await;
+        let stat = stat.map_err(|error| errno_of(&error))?;
+        let file = stat.file.ok_or(Errno::NotFound)?;
+        let modified_ms = match file.is_shared() {
+            // The content may be older than the name.
+            true => stat.name.created_ms,
+            false => file.modified_ms,
+        };
         Ok(Facts {
             size: file.size_bytes,
-            modified_s: file.modified_ms / 1_000,
+            modified_s: modified_ms / 1_000,
         })
     }
 
@@ -377,6 +407,11 @@ fn unframed(whole: Bytes) -> Result<Bytes, Errno> {
         Some(end) if end <= whole.len() => Ok(whole.slice(4..end)),
         _ => Err(Errno::Io),
     }
+}
+
+/// The file is stored, but not kept once.
+fn tell_unshared(name: &str, error: &Error) {
+    tracing::warn!(name, %error, "the content of an upload is not shared");
 }
 
 fn new_file() -> PutOptions {

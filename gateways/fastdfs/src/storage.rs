@@ -42,6 +42,8 @@ pub(crate) struct Storage {
     pub(crate) recorded: Recorded,
     pub(crate) names: Names,
     pub(crate) block_bytes: u64,
+    /// Whether contents are kept once.
+    pub(crate) is_instant: bool,
 }
 
 /// Why a command ends without an answer of its own.
@@ -99,6 +101,7 @@ impl Storage {
                 AddressWidth::IPv6 => IPV6_BYTES,
             },
             uploads: Semaphore::new(UPLOADS_BYTES_MAX),
+            is_instant: settings.instant.iter().any(|one| one == group),
             group: GroupName::of(group),
             files,
             names,
@@ -187,7 +190,9 @@ impl Storage {
             storage::UPLOAD_APPENDER => FileKind::Appender,
             _ => FileKind::Normal(content_bytes),
         };
-        let name = if kind == FileKind::Appender || content_bytes > self.block_bytes {
+        let is_shared = self.is_instant && content_bytes > 0;
+        let is_large = content_bytes > self.block_bytes;
+        let name = if kind == FileKind::Appender || is_large || is_shared {
             let new = (kind, content_bytes, &*upload.extension);
             self.upload_recorded(connection, new).await?
         } else {

@@ -35,6 +35,15 @@ struct Begun<T> {
     content_bytes: u64,
 }
 
+/// Content to be stored.
+struct Arrived<'a> {
+    /// All of it, when it was read already.
+    small: Option<Content<'a>>,
+    bytes: u64,
+    /// Whether it is kept once with other files of that content.
+    is_shared: bool,
+}
+
 impl Storage {
     /// Stores content that gets a record, and gives its name.
     pub(crate) async fn upload_recorded(
@@ -55,8 +64,12 @@ impl Storage {
             };
             self.names.make(&new).map_err(|_| Errno::Invalid)
         };
-        self.store(connection, (content, content_bytes), stamp, name_of)
-            .await
+        let content = Arrived {
+            small: content,
+            bytes: content_bytes,
+            is_shared: self.is_instant && content_bytes > 0 && kind != FileKind::Appender,
+        };
+        self.store(connection, content, stamp, name_of).await
     }
 
     /// Content that fits into a block is read before anything is refused, so that the connection
@@ -76,20 +89,28 @@ impl Storage {
     async fn store(
         &self,
         connection: &mut Connection,
-        (content, bytes): (Option<Content<'_>>, u64),
+        arrived: Arrived<'_>,
         stamp: Stamp,
         name_of: impl FnOnce(u32) -> Result<String, Errno>,
     ) -> Result<String, Fault> {
-        if let Some(content) = content {
+        if let Some(content) = arrived.small {
             let name = name_of(checksum_of(&content.bytes))?;
-            self.recorded.put(&name, content.bytes.clone()).await?;
+            let bytes = content.bytes.clone();
+            match arrived.is_shared {
+                true => self.recorded.put_instant(&name, bytes).await?,
+                false => self.recorded.put(&name, bytes).await?,
+            }
             return Ok(name);
         }
         // What a file is called until all of it has arrived.
         let draft = format!("{}-{}-{}", stamp.server, stamp.second, stamp.number);
-        let received = self.recorded.receive(connection, (&draft, bytes)).await?;
+        let drafted = (&*draft, arrived.bytes);
+        let received = self.recorded.receive(connection, drafted).await?;
         let name = name_of(received)?;
         self.recorded.publish(&draft, &name).await?;
+        if arrived.is_shared {
+            self.recorded.share(&name).await?;
+        }
         Ok(name)
     }
 
@@ -129,7 +150,11 @@ impl Storage {
         self.expect(&master).await.map_err(refused)?;
         let stamp = self.files.stamp(soon()).await;
         let stamp = stamp.map_err(|refusal| refused(Errno::of(&refusal)))?;
-        let content = (content, begun.content_bytes);
+        let content = Arrived {
+            small: content,
+            bytes: begun.content_bytes,
+            is_shared: self.is_instant && begun.content_bytes > 0,
+        };
         let name = self.store(connection, content, stamp, |_| Ok(name)).await?;
         self.answer_name(connection, &name).await
     }

@@ -9,11 +9,15 @@ mod kit;
 
 use actix_rt::task::JoinHandle;
 use futures::TryStreamExt;
-use kit::{GROUP, Talk, cluster, content, doors, field, named, range, upload};
+use kit::{
+    GROUP, Talk, cluster, cluster_of_instant_uploads, content, doors, field, named, range, upload,
+};
+use sdfs_client::Client;
 use sdfs_fastdfs::{FileKind, FileName};
 use sdfs_server::Cluster;
 use sdfs_server_group::Role;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 const BLOCK: usize = 64 << 10;
@@ -417,4 +421,43 @@ async fn metadata_stays_with_its_file() {
         let mut talk = Talk::to(talks[0].stream.peer_addr().unwrap()).await;
         assert_eq!(talk.ask(13, &body).await.0, 22);
     }
+}
+
+#[actix_rt::test]
+async fn a_content_is_kept_once() {
+    let storage = "copies: 2, copies_min: 1, block_bytes: 65536";
+    let cluster = cluster_of_instant_uploads(2, storage).await;
+    let doors = doors(&cluster, Role::Dserver);
+    let (mut one, mut other) = (Talk::to(doors[0]).await, Talk::to(doors[1]).await);
+    let client = Client::connect_admin(Arc::clone(cluster.config()))
+        .await
+        .unwrap();
+    // One block, and more than one: the latter arrives before its digest is known.
+    for (round, size) in [1_000, 3 * BLOCK + 7].into_iter().enumerate() {
+        let content = content(9, size);
+        let before = client.sharing().await.unwrap();
+        let first = one.upload(&content, "txt").await;
+        let second = other.upload(&content, "jpg").await;
+        assert_ne!(first, second);
+        let shared = client.sharing().await.unwrap();
+        assert_eq!(shared.contents, round as u64 + 1);
+        assert_eq!(shared.saved_bytes - before.saved_bytes, size as u64);
+        for name in [&first, &second] {
+            assert_eq!(other.download(name).await, (0, content.clone()), "{name}");
+            let name = FileName::parse(name.as_bytes()).unwrap();
+            assert_eq!(name.kind, FileKind::Normal(size as u64));
+        }
+        assert_eq!(one.delete(&first).await, 0);
+        assert_eq!(one.download(&first).await.0, 2);
+        assert_eq!(one.download(&second).await, (0, content.clone()));
+        let third = one.upload(&content, "txt").await;
+        assert_eq!(one.delete(&second).await, 0);
+        assert_eq!(other.download(&third).await, (0, content));
+    }
+    // What is not to be kept once is not.
+    let empty = one.upload(b"", "txt").await;
+    assert_eq!(one.download(&empty).await, (0, Vec::new()));
+    let appender = name_of(one.ask(23, &upload(&content(9, 1_000), "log")).await);
+    assert_eq!(one.ask(24, &append(&appender, b"more")).await.0, 0);
+    assert_eq!(client.sharing().await.unwrap().names, 2);
 }

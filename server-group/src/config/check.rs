@@ -368,6 +368,19 @@ fn fastdfs(
         );
         return Err(Problem::new("fastdfs.group", what, allowed));
     }
+    let is_group = |one: &&String| **one == file.group || names.contains(&&***one);
+    if let Some(unknown) = file.instant.iter().find(|one| !is_group(one)) {
+        let what = format!("no dserver is of '{unknown}'");
+        let known = match names.is_empty() {
+            true => file.group.clone(),
+            false => names.join(", "),
+        };
+        return Err(Problem::new(
+            "fastdfs.instant",
+            what,
+            format!("groups of {known}"),
+        ));
+    }
     let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
     if file.response_ip_addr_size == AddressWidth::IPv4
         && let Some(wide) = servers.iter().find(is_wide)
@@ -395,6 +408,7 @@ fn fastdfs(
         addresses: file.response_ip_addr_size,
         allow: networks("fastdfs.allow", &file.allow)?,
         tls: file.tls,
+        instant: file.instant.clone(),
     })
 }
 

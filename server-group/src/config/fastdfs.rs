@@ -24,6 +24,8 @@ pub struct FastDfs {
     /// Whether the ports speak TLS, with the files of the `tls: (..)` part. FastDFS's own clients
     /// do not: they go through a proxy that does.
     pub tls: OperatorTls,
+    /// Groups that keep a content once, however often it is uploaded.
+    pub instant: Vec<String>,
 }
 
 /// Width of the addresses in a tracker's answers.

@@ -130,6 +130,7 @@ pub(super) struct FileFastDfs {
     pub(super) response_ip_addr_size: AddressWidth,
     pub(super) allow: Vec<String>,
     pub(super) tls: OperatorTls,
+    pub(super) instant: Vec<String>,
 }
 
 impl Default for FileFastDfs {
@@ -141,6 +142,7 @@ impl Default for FileFastDfs {
             response_ip_addr_size: AddressWidth::IPv4,
             allow: Vec::new(),
             tls: OperatorTls::Off,
+            instant: Vec::new(),
         }
     }
 }

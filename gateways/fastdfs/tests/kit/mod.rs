@@ -32,6 +32,21 @@ pub async fn cluster(mservers: u16, dservers: u16, storage: &str) -> Cluster {
     Cluster::embedded(options).await.expect("a cluster")
 }
 
+/// A cluster that keeps each content once.
+pub async fn cluster_of_instant_uploads(dservers: u16, storage: &str) -> Cluster {
+    let options = ClusterOptions {
+        mservers: 1,
+        dservers,
+        fastdfs: true,
+        instant: vec!["group1".to_owned()],
+        storage: Some(format!(
+            "storage: (segment_bytes: 16777216, reserve_bytes: 0, {storage})"
+        )),
+        ..ClusterOptions::default()
+    };
+    Cluster::embedded(options).await.expect("a cluster")
+}
+
 /// A cluster whose dservers have these groups. One that is away is soon replaced.
 pub async fn cluster_of_groups(mservers: u16, groups: &[&str], storage: &str) -> Cluster {
     let options = ClusterOptions {
