@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use sdfs_fuzz::{Parts, is_kept};
 use sdfs_types::calls::{
-    Call, activity, anonymous, behalf, blocks, content, inspect, maintenance, names, negotiation, servers,
-    status, trace_paths, trash,
+    Call, activity, anonymous, behalf, blocks, content, inspect, maintenance, names, negotiation,
+    servers, status, trace_paths, trash,
 };
 use sdfs_types::{
     BlockPage, FileMetaData, FileMetaMetaData, Grant, Refusal, ServerList, Trace, User, VolumeMap,

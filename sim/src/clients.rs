@@ -1,6 +1,7 @@
 //! What clients do: each puts, gets, deletes and renames a few names that all of them share.
 
 use std::fmt::Debug;
+use std::io::Cursor;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ const EMPTY_NAMES: [&str; 2] = ["/f", "/g"];
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// What an operation of several calls and blocks may take beyond the time of one.
 const PARTS_MAX: u32 = 4;
+/// The same of a put that looks whether the content is known: its calls prove, send and share.
+const INSTANT_PARTS_MAX: u32 = 10;
 /// How often a client that waits looks at how far the run is.
 const PHASE_LOOK: Duration = Duration::from_millis(20);
 /// Block size of the files that have several blocks.
@@ -44,6 +47,8 @@ pub(crate) struct Actor {
     pub(crate) course: Rc<Course>,
     pub(crate) repeater: Repeater,
     pub(crate) tally: Tally,
+    /// Whether some contents get several names.
+    pub(crate) is_sharing: bool,
 }
 
 /// The names a client shows with that the cluster takes changes: the one it puts, and the one it
@@ -136,6 +141,9 @@ impl Actor {
 
     async fn act(&mut self, client: &Client) {
         let name = (*self.random.pick(&NAMES)).to_owned();
+        if self.is_sharing && self.random.percent(25) {
+            return self.twins(client, &name).await;
+        }
         match self.random.within(0..100) {
             0..32 => self.put(client, &name, true).await,
             32..43 => self.put(client, &name, false).await,
@@ -148,6 +156,10 @@ impl Actor {
     }
 
     fn begin(&self, what: What, name: &str) -> usize {
+        self.begin_parts(what, name, PARTS_MAX)
+    }
+
+    fn begin_parts(&self, what: What, name: &str, parts: u32) -> usize {
         let begin = self.trace.now();
         self.trace
             .say(&format!("client {} {what:?} {name}", self.number));
@@ -159,7 +171,7 @@ impl Actor {
             end: None,
             ends: 0,
             retries: 0,
-            due: begin + TIMEOUT * PARTS_MAX,
+            due: begin + TIMEOUT * parts,
         })
     }
 
@@ -204,6 +216,42 @@ impl Actor {
             return;
         }
         self.rename(client, &own, name, value).await;
+    }
+
+    /// Stores a value under a name of its own and, linked to that, under the shared name; deletes
+    /// the first one then, or reads it.
+    async fn twins(&mut self, client: &Client, name: &str) {
+        let value = self.course.next_value();
+        let own = format!("/twin-{}-{value}", self.number);
+        let first = What::PutNew(value);
+        if !self.store_instant(client, &own, first, value).await {
+            return;
+        }
+        let second = What::Put(value);
+        self.store_instant(client, name, second, value).await;
+        match self.random.percent(80) {
+            true => self.delete(client, &own).await,
+            false => self.get(client, &own).await,
+        }
+    }
+
+    /// Whether it was acknowledged.
+    async fn store_instant(&self, client: &Client, name: &str, what: What, value: Value) -> bool {
+        let number = self.begin_parts(what, name, INSTANT_PARTS_MAX);
+        let options = PutOptions {
+            replace: matches!(what, What::Put(_)),
+            block_size: BlockSize::from_bytes(BLOCK_BYTES).ok(),
+            ..PutOptions::default()
+        };
+        let mut reader = Cursor::new(content(value));
+        let stored = client.put_instant(name, &mut reader, options).await;
+        if let Ok(put) = &stored {
+            self.trace.say(&format!("client {} {put:?}", self.number));
+        }
+        let is_done = stored.is_ok();
+        // Of a file whose content is shared the descriptor is not the name's alone.
+        self.end(number, outcome(stored.map(|_| None)));
+        is_done
     }
 
     async fn rename(&self, client: &Client, from: &str, to: &str, value: Value) {

@@ -22,6 +22,8 @@ pub(crate) struct Setting {
     pub(crate) segment_bytes: u64,
     /// What dservers leave free for those who may use it.
     pub(crate) reserve_bytes: u64,
+    /// Whether clients put some contents under several names.
+    pub(crate) is_sharing: bool,
 }
 
 impl Setting {
@@ -41,6 +43,7 @@ impl Setting {
             replace_after_s: *random.pick(&[1, 600]),
             segment_bytes: *random.pick(&[2 << 20, 2 << 20, 64 << 20]),
             reserve_bytes: *random.pick(&[0, 0, 32 << 20]),
+            is_sharing: Random::of(seed, "sharing").percent(30),
         };
         if is_small {
             let (mservers, dservers, clients, spaces) = (3, 3, 3, 1);
@@ -109,5 +112,6 @@ mod tests {
         has(|s| s.spaces == 2 && s.reserve_bytes > 0);
         has(|s| s.trash_s == Some(0) && s.segment_bytes == 2 << 20);
         has(|s| s.trash_s.is_none());
+        has(|s| s.is_sharing && s.trash_s == Some(1));
     }
 }

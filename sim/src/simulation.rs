@@ -328,6 +328,7 @@ impl Simulation {
                 config: Arc::clone(&self.config),
             },
             tally: self.tally.clone(),
+            is_sharing: self.setting.is_sharing,
         };
         Ok((host, actor))
     }

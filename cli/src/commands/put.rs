@@ -34,6 +34,8 @@ struct Stored {
     size_bytes: u64,
     /// Nothing, when the cluster had the content.
     sent_bytes: u64,
+    /// Whether names may share its content.
+    is_shared: bool,
     seconds: f64,
     mb_per_s: f64,
 }
@@ -73,7 +75,11 @@ pub(crate) async fn run(global: &Global, args: &PutArgs, out: Output) -> Outcome
     };
     let put = one(&client, &target, source, (&how, progress.clone())).await;
     progress.finish();
-    let (stored, is_sent) = put?;
+    let Put {
+        name: stored,
+        is_sent,
+        is_shared,
+    } = put?;
     let seconds = begin.elapsed().as_secs_f64();
     let sent_bytes = if is_sent { stored.size_bytes } else { 0 };
     let mb_per_s = sent_bytes as f64 / seconds / 1e6;
@@ -88,6 +94,7 @@ pub(crate) async fn run(global: &Global, args: &PutArgs, out: Output) -> Outcome
         descriptor: stored.descriptor.to_string(),
         size_bytes: stored.size_bytes,
         sent_bytes,
+        is_shared,
         seconds,
         mb_per_s,
     });
@@ -101,33 +108,52 @@ struct How {
     is_instant: bool,
 }
 
-/// Stores one file; what its name stands for, and whether its bytes were sent.
+/// What was put.
+struct Put {
+    name: FileMetaMetaData,
+    /// Whether its bytes were sent.
+    is_sent: bool,
+    /// Whether names may share its content.
+    is_shared: bool,
+}
+
+/// Stores one file.
 async fn one(
     client: &Client,
     target: &FilePath,
     source: Source,
     (how, progress): (&How, Progress),
-) -> Outcome<(FileMetaMetaData, bool)> {
+) -> Outcome<Put> {
     let options = PutOptions {
         size_bytes: source.bytes,
         ..how.options.clone()
     };
-    if !how.is_instant {
+    if !how.is_instant || source.bytes == Some(0) {
         let mut stream = source.stream(progress)?;
         let put = client.put_stream(target.as_str(), &mut stream, options);
-        return Ok((put.await?, true));
+        return Ok(Put {
+            name: put.await?,
+            is_sent: true,
+            is_shared: false,
+        });
     }
     let mut reader = source.reader(progress)?;
-    match client
-        .put_instant(target.as_str(), &mut reader, options)
-        .await?
-    {
-        InstantPut::Linked { name } => Ok((name, false)),
+    let put = client.put_instant(target.as_str(), &mut reader, options);
+    match put.await? {
+        InstantPut::Linked { name } => Ok(Put {
+            name,
+            is_sent: false,
+            is_shared: true,
+        }),
         InstantPut::Sent { name, shared } => {
-            if let Err(error) = shared {
-                tracing::warn!(%target, %error, "stored, but others are not linked to it");
+            if let Err(error) = &shared {
+                tracing::warn!(%target, %error, "stored, but its content is not shared");
             }
-            Ok((name, true))
+            Ok(Put {
+                name,
+                is_sent: true,
+                is_shared: shared.is_ok(),
+            })
         }
     }
 }
@@ -264,9 +290,9 @@ impl Load<'_> {
         let path = under(self.target, file)?;
         let source = Source::open(&self.root.join(file))?;
         let told = (&self.how, self.progress.clone());
-        let (stored, is_sent) = one(self.client, &path, source, told).await?;
-        self.known.set(self.known.get() + u64::from(!is_sent));
-        Ok(stored.size_bytes)
+        let put = one(self.client, &path, source, told).await?;
+        self.known.set(self.known.get() + u64::from(!put.is_sent));
+        Ok(put.name.size_bytes)
     }
 }
 

@@ -23,7 +23,6 @@ use crate::counters::{Counters, Counting, count};
 use crate::error::Error;
 use crate::journey::{Journey, Room, Step, definite};
 use crate::limits::{ATTEMPT_CHANGE, ATTEMPT_READ, DIAL};
-use crate::nearest::{Candidate, nearest};
 use crate::operation::Operation;
 use crate::options::{CallOptions, ClientOptions, Servers};
 use crate::patience::Patience;
@@ -210,22 +209,33 @@ impl Client {
         request: Option<RequestId>,
         deadline: Deadline,
     ) -> Result<C::Reply, Error> {
-        self.within(self.try_until(call, request, deadline)).await
+        let attempt = match request {
+            Some(_) => ATTEMPT_CHANGE,
+            None => ATTEMPT_READ,
+        };
+        self.within(self.try_until(call, (request, attempt), deadline))
+            .await
+    }
+
+    /// Asks for something that takes a server so much longer than a question does.
+    pub(crate) async fn ask_for_long<C: Call>(
+        &self,
+        call: &C,
+        longer: Duration,
+    ) -> Result<C::Reply, Error> {
+        let deadline = Deadline::after(self.timeout() + longer);
+        let patient = (None, ATTEMPT_CHANGE + longer);
+        self.within(self.try_until(call, patient, deadline)).await
     }
 
     async fn try_until<C: Call>(
         &self,
         call: &C,
-        request: Option<RequestId>,
+        (request, attempt): (Option<RequestId>, Duration),
         deadline: Deadline,
     ) -> Result<C::Reply, Error> {
         let head = wire::encode(call);
         let begin = Instant::now();
-        let attempt = if request.is_some() {
-            ATTEMPT_CHANGE
-        } else {
-            ATTEMPT_READ
-        };
         let mut journey = Journey::new(request);
         self.shared.note_use();
         loop {
@@ -398,53 +408,6 @@ impl Shared {
             servers,
             random: random(),
         }
-    }
-
-    /// The mserver for the next attempt.
-    pub(crate) fn pick(&self, journey: &Journey) -> Option<SocketAddr> {
-        if let Some(via) = self.via.get() {
-            return Some(*via);
-        }
-        let current = *self.current.borrow();
-        if let Some(address) = current
-            && !journey.has_tried(address)
-            && !self.pool.way(address).is_avoided()
-            && self.pool.standing(address).is_some()
-        {
-            return current;
-        }
-        let chosen = self.nearest(|address| journey.has_tried(address));
-        self.current.send_replace(chosen);
-        chosen
-    }
-
-    /// Weighs all mservers again and keeps the one chosen.
-    pub(crate) fn settle(&self) {
-        let chosen = self.nearest(|_| false);
-        self.current.send_if_modified(|current| {
-            let is_other = *current != chosen;
-            *current = chosen;
-            is_other
-        });
-    }
-
-    fn nearest(&self, is_tried: impl Fn(SocketAddr) -> bool) -> Option<SocketAddr> {
-        let topology = self.pool.topology();
-        let candidates: Vec<_> = topology
-            .mservers
-            .iter()
-            .map(|address| {
-                let way = self.pool.way(*address);
-                let is_avoided = way.is_avoided() || self.pool.is_down(*address);
-                Candidate {
-                    address: *address,
-                    rtt: way.rtt,
-                    is_avoided,
-                    is_tried: is_tried(*address),
-                }
-            })
-            .collect();
-        nearest(*self.current.borrow(), &candidates, random())
     }
 
     /// Others are better asked for a while.

@@ -1,6 +1,7 @@
 //! Content the cluster has already: named without being sent.
 
 use std::io::SeekFrom;
+use std::time::Duration;
 
 use sdfs_types::calls::content::{
     ContentChallenge, ContentDigest, ContentLinked, ContentProof, ContentRange, ContentShared,
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::limits::{CHALLENGES_MAX, DIGEST_READ_BYTES};
+use crate::limits::{CHALLENGES_MAX, DIGEST_BYTES_PER_S_MIN, DIGEST_READ_BYTES};
 use crate::options::PutOptions;
 
 /// How a file came to be that was put with [`Client::put_instant`].
@@ -47,7 +48,8 @@ impl Client {
     /// and the reader proves to have it too. Such files are kept once, however many names they
     /// have, and are never changed: a new file under the name replaces them.
     ///
-    /// A file with attributes of its own, or an empty one, is sent as by [`Client::put_from`].
+    /// Contents are shared among the files of one user. An empty file and one with attributes share
+    /// none: they are sent as by [`Client::put_from`].
     ///
     /// # Errors
     /// As [`Client::put_from`].
@@ -79,12 +81,14 @@ impl Client {
         R: AsyncRead + AsyncSeek + Unpin + ?Sized,
     {
         let (digest, size_bytes) = digest_of(reader).await?;
-        let may_share = size_bytes > 0 && options.attributes.is_empty();
-        if may_share
-            && let Some(name) = self
-                .link(path, reader, (digest, size_bytes), &options)
-                .await?
-        {
+        let linked = match options.attributes.is_empty() {
+            true => {
+                let content = (digest, size_bytes);
+                self.link(path, reader, content, &options).await?
+            }
+            false => None,
+        };
+        if let Some(name) = linked {
             return Ok(InstantPut::Linked { name });
         }
         let start = reader.seek(SeekFrom::Start(0)).await;
@@ -94,11 +98,7 @@ impl Client {
             ..options
         };
         let name = self.put_from(path, reader, options).await?;
-        if !may_share {
-            let shared = Ok(());
-            return Ok(InstantPut::Sent { name, shared });
-        }
-        match self.share(path).await {
+        match self.share_file(path, &name).await {
             Ok(ContentShared { name, .. }) => Ok(InstantPut::Sent {
                 name,
                 shared: Ok(()),
@@ -115,13 +115,26 @@ impl Client {
     /// name stands for that one from now on, and its own bytes are given up.
     ///
     /// # Errors
-    /// `NotFound`, `OutOfRange` for an empty file or one with holes, `Changed` when it was changed
-    /// meanwhile, `Denied` as [`Error::Refused`].
+    /// `NotFound`, `OutOfRange` for a file that is empty or has holes or attributes, `Changed` when
+    /// it was changed meanwhile, `Denied` as [`Error::Refused`].
     pub async fn share(&self, path: &str) -> Result<ContentShared, Error> {
+        let name = self.stat(path).await?.name;
+        self.share_file(path, &name).await
+    }
+
+    async fn share_file(
+        &self,
+        path: &str,
+        name: &FileMetaMetaData,
+    ) -> Result<ContentShared, Error> {
         let call = ShareContent {
             path: FilePath::parse(path)?,
+            descriptor: name.descriptor,
         };
-        self.ask(&call, None).await
+        // Twice: a content that is shared already is looked at too.
+        let digested_s = 2 * name.size_bytes / DIGEST_BYTES_PER_S_MIN;
+        self.ask_for_long(&call, Duration::from_secs(digested_s))
+            .await
     }
 
     /// How much names share.

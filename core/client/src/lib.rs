@@ -37,6 +37,7 @@ mod operation;
 mod options;
 mod patience;
 mod pause;
+mod pick;
 mod pool;
 mod probe;
 mod put;

@@ -54,3 +54,6 @@ pub(crate) const DIGEST_READ_BYTES: usize = 256 << 10;
 /// Challenges about a content tried one after the other: a proof that comes too late is asked for
 /// anew.
 pub(crate) const CHALLENGES_MAX: usize = 4;
+/// The slowest a file may be digested where it is kept before that is tried elsewhere, bytes a
+/// second.
+pub(crate) const DIGEST_BYTES_PER_S_MIN: u64 = 32 << 20;

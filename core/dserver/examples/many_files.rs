@@ -1,9 +1,9 @@
 //! What very many small files cost one dserver:
 //! `cargo run --release -p sdfs-dserver --example many_files -- 10000000 FOLDER`.
 //!
-//! Stores so many files of 1 KiB in FOLDER, each fsynced before the next one in its lane, and prints
-//! what they take of memory and how long the dserver takes to start again with them: after a clean
-//! stop, and after it was killed. Network and mservers are left out, everything else is the real one.
+//! Stores so many files of 1 KiB in FOLDER, each fsynced before the next one in its lane, and
+//! prints what they take of memory and how long the dserver takes to start again with them: after
+//! it was killed, and after a clean stop. Network and mservers are left out, all else is real.
 
 // A program for people to read prints, and ends where it cannot go on.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]

@@ -1,7 +1,6 @@
 //! Digests of blocks, for mservers that compare contents without having the bytes sent.
 
 use blake3::hazmat::{HasherExt, max_subtree_len};
-use sdfs_log::crc32c;
 use sdfs_server_group::{Caller, Deadline};
 use sdfs_types::Refusal;
 use sdfs_types::calls::blocks::ReadBlock;
@@ -18,25 +17,29 @@ impl Shared {
         call: DigestBlock,
         deadline: Deadline,
     ) -> Result<ContentDigest, Refusal> {
-        let whole = ReadBlock {
+        let read = ReadBlock {
             volume: call.volume,
             block: call.block,
-            offset_bytes: 0,
-            length_bytes: u32::MAX,
+            offset_bytes: call.offset_bytes,
+            length_bytes: call.length_bytes,
             grant: None,
         };
-        let (range, payload) = self.read_block(from, whole, deadline).await?;
-        let bytes = payload.to_bytes();
-        if crc32c(&bytes) != range.crc32c {
+        // What is read is verified where it is read.
+        let (range, payload) = self.read_block(from, read, deadline).await?;
+        if range.crc32c != call.crc32c {
             return Err(Refusal::Corrupt);
         }
-        let start = call.offset_bytes as usize;
-        let end = start.saturating_add(call.length_bytes as usize);
-        let wanted = bytes.get(start..end).filter(|wanted| !wanted.is_empty());
+        let bytes = payload.to_bytes();
+        let start = call.offset_bytes.checked_sub(range.offset_bytes);
+        let wanted = start.and_then(|start| {
+            let end = start.checked_add(call.length_bytes)?;
+            bytes.get(start as usize..end as usize)
+        });
+        let wanted = wanted.filter(|wanted| !wanted.is_empty());
         let wanted = wanted.ok_or_else(|| Refusal::OutOfRange {
-            what: "the end of the range".to_owned(),
-            value: format!("{end} bytes"),
-            allowed: format!("{} to {} bytes", start + 1, bytes.len()),
+            what: "the range of the block".to_owned(),
+            value: format!("{} bytes at {}", call.length_bytes, call.offset_bytes),
+            allowed: format!("within {} bytes", range.block_bytes),
         })?;
         let mut hasher = match call.how {
             DigestHow::Keyed(key) => blake3::Hasher::new_keyed(&key),

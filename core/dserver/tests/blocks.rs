@@ -7,6 +7,7 @@
 
 mod common;
 
+use blake3::hazmat::HasherExt;
 use bytes::Bytes;
 use common::{
     Cluster, MSERVER, PATIENCE, VOLUME, block, bytes_for, caller, grants, read_call, volume,
@@ -14,6 +15,7 @@ use common::{
 };
 use sdfs_server_group::{Deadline, Payload, Role, ServerId};
 use sdfs_types::calls::blocks::{AcceptAsk, AcceptFiles, BlockStored, Durability, FreeBlocks};
+use sdfs_types::calls::content::{DigestBlock, DigestHow};
 use sdfs_types::calls::negotiation::Trouble;
 use sdfs_types::{
     BlockDescriptor, BlockVersion, Epoch, GrantRights, MemberState, Refusal, Traced, VolumeId,
@@ -331,4 +333,75 @@ async fn a_source_an_epoch_behind_is_waited_for() {
 #[actix::test]
 async fn a_source_not_yet_connected_is_waited_for() {
     assert_eq!(listed_after_a_sync(false).await, [block(2, 0)]);
+}
+
+#[actix::test]
+async fn digests_are_of_what_is_there() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (at, bytes) = (block(1, 0), bytes_for(1, 200_000));
+    assert!(cluster.write(1, 2, at, &bytes).await.is_ok());
+    let ask = |offset_bytes, length_bytes, how| DigestBlock {
+        volume: VOLUME,
+        block: at,
+        crc32c: sdfs_log::crc32c(&bytes),
+        offset_bytes,
+        length_bytes,
+        how,
+    };
+    let part = &bytes[70_001..170_000];
+    let key = [7; 32];
+    let subtree = {
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(1 << 20);
+        hasher.update(&bytes).finalize_non_root()
+    };
+    let table = [
+        (
+            ask(0, 200_000, DigestHow::Plain),
+            *blake3::hash(&bytes).as_bytes(),
+        ),
+        (
+            ask(70_001, 99_999, DigestHow::Plain),
+            *blake3::hash(part).as_bytes(),
+        ),
+        (
+            ask(70_001, 99_999, DigestHow::Keyed(key)),
+            *blake3::keyed_hash(&key, part).as_bytes(),
+        ),
+        (ask(0, 200_000, DigestHow::Subtree(1 << 20)), subtree),
+    ];
+    for (call, digest) in table {
+        let told = cluster.ask_as(Role::Mserver, 2, &call, Bytes::new()).await;
+        assert_eq!(told.unwrap().0, digest, "{call:?}");
+    }
+    let otherwise = DigestBlock {
+        crc32c: 1,
+        ..ask(0, 10, DigestHow::Plain)
+    };
+    let refused = cluster
+        .ask_as(Role::Mserver, 2, &otherwise, Bytes::new())
+        .await;
+    assert_eq!(
+        refused.map(|told| told.0),
+        Err(Refusal::Corrupt),
+        "readers insist on it"
+    );
+    let wrong = [
+        ask(0, 0, DigestHow::Plain),
+        ask(0, 200_001, DigestHow::Plain),
+        ask(200_000, 1, DigestHow::Plain),
+        ask(u32::MAX, u32::MAX, DigestHow::Plain),
+        ask(0, 200_000, DigestHow::Subtree(1)),
+        ask(0, 200_000, DigestHow::Subtree(128 << 10)),
+        ask(0, 200_000, DigestHow::Subtree(u64::MAX)),
+    ];
+    for call in wrong {
+        let told = cluster.ask_as(Role::Mserver, 2, &call, Bytes::new()).await;
+        let is_refused = matches!(
+            told,
+            Err(Refusal::OutOfRange { .. } | Refusal::Malformed { .. })
+        );
+        assert!(is_refused, "{call:?}");
+    }
 }

@@ -11,7 +11,7 @@ use sdfs_types::{
 
 use crate::core::{Core, unknown};
 use crate::meta::{MetaAnswer, MetaCommand};
-use crate::read::{look, make, whole_record};
+use crate::read::{look, make};
 use crate::root::RootCommand;
 
 /// Answers `ResizeFile`.
@@ -25,8 +25,9 @@ pub(crate) async fn resize(
     let target = target(core, &call.path, &user, deadline).await?;
     let (descriptor, size_bytes) = (target.entry.descriptor, call.size_bytes);
     let is_counted = core.root.any_quota(&target.above);
+    let path = call.path;
     let redeclare = RootCommand::Redeclare {
-        path: call.path,
+        path: path.clone(),
         descriptor,
         size_bytes,
     };
@@ -36,10 +37,6 @@ pub(crate) async fn resize(
             || size_bytes > target.entry.block_size.file_bytes_max()
         {
             return Err(out_of_range(&target.entry, size_bytes));
-        }
-        let (file, _) = whole_record(core, &target.entry, deadline).await?;
-        if file.is_shared() {
-            return Err(Refusal::Shared { descriptor });
         }
         core.propose_root(redeclare.clone(), deadline).await?;
     }
@@ -51,7 +48,18 @@ pub(crate) async fn resize(
         revision: call.revision,
         now_ms: clock::now_ms(),
     };
-    let file = change(core, &target, command, deadline).await?;
+    let changed = change(core, &target, command, deadline).await;
+    if matches!(changed, Err(Refusal::Shared { .. })) && is_counted {
+        // It never grows, so nothing else would set the count right.
+        let size_bytes = target.entry.size_bytes;
+        let former = RootCommand::Redeclare {
+            path,
+            descriptor,
+            size_bytes,
+        };
+        core.propose_root(former, deadline).await?;
+    }
+    let file = changed?;
     if is_counted && call.resize == Resize::Truncate {
         // The file is cut already; a count that stays too high is set right by the next resize.
         if let Err(refusal) = core.propose_root(redeclare, deadline).await {

@@ -13,13 +13,14 @@ use sdfs_types::calls::content::{
 };
 use sdfs_types::calls::names::Freshness;
 use sdfs_types::{
-    Access, BlockDescriptor, BlockEntry, BlockIndex, FileMetaData, FileMetaMetaData, FilePath,
-    Refusal, UserName, clock,
+    Access, BlockDescriptor, BlockEntry, BlockIndex, Digest, FileMetaData, FileMetaMetaData,
+    FilePath, Refusal, SHARED_ATTRIBUTE, ServerId, UserName, clock,
 };
 
-use crate::core::{AskFailed, Core, unknown};
+use crate::core::{AskFailed, Core};
 use crate::limits::{
-    CHALLENGE_RANGE_BYTES, CHALLENGE_RANGES, CHALLENGE_S, CHALLENGE_WHOLE_BYTES, DIGESTS_AT_ONCE,
+    CHALLENGE_RANGE_BYTES, CHALLENGE_RANGES, CHALLENGE_S, CHALLENGE_WHOLE_BYTES, DIGEST_ATTEMPT,
+    DIGESTS_AT_ONCE,
 };
 use crate::meta::MetaCommand;
 use crate::names::name_of;
@@ -41,28 +42,33 @@ pub(crate) async fn link(
     let core = &core;
     core.root.users().check(&user, Access::Write, &call.path)?;
     core.root_barrier(deadline).await?;
-    if !core.root.is_decided(call.request) {
-        let key = key_of(core, &call.path, call.digest);
-        let found = core.root.content(&key).map_err(unreadable)?;
-        let Some(content) = found.filter(|content| content.size_bytes == call.size_bytes) else {
-            return Ok(ContentLinked::Unknown);
-        };
-        let turn = clock::now_ms() / 1_000 / CHALLENGE_S;
-        let Some(proof) = call.proof.filter(|proof| {
-            let turns = [turn, turn.saturating_sub(1), turn + 1];
-            turns
-                .into_iter()
-                .any(|turn| challenge_key(core, &call, &user, turn) == proof.key)
-        }) else {
-            let key = challenge_key(core, &call, &user, turn);
-            let ranges = ranges_of(&key, &content);
-            return Ok(ContentLinked::Prove(ContentChallenge { key, ranges }));
-        };
-        if expected(core, &content, proof.key, deadline).await? != proof {
+    if let Some(before) = core.root.outcome(call.request).map_err(unreadable)? {
+        let name = name_of(before.answer?)?;
+        return Ok(ContentLinked::Linked { name });
+    }
+    let key = key_of(core, &call.path, &user, call.digest);
+    let found = core.root.content(&key).map_err(unreadable)?;
+    let Some(content) = found.filter(|content| content.size_bytes == call.size_bytes) else {
+        return Ok(ContentLinked::Unknown);
+    };
+    let turn = clock::now_ms() / 1_000 / CHALLENGE_S;
+    let good = [turn, turn.saturating_sub(1), turn + 1];
+    let good = good.map(|turn| challenge_key(core, &key, turn));
+    let Some(proof) = call.proof.filter(|proof| good.contains(&proof.key)) else {
+        let [key, ..] = good;
+        let ranges = ranges_of(&key, &content);
+        return Ok(ContentLinked::Prove(ContentChallenge { key, ranges }));
+    };
+    match expected(core, &content, proof.key, deadline).await {
+        Ok(expected) if expected == proof => {}
+        Ok(_) => return Ok(ContentLinked::Unknown),
+        // Then it is sent, which needs nothing of the one there is.
+        Err(refusal) => {
+            tracing::warn!(path = %call.path, %refusal, "a shared content cannot be read");
             return Ok(ContentLinked::Unknown);
         }
     }
-    match decide(core, call, user, deadline).await {
+    match decide(core, call, key, (user, deadline)).await {
         Ok(name) => Ok(ContentLinked::Linked { name }),
         Err(Refusal::NoSuchContent) => Ok(ContentLinked::Unknown),
         Err(refusal) => Err(refusal),
@@ -72,12 +78,12 @@ pub(crate) async fn link(
 async fn decide(
     core: &Arc<Core>,
     call: LinkContent,
-    user: UserName,
-    deadline: Deadline,
+    key: ContentKey,
+    (user, deadline): (UserName, Deadline),
 ) -> Result<FileMetaMetaData, Refusal> {
     let now_ms = clock::now_ms();
     let link = Link {
-        key: key_of(core, &call.path, call.digest),
+        key,
         request: call.request,
         path: call.path,
         size_bytes: call.size_bytes,
@@ -105,23 +111,41 @@ pub(crate) async fn share(
     let seen = look(core, &path, Freshness::Linearizable, deadline).await?;
     core.root.users().check(&user, Access::Write, &path)?;
     let entry = seen.walk.file(&path)?;
-    let (file, entries) = whole_record(core, &entry, deadline).await?;
-    let digest = digest_of(core, &file, &entries, deadline).await?;
-    let locate = entry
-        .locate
-        .as_ref()
-        .ok_or_else(|| unknown("the name has no meta group"))?;
+    let kept = Kept::find(core, &entry, deadline).await?;
+    if entry.descriptor != call.descriptor && !kept.file.is_shared() {
+        let descriptor = call.descriptor;
+        return Err(Refusal::Gone { descriptor });
+    }
+    kept.has_no_attributes()?;
+    let digest = kept.whole_digest().await?;
+    let key = key_of(core, &path, &entry.owner, digest);
+    // A copy that is good is not given up for one that cannot be read.
+    if let Some(known) = core.root.content(&key).map_err(unreadable)?
+        && known.name.descriptor != entry.descriptor
+        && Kept::find(core, &known.name, deadline)
+            .await?
+            .whole_digest()
+            .await?
+            != digest
+    {
+        return Err(Refusal::Corrupt);
+    }
     let seal = MetaCommand::Seal {
-        descriptor: file.descriptor,
-        revision: file.revision,
+        descriptor: entry.descriptor,
+        revision: kept.file.revision,
+        digest: Digest::Blake3(digest),
     };
+    let locate = entry.locate.as_ref();
+    let group = locate
+        .map(|locate| locate.group)
+        .ok_or(Refusal::NotServed)?;
     // Nothing is written to it any more: what was digested is what the names will share.
-    core.propose_meta(locate.group, seal, deadline).await?;
+    core.propose_meta(group, seal, deadline).await?;
     let command = RootCommand::Share {
-        key: key_of(core, &path, digest),
+        key,
         path,
-        descriptor: file.descriptor,
-        size_bytes: file.size_bytes,
+        descriptor: entry.descriptor,
+        size_bytes: kept.file.size_bytes,
     };
     let name = name_of(core.propose_root(command, deadline).await?)?;
     Ok(ContentShared { name, digest })
@@ -133,22 +157,22 @@ pub(crate) async fn sharing(core: &Core, deadline: Deadline) -> Result<Sharing, 
     core.root.sharing().map_err(unreadable)
 }
 
-fn key_of(core: &Core, path: &FilePath, digest: ContentDigest) -> ContentKey {
+fn key_of(core: &Core, path: &FilePath, owner: &UserName, digest: ContentDigest) -> ContentKey {
     ContentKey {
         digest,
+        owner: Arc::clone(owner),
         within: core.group_of(path).cloned(),
     }
 }
 
 /// The key of a challenge: the same at every mserver for a while, so nobody needs to remember what
-/// was asked of whom.
-fn challenge_key(core: &Core, call: &LinkContent, user: &UserName, turn: u64) -> [u8; 32] {
+/// was asked of whom, and nobody can ask for another one.
+fn challenge_key(core: &Core, content: &ContentKey, turn: u64) -> [u8; 32] {
     let secret = core.mesh.derive_key(CHALLENGES_LABEL);
     let mut hasher = blake3::Hasher::new_keyed(&secret);
     hasher.update(&turn.to_le_bytes());
-    hasher.update(&call.digest);
-    hasher.update(&call.request.to_key());
-    hasher.update(user.as_bytes());
+    hasher.update(&content.digest);
+    hasher.update(content.owner.as_bytes());
     *hasher.finalize().as_bytes()
 }
 
@@ -184,135 +208,150 @@ async fn expected(
     key: [u8; 32],
     deadline: Deadline,
 ) -> Result<ContentProof, Refusal> {
-    let (file, entries) = whole_record(core, &content.name, deadline).await?;
-    let block_bytes = file.block_size.bytes();
+    let kept = Kept::find(core, &content.name, deadline).await?;
+    let block_bytes = kept.file.block_size.bytes();
     let one = |range: ContentRange| {
-        let (file, entries) = (&file, &entries);
-        async move {
-            let index = range.offset_bytes / block_bytes;
-            let within = (range.offset_bytes % block_bytes, range.length_bytes);
-            digest(
-                core,
-                file,
-                (index, entries),
-                within,
-                DigestHow::Keyed(key),
-                deadline,
-            )
-            .await
-        }
+        let index = range.offset_bytes / block_bytes;
+        let within = (range.offset_bytes % block_bytes, range.length_bytes);
+        kept.digest(index, within, DigestHow::Keyed(key))
     };
     let asks = futures::stream::iter(ranges_of(&key, content)).map(one);
     let digests: Vec<_> = asks.buffered(DIGESTS_AT_ONCE).try_collect().await?;
     Ok(ContentProof::of(key, &digests))
 }
 
-/// The digest of a file that was written whole, from its blocks where they are kept.
-async fn digest_of(
-    core: &Arc<Core>,
-    file: &FileMetaData,
-    entries: &[BlockEntry],
+/// A file whose bytes are digested where they are kept.
+struct Kept<'a> {
+    core: &'a Core,
+    file: FileMetaData,
+    entries: Vec<BlockEntry>,
     deadline: Deadline,
-) -> Result<ContentDigest, Refusal> {
-    let (size, block_bytes) = (file.size_bytes, file.block_size.bytes());
-    let blocks = size.div_ceil(block_bytes);
-    if blocks == 0 {
-        return Err(not_whole("is empty".to_owned()));
+}
+
+impl<'a> Kept<'a> {
+    async fn find(
+        core: &'a Arc<Core>,
+        name: &FileMetaMetaData,
+        deadline: Deadline,
+    ) -> Result<Kept<'a>, Refusal> {
+        let (file, entries) = whole_record(core, name, deadline).await?;
+        Ok(Kept {
+            core,
+            file,
+            entries,
+            deadline,
+        })
     }
-    let one = |index: u64| async move {
-        let start = index * block_bytes;
-        let length = u32::try_from(block_bytes.min(size - start)).unwrap_or(u32::MAX);
-        let how = match blocks {
-            1 => DigestHow::Plain,
-            _ => DigestHow::Subtree(start),
+
+    /// They would show under every name.
+    fn has_no_attributes(&self) -> Result<(), Refusal> {
+        let mut names = self.file.attributes.keys();
+        match names.any(|name| name != SHARED_ATTRIBUTE) {
+            true => Err(not_shareable("has attributes".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// The digest of all of a file that was written whole.
+    async fn whole_digest(&self) -> Result<ContentDigest, Refusal> {
+        let (size, block_bytes) = (self.file.size_bytes, self.file.block_size.bytes());
+        let blocks = size.div_ceil(block_bytes);
+        let one = |index: u64| {
+            let start = index * block_bytes;
+            let length = u32::try_from(block_bytes.min(size - start)).unwrap_or(u32::MAX);
+            let how = match blocks {
+                1 => DigestHow::Plain,
+                _ => DigestHow::Subtree(start),
+            };
+            self.digest(index, (0, length), how)
         };
-        digest(core, file, (index, entries), (0, length), how, deadline).await
-    };
-    let asks = futures::stream::iter(0..blocks).map(one);
-    let values: Vec<ChainingValue> = asks.buffered(DIGESTS_AT_ONCE).try_collect().await?;
-    Ok(root_of(&values))
-}
-
-/// The digest of a content from the chaining values of its blocks. Blocks are a power of two long,
-/// so each is a subtree.
-fn root_of(values: &[ChainingValue]) -> ContentDigest {
-    match values.split_at_checked(left_of(values.len())) {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
-            let (left, right) = (subtree(left), subtree(right));
-            *merge_subtrees_root(&left, &right, Mode::Hash).as_bytes()
-        }
-        _ => values.first().copied().unwrap_or_default(),
+        let asks = futures::stream::iter(0..blocks).map(one);
+        let values: Vec<ChainingValue> = asks.buffered(DIGESTS_AT_ONCE).try_collect().await?;
+        root_of(&values).ok_or_else(|| not_shareable("is empty".to_owned()))
     }
-}
 
-fn subtree(values: &[ChainingValue]) -> ChainingValue {
-    match values.split_at_checked(left_of(values.len())) {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
-            merge_subtrees_non_root(&subtree(left), &subtree(right), Mode::Hash)
-        }
-        _ => values.first().copied().unwrap_or_default(),
-    }
-}
-
-/// How many of so many subtrees are left of the root: the largest power of two below.
-fn left_of(count: usize) -> usize {
-    count.div_ceil(2).next_power_of_two().min(count)
-}
-
-/// The digest of a range of one block, of any copy in sync.
-async fn digest(
-    core: &Arc<Core>,
-    file: &FileMetaData,
-    (index, entries): (u64, &[BlockEntry]),
-    (offset_bytes, length_bytes): (u64, u32),
-    how: DigestHow,
-    deadline: Deadline,
-) -> Result<ContentDigest, Refusal> {
-    let at = usize::try_from(index).unwrap_or(usize::MAX);
-    let offset_bytes = u32::try_from(offset_bytes).unwrap_or(u32::MAX);
-    let entry = entries
-        .get(at)
-        .filter(|entry| entry.length_bytes >= offset_bytes.saturating_add(length_bytes));
-    let (Some(entry), Ok(block)) = (entry, u16::try_from(index)) else {
-        return Err(not_whole(format!("has a hole in block {index}")));
-    };
-    let call = DigestBlock {
-        volume: entry.volume,
-        block: BlockDescriptor {
-            file: file.descriptor,
-            block: BlockIndex(block),
-            version: entry.version,
-        },
-        offset_bytes,
-        length_bytes,
-        how,
-    };
-    let map = core.root.volumes();
-    let volume = map.volumes.get(&entry.volume);
-    let volume = volume.ok_or(Refusal::NoSuchVolume {
-        volume: entry.volume,
-    })?;
-    let mut last = Refusal::Busy {
-        why: format!("no copy of volume {} can be read", entry.volume),
-    };
-    for member in volume.readable().filter(|member| core.mesh.is_up(*member)) {
-        match core.ask(member, &call, deadline).await {
-            Ok(digest) => return Ok(digest),
-            Err(AskFailed::Refused(refusal)) => last = refusal,
-            Err(fault) => {
-                let why = fault.to_string();
-                last = Refusal::Busy { why };
+    /// The digest of a range of one block, of any copy in sync.
+    async fn digest(
+        &self,
+        index: u64,
+        (offset_bytes, length_bytes): (u64, u32),
+        how: DigestHow,
+    ) -> Result<ContentDigest, Refusal> {
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        let offset_bytes = u32::try_from(offset_bytes).unwrap_or(u32::MAX);
+        let end_bytes = offset_bytes.saturating_add(length_bytes);
+        let entry = self.entries.get(at);
+        let entry = entry.filter(|entry| entry.length_bytes >= end_bytes);
+        let (Some(entry), Ok(block)) = (entry, u16::try_from(index)) else {
+            return Err(not_shareable(format!("has a hole in block {index}")));
+        };
+        let call = DigestBlock {
+            volume: entry.volume,
+            block: BlockDescriptor {
+                file: self.file.descriptor,
+                block: BlockIndex(block),
+                version: entry.version,
+            },
+            crc32c: entry.crc32c,
+            offset_bytes,
+            length_bytes,
+            how,
+        };
+        let map = self.core.root.volumes();
+        let volume = map.volumes.get(&entry.volume);
+        let volume = volume.ok_or(Refusal::NoSuchVolume {
+            volume: entry.volume,
+        })?;
+        let mut last = Refusal::Busy {
+            why: format!("no copy of volume {} can be read", entry.volume),
+        };
+        let is_up = |member: &ServerId| self.core.mesh.is_up(*member);
+        for member in volume.readable().filter(is_up) {
+            // One that is silent does not take the time of the others.
+            let soon = self.deadline.earlier(Deadline::after(DIGEST_ATTEMPT));
+            match self.core.ask(member, &call, soon).await {
+                Ok(digest) => return Ok(digest),
+                Err(AskFailed::Refused(refusal)) => last = refusal,
+                Err(fault) => {
+                    let why = fault.to_string();
+                    last = Refusal::Busy { why };
+                }
             }
         }
+        Err(last)
     }
-    Err(last)
 }
 
-fn not_whole(what: String) -> Refusal {
+/// The digest of a content from the chaining values of its blocks; of a single block, from its
+/// digest. Blocks are a power of two long, so each is a subtree.
+fn root_of(values: &[ChainingValue]) -> Option<ContentDigest> {
+    if let [digest] = values {
+        return Some(*digest);
+    }
+    let (left, right) = values.split_at_checked(left_of(values.len()))?;
+    let root = merge_subtrees_root(&subtree(left)?, &subtree(right)?, Mode::Hash);
+    Some(*root.as_bytes())
+}
+
+fn subtree(values: &[ChainingValue]) -> Option<ChainingValue> {
+    if let [value] = values {
+        return Some(*value);
+    }
+    let (left, right) = values.split_at_checked(left_of(values.len()))?;
+    let merged = merge_subtrees_non_root(&subtree(left)?, &subtree(right)?, Mode::Hash);
+    Some(merged)
+}
+
+/// How many of two and more subtrees are left of the root: the largest power of two below.
+fn left_of(count: usize) -> usize {
+    count.div_ceil(2).next_power_of_two()
+}
+
+fn not_shareable(what: String) -> Refusal {
     Refusal::OutOfRange {
         what: "the file to be shared".to_owned(),
         value: format!("one that {what}"),
-        allowed: "a file with every byte written".to_owned(),
+        allowed: "a file with every byte written, and without attributes".to_owned(),
     }
 }
 
@@ -343,9 +382,13 @@ mod tests {
                 hasher.update(block).finalize_non_root()
             };
             let values: Vec<_> = whole.chunks(BLOCK).enumerate().map(value).collect();
-            assert_eq!(root_of(&values), *blake3::hash(whole).as_bytes(), "{size}");
+            assert_eq!(
+                root_of(&values),
+                Some(*blake3::hash(whole).as_bytes()),
+                "{size}"
+            );
         }
         let one = *blake3::hash(b"a").as_bytes();
-        assert_eq!(root_of(&[one]), one);
+        assert_eq!((root_of(&[one]), root_of(&[])), (Some(one), None));
     }
 }

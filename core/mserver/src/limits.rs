@@ -156,15 +156,18 @@ pub(crate) const TIMELINES_KEPT: usize = 2_048;
 /// Steps kept of each: a file of many volumes has more than anybody reads.
 pub(crate) const TIMELINE_STEPS_MAX: usize = 64;
 
-/// How long a challenge about a content stays the same, seconds: it is good for one to three times
-/// that, enough for a slow disk to read what is to be proven.
+/// How long a challenge about a content stays the same, seconds: it is good for so long again, so
+/// that a slow disk can read what is to be proven.
 pub(crate) const CHALLENGE_S: u64 = 30;
 /// Contents up to this size are proven whole, bytes.
 pub(crate) const CHALLENGE_WHOLE_BYTES: u64 = 256 << 10;
-/// Ranges of a larger one that are to be proven: who lacks a tenth of it is found out once in three
-/// attempts, and each attempt is asked for others.
-pub(crate) const CHALLENGE_RANGES: usize = 4;
+/// Ranges of a larger one that are to be proven: who lacks half of it is found out in 255 of 256
+/// challenges, and there is one in half a minute.
+pub(crate) const CHALLENGE_RANGES: usize = 8;
 /// Their length, bytes.
 pub(crate) const CHALLENGE_RANGE_BYTES: u64 = 64 << 10;
 /// Digests one call waits for at once: enough to keep the disks of a small cluster busy.
 pub(crate) const DIGESTS_AT_ONCE: usize = 8;
+/// How long one member may take for one digest before the next one is asked: a block of the largest
+/// size from a busy disk.
+pub(crate) const DIGEST_ATTEMPT: Duration = Duration::from_secs(5);

@@ -212,17 +212,16 @@ pub(crate) async fn whole_record(
         first: 0,
         count: BLOCK_PAGE_ENTRIES_MAX,
     };
-    let (file, mut page) = record(core, name, &wanted, deadline).await?;
-    let mut entries = Vec::new();
-    while !page.entries.is_empty() {
-        wanted.first += u32::try_from(page.entries.len()).unwrap_or(u32::MAX);
-        entries.append(&mut page.entries);
-        let (later, next) = record(core, name, &wanted, deadline).await?;
+    let (file, page) = record(core, name, &wanted, deadline).await?;
+    let mut entries = page.entries;
+    while entries.len() == (wanted.first + wanted.count) as usize {
+        wanted.first += wanted.count;
+        let (later, page) = record(core, name, &wanted, deadline).await?;
         if later.revision != file.revision {
             let revision = later.revision;
             return Err(Refusal::Changed { revision });
         }
-        page = next;
+        entries.extend(page.entries);
     }
     Ok((file, entries))
 }

@@ -77,7 +77,8 @@ fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
     let storage_port = usize::from(first) + mservers;
     let instant = &options.instant;
     Ok(format!(
-        "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}, instant: {instant:?}),\n"
+        "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}, \
+         instant: {instant:?}),\n"
     ))
 }
 

@@ -524,7 +524,11 @@ fn contents_keep_their_bytes() {
         &ContentLinked::Prove(challenge),
         &format!("0101{key}010102"),
     );
-    check(&ShareContent { path: path("/a") }, "01022f61");
+    let share = ShareContent {
+        path: path("/a"),
+        descriptor: block().file,
+    };
+    check(&share, "01022f61ac0202");
     let sharing = Sharing {
         contents: 1,
         names: 2,
@@ -535,11 +539,12 @@ fn contents_keep_their_bytes() {
     let ask = DigestBlock {
         volume: VolumeId(7),
         block: block(),
+        crc32c: 5,
         offset_bytes: 1,
         length_bytes: 2,
         how: DigestHow::Subtree(65_536),
     };
-    check(&ask, "0107ac0202ffff0301010201808004");
+    check(&ask, "0107ac0202ffff030105010201808004");
     check(
         &Refusal::Shared {
             descriptor: block().file,

@@ -117,11 +117,14 @@ impl Recorded {
         Ok(())
     }
 
-    /// Has a stored file kept once with others of its content.
+    /// Has a stored file kept once with others of its content, some time: its client does not wait.
     pub(crate) async fn share(&self, name: &str) -> Result<(), Errno> {
-        if let Err(error) = self.client().await?.share(&self.data(name)).await {
-            tell_unshared(name, &error);
-        }
+        let (client, path) = (self.client().await?.clone(), self.data(name));
+        tokio::spawn(async move {
+            if let Err(error) = client.share(&path).await {
+                tell_unshared(&path, &error);
+            }
+        });
         Ok(())
     }
 

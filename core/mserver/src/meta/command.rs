@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use sdfs_types::calls::names::{BlockWritten, Resize};
-use sdfs_types::{Attributes, BlockEntry, FileDescriptor, FileMetaData, Refusal, RequestId};
+use sdfs_types::{
+    Attributes, BlockEntry, Digest, FileDescriptor, FileMetaData, Refusal, RequestId,
+};
 
 use crate::life::FileLife;
 
@@ -101,8 +103,10 @@ pub enum MetaCommand {
     Seal {
         /// Which file.
         descriptor: FileDescriptor,
-        /// Only while the record has this revision.
+        /// Only when the record had this revision before it was sealed.
         revision: u64,
+        /// What its content was digested to.
+        digest: Digest,
     },
 }
 

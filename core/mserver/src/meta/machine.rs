@@ -11,7 +11,9 @@ use sdfs_raft::{ApplyError, StateMachine};
 use sdfs_store::{Batch, Keyspace, StoreError};
 use sdfs_types::limits::ATTRIBUTES_BYTES_MAX;
 use sdfs_types::wire;
-use sdfs_types::{Attributes, FileDescriptor, FileMetaData, Refusal, RequestId, SHARED_ATTRIBUTE};
+use sdfs_types::{
+    Attributes, Digest, FileDescriptor, FileMetaData, Refusal, RequestId, SHARED_ATTRIBUTE,
+};
 
 use super::command::{MetaAnswer, MetaAnswers, MetaCommand};
 use super::record::FileRecord;
@@ -196,7 +198,8 @@ impl Applying<'_> {
             MetaCommand::Seal {
                 descriptor,
                 revision,
-            } => self.seal(descriptor, revision),
+                digest,
+            } => self.seal(descriptor, revision, digest),
             MetaCommand::Freed { sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::free(sequence));
@@ -257,20 +260,27 @@ impl Applying<'_> {
         self.set_record(record)
     }
 
-    fn seal(&mut self, descriptor: FileDescriptor, revision: u64) -> Applied<MetaAnswer> {
+    /// Seals a record that still is as it was digested: nothing has changed it since, but a seal.
+    fn seal(
+        &mut self,
+        descriptor: FileDescriptor,
+        revision: u64,
+        digest: Digest,
+    ) -> Applied<MetaAnswer> {
         let Some(present) = self.record(descriptor)? else {
             return Err(Refusal::Gone { descriptor }.into());
         };
-        if present.file.is_shared() {
+        let (now, is_sealed) = (present.file.revision, present.file.is_shared());
+        if is_sealed && [revision, revision + 1].contains(&now) {
             return Ok(MetaAnswer::File(present.file.clone()));
         }
-        let now = present.file.revision;
-        if now != revision {
+        if is_sealed || now != revision {
             return Err(Refusal::Changed { revision: now }.into());
         }
         let mut record = (*present).clone();
         let mark = (SHARED_ATTRIBUTE.to_owned(), String::new());
         record.file.attributes.extend([mark]);
+        record.file.digest = Some(digest);
         record.file.revision += 1;
         self.set_record(record)
     }

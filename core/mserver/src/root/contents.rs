@@ -32,6 +32,8 @@ use crate::fault::{Applied, unreadable};
 pub struct ContentKey {
     /// Its digest.
     pub digest: ContentDigest,
+    /// Whose files share it: what somebody does to his own files is not to reach another's.
+    pub owner: UserName,
     /// The group whose dservers keep it: names of different groups do not share.
     pub within: Option<Arc<str>>,
 }
@@ -145,7 +147,7 @@ pub(crate) fn link(applying: &mut Applying<'_>, wanted: &Link) -> Applied<RootAn
     add_name(applying, content)?;
     if let Some(former) = &place.former {
         // The name goes on from what it stood for.
-        if !applying.view.is_followed(former.descriptor) {
+        if !applying.is_followed(former.descriptor)? {
             tombstones::leave(applying, parent, name, former.descriptor, wanted.now_ms)?;
         }
         trash::give_up(applying, Some(path), parent, former, Life::GoesOn)?;
@@ -171,6 +173,16 @@ pub(crate) fn let_go(applying: &mut Applying<'_>, descriptor: FileDescriptor) ->
         }
         _ => Ok(false),
     }
+}
+
+/// Whether names share a file's content.
+pub(crate) fn is_content(applying: &Applying<'_>, descriptor: FileDescriptor) -> Applied<bool> {
+    Ok(find(applying, descriptor)?.is_some())
+}
+
+/// How many names stand for a file, one in the trash among them.
+pub(crate) fn names_of(applying: &Applying<'_>, descriptor: FileDescriptor) -> Applied<u64> {
+    Ok(find(applying, descriptor)?.map_or(1, |content| content.names))
 }
 
 /// Forgets a content whose last name is gone; what its first name stood for.

@@ -11,7 +11,7 @@ use super::command::{Begun, Decide, RootAnswer};
 use super::machine::Applying;
 use super::names::{Walk, may_replace, prefix, walk};
 use super::trash::{self, Life};
-use super::{quota, tombstones};
+use super::{contents, quota, tombstones};
 use crate::fault::{Applied, Fault};
 use crate::life::FileLife;
 
@@ -35,7 +35,7 @@ pub(crate) fn decide(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<Ro
         Err(Fault::Refused(refusal)) => Err(refusal),
         Ok(answer) => Ok(answer),
     };
-    give_up_begun(applying, wanted, &answer);
+    give_up_begun(applying, wanted, &answer)?;
     Ok(answer?)
 }
 
@@ -44,18 +44,20 @@ pub(crate) fn give_up_begun(
     applying: &mut Applying<'_>,
     wanted: &Decide,
     answer: &Result<RootAnswer, Refusal>,
-) {
+) -> Applied<()> {
     let Some(descriptor) = wanted.begun.descriptor() else {
-        return;
+        return Ok(());
     };
     let is_kept = matches!(answer, Ok(RootAnswer::Name(name)) if name.descriptor == descriptor);
-    if !is_kept {
+    // What names share is nobody's alone to give up.
+    if !is_kept && !contents::is_content(applying, descriptor)? {
         let life = FileLife {
             descriptor,
             request: wanted.request,
         };
         applying.remove_life(wanted.locate.group, life);
     }
+    Ok(())
 }
 
 fn decide_file(applying: &mut Applying<'_>, wanted: &Decide) -> Applied<RootAnswer> {
@@ -139,13 +141,16 @@ fn descriptor_for(
     match wanted.begun {
         Begun::Blocks(begun) if is_leased(begun, next_file_id) => {
             applying.not_given_up(begun)?;
+            if contents::is_content(applying, begun)? {
+                return Err(Refusal::NotGranted.into());
+            }
             return Ok(begun);
         }
         Begun::Blocks(_) => return Err(Refusal::NotGranted.into()),
         Begun::Record(_) | Begun::Nothing => {}
     }
     let former = match &place.former {
-        Some(former) if !applying.view.is_followed(former.descriptor) => Some(former.descriptor),
+        Some(former) if !applying.is_followed(former.descriptor)? => Some(former.descriptor),
         None if place.above.len() < depth(&wanted.path) => None,
         _ => tombstones::look(applying, place.above[place.above.len() - 1], name)?,
     };

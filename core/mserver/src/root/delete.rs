@@ -81,7 +81,7 @@ fn take_away(
     now_ms: u64,
 ) -> Applied<()> {
     applying.set_entry(parent, &entry.name, None);
-    if applying.view.is_followed(entry.descriptor) {
+    if applying.is_followed(entry.descriptor)? {
         // The tombstone of a later life may be there still.
         return Ok(());
     }

@@ -36,7 +36,8 @@ pub(crate) const TRASH_PATH: u8 = b'p';
 pub(crate) const TRASH_DUE: u8 = b'D';
 /// What is counted of the trash.
 pub(crate) const TRASH_COUNTERS: u8 = b'K';
-/// Files that got a name again when a later life of theirs had been given out: the descriptor.
+/// Files nothing goes on from: those that got a name again when a later life of theirs had been
+/// given out, and those whose content names share. The descriptor.
 pub(crate) const FOLLOWED: u8 = b'f';
 /// Servers: the number, big-endian.
 pub(crate) const SERVER: u8 = b's';
@@ -46,7 +47,7 @@ pub(crate) const GIVEN_UP: u8 = b'g';
 
 /// Contents names share: the descriptor.
 pub(crate) const CONTENT: u8 = b'n';
-/// The descriptors of contents names share: digest, group.
+/// The descriptors of contents names share: digest, owner, group.
 pub(crate) const CONTENT_KEY: u8 = b'N';
 /// What is counted of them.
 pub(crate) const SHARING: u8 = b'C';
@@ -58,6 +59,9 @@ pub(crate) const STAMPS: u8 = b'S';
 pub(crate) fn of_content(content: &ContentKey) -> Vec<u8> {
     let mut key = vec![CONTENT_KEY];
     key.extend_from_slice(&content.digest);
+    // No name of a user has a zero byte.
+    key.extend_from_slice(content.owner.as_bytes());
+    key.push(0);
     if let Some(group) = &content.within {
         key.extend_from_slice(group.as_bytes());
     }

@@ -249,7 +249,7 @@ impl Applying<'_> {
             let remembered: RememberedAnswer = wire::decode(&outcome).map_err(unreadable)?;
             // Tried again by another coordinator, which has begun anew.
             if let RootCommand::Decide(wanted) = command {
-                create::give_up_begun(self, wanted, &remembered.answer);
+                create::give_up_begun(self, wanted, &remembered.answer)?;
             }
             return remembered.answer.map_err(Fault::Refused);
         }
@@ -321,7 +321,7 @@ impl Applying<'_> {
             }
             RootCommand::Removed { group, sequences } => {
                 for sequence in sequences {
-                    self.batch.delete(keys::of_removal(*group, *sequence));
+                    self.removed(*group, *sequence)?;
                 }
                 Ok(RootAnswer::Done)
             }
@@ -376,6 +376,29 @@ impl Applying<'_> {
         self.counters.next_removal += 1;
         self.batch.put(key, wire::encode(&life));
         self.dirty.removals = true;
+    }
+
+    /// The meta-data of a file is gone: nobody sees its names any more.
+    fn removed(&mut self, group: MetaGroup, sequence: u64) -> Applied<()> {
+        let key = keys::of_removal(group, sequence);
+        if let Some(value) = self.batch.get(&key)? {
+            let life: FileLife = wire::decode(&value).map_err(unreadable)?;
+            if !self.is_followed(life.descriptor)? {
+                self.view.followed.remove(&life.descriptor);
+            }
+        }
+        self.batch.delete(key);
+        Ok(())
+    }
+
+    /// Whether nothing goes on from a file. What is in memory only says which are surely none: it
+    /// is not the same at all mservers.
+    pub(crate) fn is_followed(&self, descriptor: FileDescriptor) -> Applied<bool> {
+        if !self.view.is_followed(descriptor) {
+            return Ok(false);
+        }
+        let key = keys::of_descriptor(keys::FOLLOWED, descriptor);
+        Ok(self.batch.get(&key)?.is_some())
     }
 
     /// The descriptor the tombstone of a name holds; the tombstone is used up.

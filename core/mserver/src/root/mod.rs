@@ -1,6 +1,6 @@
 //! The root group's state, on every mserver: names, tombstones, the trash, quotas, users, the list
-//! of servers, contents names share, leases of file ids and stamps, outcomes of requests, and (kept by `volumes`) the
-//! volume map.
+//! of servers, contents names share, leases of file ids and stamps, outcomes of requests, and
+//! (kept by `volumes`) the volume map.
 //!
 //! `machine` applies committed commands; `view` is what everybody else reads.
 

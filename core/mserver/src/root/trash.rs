@@ -24,7 +24,6 @@ use sdfs_types::{
 use super::command::{RootAnswer, RootCommand, ToTrash};
 use super::create::{self, signed};
 use super::machine::Applying;
-use super::names::{Walk, may_replace, walk};
 use super::{contents, keys, quota, tombstones};
 use crate::fault::{Applied, unreadable};
 use crate::limits::{TRASH_FILES_MAX, TRASH_LIVES_MAX};
@@ -118,14 +117,22 @@ pub(crate) fn give_up(
     life: Life,
 ) -> Applied<()> {
     match (applying.to_trash.clone(), path) {
-        (Some(_), Some(_)) if contents::let_go(applying, entry.descriptor)? => Ok(()),
         (Some(by), Some(path)) => {
+            let descriptor = entry.descriptor;
+            let names = contents::names_of(applying, descriptor)?;
+            if names > 1 {
+                contents::let_go(applying, descriptor)?;
+                // The only other name may be in the trash: this one takes its place there.
+                if names > 2 || take(applying, descriptor)?.is_none() {
+                    return Ok(());
+                }
+            }
             let trashed = Trashed {
                 path: path.clone(),
                 entry: entry.clone(),
                 by,
                 parent,
-                is_last: life == Life::Ends && !applying.view.is_followed(entry.descriptor),
+                is_last: life == Life::Ends && !applying.is_followed(entry.descriptor)?,
             };
             add(applying, &trashed)
         }
@@ -142,7 +149,7 @@ pub(crate) fn remove(applying: &mut Applying<'_>, entry: &FileMetaMetaData) -> A
         Some(first) => applying.remove_meta_data(&first),
         None => applying.remove_meta_data(entry),
     }
-    if applying.view.is_followed(entry.descriptor) {
+    if applying.is_followed(entry.descriptor)? {
         // Stays in memory: nobody gets this descriptor again, and a reader that still sees the
         // name must see the mark.
         let key = keys::of_descriptor(keys::FOLLOWED, entry.descriptor);
@@ -321,7 +328,10 @@ fn restore(applying: &mut Applying<'_>, wanted: &Restoring<'_>) -> Applied<RootA
     let Some((_, name)) = to.split_last() else {
         return Err(PathFault::IsRoot.into());
     };
-    let (above, replaced) = target(applying, to, wanted.replace)?;
+    let create::Place {
+        above,
+        former: replaced,
+    } = create::place(applying, to, true, wanted.replace)?;
     let entry = &trashed.entry;
     let gone_bytes = replaced.as_ref().map_or(0, |former| former.size_bytes);
     let files = i64::from(replaced.is_none());
@@ -347,7 +357,7 @@ fn restore(applying: &mut Applying<'_>, wanted: &Restoring<'_>) -> Applied<RootA
     applying.set_entry(parent, name, Some(Arc::new(restored.clone())));
     if let Some(replaced) = &replaced {
         // The name goes on from what it stood for, when nothing goes on from what it gets.
-        if life == Life::GoesOn && !applying.view.is_followed(replaced.descriptor) {
+        if life == Life::GoesOn && !applying.is_followed(replaced.descriptor)? {
             tombstones::leave(applying, parent, name, replaced.descriptor, wanted.now_ms)?;
         }
         give_up(applying, Some(to), parent, replaced, life)?;
@@ -387,21 +397,8 @@ fn wanted_file(applying: &Applying<'_>, wanted: &Restoring<'_>) -> Applied<Trash
     Ok(found.filter(may).ok_or(Refusal::NotInTrash { what })?)
 }
 
-type Target = (Vec<FileDescriptor>, Option<Arc<FileMetaMetaData>>);
-
-/// The directories there are above the name, and the file it replaces.
-fn target(applying: &Applying<'_>, to: &FilePath, replace: bool) -> Applied<Target> {
-    match walk(applying, to)? {
-        Walk::Blocked { path } => Err(Refusal::NotDirectory { path }.into()),
-        Walk::Missing { above } => Ok((above, None)),
-        Walk::Found { above, entry } => {
-            may_replace(&entry, to, replace)?;
-            Ok((above, Some(entry)))
-        }
-    }
-}
-
-/// Notes that a later life of the file's id was given out.
+/// Notes that nothing goes on from the file: a later life of its id was given out, or names share
+/// it.
 pub(crate) fn mark_followed(applying: &mut Applying<'_>, descriptor: FileDescriptor) {
     // Before the entry: whoever sees the name must see that nothing follows its file.
     applying.view.followed.insert(descriptor, ());

@@ -161,7 +161,8 @@ impl RootView {
         &self.users
     }
 
-    /// Whether a later life of the file's id was given out, so that nothing goes on from it.
+    /// Whether nothing goes on from the file, as a later life of its id was given out or names
+    /// share it.
     pub(crate) fn is_followed(&self, descriptor: FileDescriptor) -> bool {
         !self.followed.is_empty() && self.followed.contains_key(&descriptor)
     }

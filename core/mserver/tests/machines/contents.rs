@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use sdfs_mserver::root::{ContentKey, Link, RootAnswer, RootCommand};
+use sdfs_mserver::root::{Begun, ContentKey, Link, RootAnswer, RootCommand};
 use sdfs_types::calls::content::Sharing;
 use sdfs_types::calls::trash::TrashName;
 use sdfs_types::{FileDescriptor, Refusal};
@@ -23,6 +23,7 @@ fn names() -> Names {
 fn content(number: u8) -> ContentKey {
     ContentKey {
         digest: [number; 32],
+        owner: "ann".into(),
         within: None,
     }
 }
@@ -155,6 +156,21 @@ fn a_file_that_was_replaced_is_not_shared() {
 }
 
 #[test]
+fn a_shared_file_is_decided_once() {
+    let mut names = names();
+    let file = descriptor_of(names.create("/a"));
+    names.create("/taken").unwrap();
+    share(&mut names, "/a", 1);
+    for at in ["/b", "/taken"] {
+        let mut put = names.decide(at);
+        put.begun = Begun::Blocks(file);
+        let refused = names.run(RootCommand::Decide(Box::new(put)));
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    assert_eq!(names.removals(), [], "its record stays");
+}
+
+#[test]
 fn links_keep_the_rules_of_names() {
     let mut names = names();
     names.create("/a").unwrap();
@@ -178,11 +194,15 @@ fn links_keep_the_rules_of_names() {
     longer.size_bytes += 1;
     let longer = RootCommand::Link(Box::new(longer));
     assert_eq!(names.run(longer), Err(Refusal::NoSuchContent));
-    let mut elsewhere = content(1);
-    elsewhere.within = Some("group2".into());
-    let elsewhere = link_command(&mut names, "/x", elsewhere);
-    let elsewhere = RootCommand::Link(Box::new(elsewhere));
-    assert_eq!(names.run(elsewhere), Err(Refusal::NoSuchContent));
+    let mut of_a_group = content(1);
+    of_a_group.within = Some("group2".into());
+    let mut of_another = content(1);
+    of_another.owner = "bob".into();
+    for others in [of_a_group, of_another] {
+        let others = link_command(&mut names, "/x", others);
+        let others = RootCommand::Link(Box::new(others));
+        assert_eq!(names.run(others), Err(Refusal::NoSuchContent));
+    }
     let mut deep = link_command(&mut names, "/dir/new/x", content(1));
     deep.make_parents = true;
     let deep = RootCommand::Link(Box::new(deep));
@@ -216,11 +236,14 @@ fn only_the_last_name_goes_to_the_trash() {
     assert_eq!(names.trashed().len(), 0);
     names.trash("/b", LATER).unwrap();
     assert_eq!(names.trashed()[0].entry.descriptor, file);
-    // What is in the trash may still be linked to, and goes from there without harm.
+    // What is in the trash may still be linked to; the name that is deleted last is there.
     assert_eq!(descriptor_of(link(&mut names, "/c", 1)), file);
+    names.trash("/c", LATER + 1).unwrap();
+    let trashed = names.trashed();
+    assert_eq!((trashed.len(), &trashed[0].path), (1, &path("/c")));
+    assert_eq!(sharing(&names), (1, 1, SIZE, 0));
     names.expire(LATER);
-    assert_eq!((names.removals(), names.trashed().len()), (vec![], 0));
-    names.trash("/c", LATER).unwrap();
+    assert_eq!(names.removals(), []);
     let mut names = names.reopened();
     assert_eq!(restored(names.restore("/c", None)).name.descriptor, file);
     names.trash("/c", 0).unwrap();

@@ -12,8 +12,8 @@ use sdfs_raft::StateMachine;
 use sdfs_types::calls::names::{BlockWritten, Resize};
 use sdfs_types::wire;
 use sdfs_types::{
-    Attributes, BlockDescriptor, BlockEntry, BlockIndex, BlockSize, BlockVersion, FileDescriptor,
-    FileId, FileMetaData, FileVersion, Refusal, RequestId, VolumeId,
+    Attributes, BlockDescriptor, BlockEntry, BlockIndex, BlockSize, BlockVersion, Digest,
+    FileDescriptor, FileId, FileMetaData, FileVersion, Refusal, RequestId, VolumeId,
 };
 
 use crate::driver::{Driver, request};
@@ -574,4 +574,44 @@ fn refused_record_is_never_made() {
     let answer = files.run(refuse(CREATED));
     assert!(matches!(answer, Ok(MetaAnswer::File(file)) if file.size_bytes == 7));
     assert!(files.view.record(FILE).unwrap().is_some());
+}
+
+#[test]
+fn a_sealed_file_is_as_it_was_digested() {
+    let digest = Digest::Blake3([1; 32]);
+    let seal = |revision| MetaCommand::Seal {
+        descriptor: FILE,
+        revision,
+        digest,
+    };
+    let mut files = Files::new();
+    assert_eq!(files.run(seal(0)), Err(Refusal::Gone { descriptor: FILE }));
+    files.create(10);
+    let resize = |files: &mut Files, size_bytes| MetaCommand::Resize {
+        request: files.fresh_request(),
+        descriptor: FILE,
+        size_bytes,
+        resize: Resize::Expand,
+        revision: None,
+        now_ms: 2,
+    };
+    let first = resize(&mut files, 20);
+    files.run(first.clone()).unwrap();
+    // Digested before the change.
+    assert_eq!(files.run(seal(0)), Err(Refusal::Changed { revision: 1 }));
+    let Ok(MetaAnswer::File(sealed)) = files.run(seal(1)) else {
+        panic!("not sealed");
+    };
+    assert!(sealed.is_shared());
+    assert_eq!((sealed.digest, sealed.revision), (Some(digest), 2));
+    let mut files = files.reopened();
+    // Asked again, and by another one who saw it sealed; but not by one who saw it before.
+    assert_eq!(files.run(seal(1)), Ok(MetaAnswer::File(sealed.clone())));
+    assert_eq!(files.run(seal(2)), Ok(MetaAnswer::File(sealed.clone())));
+    assert_eq!(files.run(seal(0)), Err(Refusal::Changed { revision: 2 }));
+    // What was done before is answered as then; nothing more is done.
+    assert_eq!(files.run(first), Ok(MetaAnswer::File(sealed)));
+    let again = resize(&mut files, 30);
+    let shared = Refusal::Shared { descriptor: FILE };
+    assert_eq!(files.run(again), Err(shared));
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call;
 use crate::file::FileMetaMetaData;
-use crate::ids::{BlockDescriptor, RequestId, VolumeId};
+use crate::ids::{BlockDescriptor, FileDescriptor, RequestId, VolumeId};
 use crate::path::FilePath;
 
 /// BLAKE3 of a content.
@@ -90,8 +90,10 @@ impl ContentProof {
 /// given up. The servers compute the digest themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareContent {
-    /// The file.
+    /// The file's name.
     pub path: FilePath,
+    /// The file it must stand for.
+    pub descriptor: FileDescriptor,
 }
 call!(ShareContent => ContentShared, ShareContent, path);
 
@@ -129,6 +131,8 @@ pub struct DigestBlock {
     pub volume: VolumeId,
     /// The name of the bytes.
     pub block: BlockDescriptor,
+    /// CRC-32C of the whole block, as its file's record has it: readers insist on it.
+    pub crc32c: u32,
     /// Where in the block the range begins, bytes.
     pub offset_bytes: u32,
     /// How long it is, bytes; all of it must be there.
