@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod failure;
+mod fastdfs;
 mod local_read;
 mod local_write;
 mod log_repeats;
