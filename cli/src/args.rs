@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod console;
+mod import;
 mod servers;
 mod torture;
 mod upkeep;
@@ -15,6 +16,7 @@ use crate::bench::args::BenchCommand;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
 pub(crate) use console::{CompletionsArgs, ConsoleArgs, DoctorArgs, TopArgs};
+pub(crate) use import::{ImportCommand, ImportFastdfsArgs, PathArg};
 pub(crate) use servers::{JoinArgs, LeaveArgs};
 pub(crate) use torture::{FaultsArg, TortureArgs};
 pub(crate) use upkeep::{DrainArgs, HealCommand, RebalanceArgs, VerifyArgs};
@@ -139,6 +141,9 @@ pub(crate) enum Command {
     /// Create a file of a declared size that reads as zeros
     #[command(after_help = "Example: sdfs create /disk.img --size 4GiB --explain")]
     Create(CreateArgs),
+    /// Take over the files of another store, with the names they have there
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Show how every server is
     #[command(after_help = "Example: sdfs status --json | jq '.servers[].name'")]
     Status(StatusArgs),

@@ -21,7 +21,7 @@ pub(crate) enum Code {
     Refused = 5,
     /// It may have been done or not.
     Unknown = 6,
-    /// Stored bytes do not match their checksums.
+    /// Stored bytes, or those to be imported, do not match their checksums.
     Damaged = 7,
     /// No room is left.
     NoRoom = 8,
@@ -66,7 +66,7 @@ const TABLE: &[(Code, &str)] = &[
     ),
     (
         Code::Damaged,
-        "damaged: no copy with the right checksum could be read",
+        "damaged: no copy, or no file to be imported, with the right checksum could be read",
     ),
     (Code::NoRoom, "no room: a disk is full"),
     (

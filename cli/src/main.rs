@@ -11,6 +11,8 @@ mod demo;
 mod doctor;
 mod exit;
 mod failure;
+mod fastdfs;
+mod import;
 mod local_read;
 mod local_write;
 mod log_repeats;
@@ -101,6 +103,7 @@ async fn command(cli: Cli, out: Output, logs: Logs) -> Outcome {
         Command::CheckConfig => commands::check_config::run(global, out),
         Command::Put(args) => or_interrupt(commands::put::run(global, args, out)).await,
         Command::Get(args) => or_interrupt(commands::get::run(global, args, out)).await,
+        Command::Import(command) => or_interrupt(import::run(global, command, out)).await,
         Command::Bench(args) => bench::run(global, args, out).await,
         Command::Torture(args) => torture::run(global, args, out).await,
         Command::Ls(args) => commands::ls::run(global, args, out).await,

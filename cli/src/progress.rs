@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output::warn;
+
 /// The progress of one transfer.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
@@ -45,6 +47,22 @@ impl Progress {
     /// So many bytes are done in all.
     pub(crate) fn reach(&self, bytes: u64) {
         self.bar.set_position(bytes);
+    }
+
+    /// So many bytes are not done after all.
+    pub(crate) fn retreat(&self, bytes: u64) {
+        let left = self.bar.position().saturating_sub(bytes);
+        self.bar.set_position(left);
+    }
+
+    /// Says what the bar is about.
+    pub(crate) fn tell(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+
+    /// A line on standard error, above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        self.bar.suspend(|| warn(line));
     }
 
     /// Takes the bar away; what is printed next says what was done.

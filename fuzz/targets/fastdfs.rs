@@ -36,7 +36,8 @@ fn name(text: &[u8]) {
         return;
     };
     assert_eq!(name.text.as_bytes(), text);
-    let (_, _) = (name.is_slave(), name.server());
+    let (_, _) = (name.server(), name.address());
+    assert!(!(name.tells_content() && name.is_slave()));
     if let Some(given) = Names::new(KEY).given(&name) {
         assert!(matches!(
             given,

@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     made_at: Instant,
     pub(crate) current: watch::Sender<Option<SocketAddr>>,
     /// The only mserver that is talked to; settled while connecting.
-    via: OnceLock<SocketAddr>,
+    pub(crate) via: OnceLock<SocketAddr>,
     timeout: Duration,
     durability: Durability,
     client: u64,

@@ -35,7 +35,8 @@ impl GroupName {
 }
 
 /// The names of all groups: of one when dservers have none of their own.
-pub(crate) fn all_groups<'a>(config: &'a Config, settings: &'a FastDfs) -> BTreeSet<&'a str> {
+#[must_use]
+pub fn all_groups<'a>(config: &'a Config, settings: &'a FastDfs) -> BTreeSet<&'a str> {
     match config.groups.is_empty() {
         true => [&*settings.group].into(),
         false => config

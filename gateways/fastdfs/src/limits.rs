@@ -69,6 +69,10 @@ pub const METADATA_BYTES_MAX: usize = PARAMETERS_BYTES_MAX as usize;
 /// How long one command may take in the cluster.
 pub const COMMAND_WAIT: Duration = Duration::from_secs(20);
 
+/// How old what a storage knows of files brought in from another FastDFS may be: so often it asks
+/// while somebody comes with names that nobody here was given, and so late those begin to count.
+pub const IMPORTS_KNOWN_FOR: Duration = Duration::from_secs(3);
+
 /// How old what a tracker knows of free space and volumes may be.
 pub const VIEW_EVERY: Duration = Duration::from_millis(100);
 

@@ -7,6 +7,8 @@
 //! file with a record has the plain form, its sum is where the volume would be; the whole of it is
 //! looked up.
 
+use std::net::Ipv4Addr;
+
 use sdfs_dserver::AnonymousFile;
 use sdfs_types::anonymous::STAMP_NUMBER_BITS;
 use sdfs_types::{ServerId, Stamp, VolumeId};
@@ -40,6 +42,8 @@ const FREE_SHIFT: u32 = 32;
 const FREE_MASK: u64 = (1 << 23) - 1;
 /// Bits of the sum among the free ones.
 const SUM_BITS: u32 = 23 - STAMP_NUMBER_BITS;
+/// In the place of an address, numbers of storages are lower.
+const SERVER_NUMBER_END: u32 = 1 << 24;
 /// The highest volume a name can tell.
 const VOLUME_MAX: u32 = (1 << 24) - 1;
 
@@ -139,6 +143,27 @@ impl<'a> FileName<'a> {
         self.text.len() > PLAIN_NAME_BYTES + trunk
     }
 
+    /// Whether the size and the CRC-32 it tells are those of the content: not of a file that grows,
+    /// nor of one beside another, which has that one's.
+    #[must_use]
+    pub fn tells_content(&self) -> bool {
+        let before = match self.kind {
+            FileKind::Normal(_) => 0,
+            FileKind::Trunk(_) => TRUNK_BYTES,
+            FileKind::Appender => return false,
+        };
+        let trailer = &self.rest[before..];
+        let digits = trailer.find('.').map_or(trailer, |dot| &trailer[..dot]);
+        trailer.len() == TRAILER_BYTES && digits.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    /// The address of the storage that took it, when the name tells an address and no number.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let is_number = u32::from_le_bytes(self.source) < SERVER_NUMBER_END;
+        (!is_number).then(|| Ipv4Addr::from(self.source))
+    }
+
     /// The number of the dserver that took it, when the name tells a number and no address.
     #[must_use]
     pub fn server(&self) -> Option<ServerId> {
@@ -208,7 +233,7 @@ pub struct NewName<'a> {
     pub extension: &'a str,
 }
 
-/// Whose name it is. Nobody can make up one of these.
+/// Whose name it is. But for the last, nobody can make up one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
     /// An anonymous file's, of this size.
@@ -217,6 +242,9 @@ pub enum Given {
     Recorded,
     /// It begins like the name of one of them: a slave's, if anybody's.
     Beside,
+    /// Another FastDFS's, if anybody's. [`Names`] never say so: it is no name of this cluster, and
+    /// a storage looks for it when its group has imports.
+    Imported,
 }
 
 /// Makes and checks names. The key is the cluster's, so every server makes and takes the same.
@@ -315,15 +343,6 @@ impl Names {
         }
         let stem = self.stem(&new).ok()?;
         name.text.starts_with(&stem).then_some(Given::Beside)
-    }
-
-    /// The anonymous file of a name; nothing when nobody was given that name.
-    #[must_use]
-    pub fn anonymous(&self, name: &FileName<'_>) -> Option<AnonymousFile> {
-        match self.given(name)? {
-            Given::Anonymous(file, _) => Some(file),
-            Given::Recorded | Given::Beside => None,
-        }
     }
 
     /// The keyed sum of what a name says: without its extension, or with it.

@@ -45,6 +45,65 @@ fn names_of_the_original_are_taken_apart() {
     assert!(slave.expect("a name").is_slave());
 }
 
+/// A name as another FastDFS makes it.
+fn foreign(source: [u8; 4], size: u64, rest: &str) -> String {
+    let mut raw = [0; base64::RAW_BYTES];
+    raw[..4].copy_from_slice(&source);
+    raw[4..8].copy_from_slice(&1_700_000_000_u32.to_be_bytes());
+    raw[8..16].copy_from_slice(&size.to_be_bytes());
+    raw[16..].copy_from_slice(&0x1234_5678_u32.to_be_bytes());
+    format!("M02/0A/FF/{}{rest}", base64::encode(&raw))
+}
+
+#[test]
+fn names_of_another_tell_what_they_tell() {
+    let trunk = "AAAAAQAAAAAAAEAA";
+    let in_trunk = format!("{trunk}12345.a");
+    let beside = format!("{trunk}12345_b.a");
+    let table: &[(u64, &str, bool)] = &[
+        (MARKED | 7 << 32 | 5, "805.bin", true),
+        (MARKED | 5, "5561570", true),
+        (MARKED | 5, ".abcdef", true),
+        (MARKED | 5, ".tar.gz", true),
+        (5 << 32, "805.bin", true),
+        (MARKED | TRUNK | 5, &in_trunk, true),
+        (MARKED | TRUNK | 5, &beside, false),
+        (MARKED | APPENDER, "805.bin", false),
+        (MARKED | 5, "805_150x150.jpg", false),
+        // Slaves that are as long as files beside which there is nothing, and shorter.
+        (MARKED | 5, "805_b.x", false),
+        (MARKED | 5, "805_b", false),
+        (MARKED | 5, "8055_s", false),
+    ];
+    for (size, rest, tells) in table {
+        let text = foreign([10, 1, 2, 3], *size, rest);
+        let name = FileName::parse(text.as_bytes()).expect("a name");
+        assert_eq!(name.tells_content(), *tells, "{rest}");
+        assert_eq!(
+            names().given(&name),
+            None,
+            "{rest}: nobody here was given it"
+        );
+    }
+}
+
+#[test]
+fn sources_are_addresses_or_numbers() {
+    let table: &[([u8; 4], Option<[u8; 4]>)] = &[
+        ([127, 0, 0, 2], Some([127, 0, 0, 2])),
+        ([10, 1, 2, 3], Some([10, 1, 2, 3])),
+        ([5, 0, 0, 0], None),
+        ([0xa1, 0x86, 1, 0], None),
+        ([0, 0, 0, 0], None),
+    ];
+    for (source, address) in table {
+        let text = foreign(*source, MARKED | 5, "805.bin");
+        let name = FileName::parse(text.as_bytes()).expect("a name");
+        let expected = address.map(Ipv4Addr::from);
+        assert_eq!(name.address(), expected, "{source:?}");
+    }
+}
+
 #[test]
 fn size_fields_tell_their_kind() {
     let table = [
@@ -90,11 +149,7 @@ fn a_name_says_where_the_file_is() {
     };
     assert_eq!(names().given(&parsed), Some(Given::Anonymous(file, 5_000)));
     assert_eq!(parsed.server(), Some(ServerId(5)));
-    assert_eq!(
-        Names::new([8; 32]).anonymous(&parsed),
-        None,
-        "another cluster"
-    );
+    assert_eq!(Names::new([8; 32]).given(&parsed), None, "another cluster");
 }
 
 #[test]
@@ -223,13 +278,15 @@ proptest! {
         let name = names().make(&new).expect("a name");
         let parsed = FileName::parse(name.as_bytes()).expect("a name");
         prop_assert_eq!((parsed.kind, parsed.crc32), (kind, crc32));
-        prop_assert_eq!(names().anonymous(&parsed), Some(AnonymousFile { volume, stamp }));
+        let given = Given::Anonymous(AnonymousFile { volume, stamp }, size.into());
+        prop_assert_eq!(names().given(&parsed), Some(given));
     }
 
     #[test]
     fn no_text_breaks_it(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
         if let Ok(name) = FileName::parse(&bytes) {
             prop_assert_eq!(names().given(&name), None);
+            prop_assert!(!(name.tells_content() && name.is_slave()));
         }
     }
 }

@@ -4,17 +4,19 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use futures::StreamExt;
 use sdfs_client::{ByteStream, Client, Error, File, InstantPut, PutOptions};
 use sdfs_server_group::{Config, Deadline};
-use sdfs_types::{Attributes, FASTDFS_FOLDER, FileMetaData, Refusal, clock};
+use sdfs_types::{Attributes, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
 use crate::connection::{Connection, End};
 use crate::errno::Errno;
+use crate::folders::Folders;
+use crate::imports::{framed, new_file};
 use crate::limits::{COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX, SEALED_PAUSE};
 use crate::metadata::{self, SetHow};
 
@@ -28,7 +30,7 @@ pub(crate) struct Seal(String);
 /// The files of a group.
 pub(crate) struct Recorded {
     config: Arc<Config>,
-    group: String,
+    folders: Folders,
     client: OnceCell<Client>,
 }
 
@@ -66,7 +68,7 @@ impl Recorded {
     pub(crate) fn new(config: Arc<Config>, group: &str) -> Self {
         Self {
             config,
-            group: group.to_owned(),
+            folders: Folders::of(group),
             client: OnceCell::new(),
         }
     }
@@ -79,21 +81,21 @@ impl Recorded {
         })
     }
 
-    /// The slashes of a name stand at fixed places, so no two names share a path.
-    fn path(&self, folder: &str, name: &str) -> String {
-        format!(
-            "/{FASTDFS_FOLDER}/{}/{folder}/{}",
-            self.group,
-            name.replace('/', "-")
-        )
-    }
-
     fn data(&self, name: &str) -> String {
-        self.path("data", name)
+        self.folders.data(name)
     }
 
     fn meta(&self, name: &str) -> String {
-        self.path("meta", name)
+        self.folders.meta(name)
+    }
+
+    /// Whether files of another FastDFS were brought into the group.
+    pub(crate) async fn has_imports(&self) -> Result<bool, Errno> {
+        match self.client().await?.stat(&self.folders.imported()).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(errno_of(&error)),
+        }
     }
 
     /// Stores a file that is in memory, under a name that must be new.
@@ -140,7 +142,8 @@ impl Recorded {
             size_bytes: Some(bytes),
             ..new_file()
         };
-        let mut writer = client.create(&self.path("draft", draft), options).await?;
+        let draft = self.folders.draft(draft);
+        let mut writer = client.create(&draft, options).await?;
         let mut sum = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
         let mut left = bytes;
         while left > 0 {
@@ -160,15 +163,12 @@ impl Recorded {
     /// Gives a received file its name, which must be new.
     pub(crate) async fn publish(&self, draft: &str, name: &str) -> Result<(), Errno> {
         let client = self.client().await?;
-        let draft = self.path("draft", draft);
+        let draft = self.folders.draft(draft);
         let mut renamed = client.rename(&draft, &self.data(name)).await;
         if renamed.as_ref().is_err_and(Error::is_not_found) {
             // The first file: a put makes directories, a rename makes none.
-            let folder = format!("/{FASTDFS_FOLDER}/{}/data", self.group);
-            client
-                .mkdir_all(&folder)
-                .await
-                .map_err(|error| errno_of(&error))?;
+            let made = client.mkdir_all(&self.folders.all_data()).await;
+            made.map_err(|error| errno_of(&error))?;
             renamed = client.rename(&draft, &self.data(name)).await;
         }
         if let Err(error) = renamed {
@@ -391,14 +391,6 @@ async fn over(client: &Client, file: &File, (how, new): (SetHow, &[u8])) -> Resu
     written.await.map(drop)
 }
 
-/// A length in front: what is behind is of longer metadata before. So setting it is one write.
-fn framed(text: &[u8]) -> Bytes {
-    let mut framed = BytesMut::with_capacity(4 + text.len());
-    framed.put_u32(u32::try_from(text.len()).unwrap_or(u32::MAX));
-    framed.put_slice(text);
-    framed.freeze()
-}
-
 fn unframed(whole: Bytes) -> Result<Bytes, Errno> {
     let length = whole
         .first_chunk()
@@ -415,15 +407,6 @@ fn unframed(whole: Bytes) -> Result<Bytes, Errno> {
 /// The file is stored, but not kept once.
 fn tell_unshared(name: &str, error: &Error) {
     tracing::warn!(name, %error, "the content of an upload is not shared");
-}
-
-fn new_file() -> PutOptions {
-    PutOptions {
-        replace: false,
-        make_parents: true,
-        digest: false,
-        ..PutOptions::default()
-    }
 }
 
 fn was_changed(error: &Error) -> bool {

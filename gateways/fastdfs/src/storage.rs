@@ -3,13 +3,14 @@
 //! A small file goes from the connection's buffer to the disk's queue and its answer back to the
 //! connection, without a task in between.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, checksum};
 use sdfs_dserver::{AnonymousFile, AnonymousFiles};
 use sdfs_server_group::{AddressWidth, Deadline, FastDfs, Mesh};
-use sdfs_types::{Refusal, ServerId};
+use sdfs_types::Refusal;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -19,8 +20,10 @@ use crate::errno::Errno;
 use crate::fields::{Fields, put_text};
 use crate::group_name::GroupName;
 use crate::header::Header;
+use crate::imports_known::ImportsKnown;
 use crate::limits::{
-    COMMAND_WAIT, PARAMETERS_BYTES_MAX, PATIENCE, SMALL_UPLOAD_BYTES, UPLOADS_BYTES_MAX,
+    COMMAND_WAIT, IMPORTS_KNOWN_FOR, PARAMETERS_BYTES_MAX, PATIENCE, SMALL_UPLOAD_BYTES,
+    UPLOADS_BYTES_MAX,
 };
 use crate::name::{FileKind, FileName, Given, Names, NewName};
 use crate::recorded::Recorded;
@@ -40,6 +43,7 @@ pub(crate) struct Storage {
     pub(crate) group: GroupName,
     pub(crate) files: AnonymousFiles,
     pub(crate) recorded: Recorded,
+    imports: ImportsKnown,
     pub(crate) names: Names,
     pub(crate) block_bytes: u64,
     /// Whether contents are kept once.
@@ -95,6 +99,7 @@ impl Storage {
         let block_bytes = mesh.config().storage.block_bytes;
         Self {
             recorded: Recorded::new(Arc::clone(mesh.config()), group),
+            imports: ImportsKnown::new(IMPORTS_KNOWN_FOR),
             mesh,
             address_bytes: match settings.addresses {
                 AddressWidth::IPv4 => IPV4_BYTES,
@@ -253,9 +258,16 @@ impl Storage {
         })
     }
 
-    /// What keeps the file of a name. Nothing is looked up for a name that nobody was given.
-    pub(crate) fn locate(&self, name: &FileName<'_>) -> Result<Given, Errno> {
-        self.names.given(name).ok_or(Errno::NotFound)
+    /// What keeps the file of a name. Nothing is looked up for a name that nobody was given, unless
+    /// the group has files of another FastDFS.
+    pub(crate) async fn locate(&self, name: &FileName<'_>) -> Result<Given, Errno> {
+        if let Some(given) = self.names.given(name) {
+            return Ok(given);
+        }
+        match self.imports.or(self.recorded.has_imports()).await? {
+            true => Ok(Given::Imported),
+            false => Err(Errno::NotFound),
+        }
     }
 
     /// That an anonymous file is there, as its name says.
@@ -275,19 +287,13 @@ impl Storage {
 
     async fn info(&self, connection: &mut Connection, flags: u8, body: &[u8]) -> Result<(), Fault> {
         let name = self.name_in(body)?;
-        let given = self.locate(&name)?;
-        let (size, second, crc32) = if let Given::Anonymous(file, size) = given {
-            self.expect_block(file, size).await?;
-            (size, u64::from(name.second), name.crc32)
-        } else {
-            let facts = self.recorded.facts(name.text).await?;
-            let is_told = given == Given::Recorded && name.kind != FileKind::Appender;
-            let crc32 = match (is_told, flags & NO_CHECKSUM) {
-                (true, _) => name.crc32,
-                (false, 0) => self.recorded.checksum(name.text).await?.0,
-                (false, _) => 0,
-            };
-            (facts.size, facts.modified_s, crc32)
+        let given = self.locate(&name).await?;
+        let (size, second, crc32) = match given {
+            Given::Anonymous(file, size) => {
+                self.expect_block(file, size).await?;
+                (size, u64::from(name.second), name.crc32)
+            }
+            _ => self.recorded_info(&name, given, flags).await?,
         };
         let mut answer = BytesMut::with_capacity(24 + self.address_bytes);
         answer.put_u64(size);
@@ -296,20 +302,49 @@ impl Storage {
         answer.put_i64(i64::from(crc32.cast_signed()));
         put_text(
             &mut answer,
-            &self.address_text(name.server()),
+            &self.source_text(&name, given),
             self.address_bytes,
         );
         Ok(connection.answer(&answer).await?)
     }
 
-    fn address_text(&self, server: Option<ServerId>) -> String {
-        let server = server.and_then(|server| self.mesh.server(server));
-        server.map_or_else(String::new, |server| ip_text(server.address.ip()))
+    /// Size, time and checksum of a file with a record: from its name where that tells them.
+    async fn recorded_info(
+        &self,
+        name: &FileName<'_>,
+        given: Given,
+        flags: u8,
+    ) -> Result<(u64, u64, u32), Errno> {
+        let facts = self.recorded.facts(name.text).await?;
+        let is_imported = given == Given::Imported && name.tells_content();
+        let is_ours = given == Given::Recorded && name.kind != FileKind::Appender;
+        let crc32 = match (is_imported || is_ours, flags & NO_CHECKSUM) {
+            (true, _) => name.crc32,
+            (false, 0) => self.recorded.checksum(name.text).await?.0,
+            (false, _) => 0,
+        };
+        let second = match is_imported {
+            true => u64::from(name.second),
+            false => facts.modified_s,
+        };
+        Ok((facts.size, second, crc32))
+    }
+
+    /// The address of the storage a name tells. A number that another FastDFS gave means nothing.
+    fn source_text(&self, name: &FileName<'_>, given: Given) -> String {
+        let address = match given {
+            Given::Imported => name.address().map(IpAddr::V4),
+            _ => {
+                let server = name.server().and_then(|server| self.mesh.server(server));
+                server.map(|server| server.address.ip())
+            }
+        };
+        address.map_or_else(String::new, ip_text)
     }
 
     async fn delete(&self, body: &[u8]) -> Result<(), Fault> {
         let name = self.name_in(body)?;
-        let Given::Anonymous(file, _) = self.locate(&name)? else {
+        let Given::Anonymous(file, _) = self.locate(&name).await? else {
             return Ok(self.recorded.delete(name.text).await?);
         };
         let is_marked = self.files.is_marked(file, soon()).await?;

@@ -167,7 +167,7 @@ impl Storage {
         let read = |fixed: &[u8], left| Ok(((), append(fixed, left)?));
         let begun = self.begin(connection, (header, APPEND_BYTES), read).await?;
         // Before the content: a name that was never given out gets no share of the memory.
-        let name = self.appender(&begun.name).map_err(Fault::Broken)?;
+        let name = self.appender(&begun.name).await.map_err(Fault::Broken)?;
         let data = self.change_content(connection, begun.content_bytes).await?;
         match data.bytes.is_empty() {
             true => self.recorded.facts(name.text).await.map(drop)?,
@@ -187,7 +187,7 @@ impl Storage {
         let begun = self
             .begin(connection, (header, MODIFY_BYTES), modify)
             .await?;
-        let name = self.appender(&begun.name).map_err(Fault::Broken)?;
+        let name = self.appender(&begun.name).await.map_err(Fault::Broken)?;
         let data = self.change_content(connection, begun.content_bytes).await?;
         let modify = Change::Modify(begun.told, data.bytes.clone());
         self.recorded.change(name.text, modify).await?;
@@ -208,7 +208,7 @@ impl Storage {
 
     pub(crate) async fn truncate(&self, body: &[u8]) -> Result<(), Fault> {
         let (size, name) = truncate(body)?;
-        let name = self.appender(name)?.text;
+        let name = self.appender(name).await?.text;
         Ok(self.recorded.change(name, Change::Resize(size)).await?)
     }
 
@@ -218,7 +218,7 @@ impl Storage {
         connection: &mut Connection,
         body: &[u8],
     ) -> Result<(), Fault> {
-        let old = self.appender(body)?;
+        let old = self.appender(body).await?;
         // What is written from now on would not be in the name.
         let begun = Instant::now();
         let seal = self.recorded.seal(old.text).await?;
@@ -301,10 +301,10 @@ impl Storage {
 
     /// That there is such a file, and what keeps it.
     async fn expect(&self, name: &FileName<'_>) -> Result<Given, Errno> {
-        let given = self.locate(name)?;
+        let given = self.locate(name).await?;
         match given {
             Given::Anonymous(file, size) => self.expect_block(file, size).await?,
-            Given::Recorded | Given::Beside => {
+            Given::Recorded | Given::Beside | Given::Imported => {
                 self.recorded.facts(name.text).await?;
             }
         }
@@ -312,12 +312,15 @@ impl Storage {
     }
 
     /// The name of an appender file.
-    fn appender<'a>(&self, name: &'a [u8]) -> Result<FileName<'a>, Errno> {
+    async fn appender<'a>(&self, name: &'a [u8]) -> Result<FileName<'a>, Errno> {
         let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
         if name.kind != FileKind::Appender || name.is_slave() {
             return Err(Errno::Invalid);
         }
-        self.locate(&name)?;
+        // A name that anybody can make up gets nothing before its file is seen.
+        if self.locate(&name).await? == Given::Imported {
+            self.recorded.facts(name.text).await?;
+        }
         Ok(name)
     }
 }

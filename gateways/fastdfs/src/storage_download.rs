@@ -25,12 +25,12 @@ impl Storage {
         let range = Range::read(&mut fields)?;
         let name = named(&self.group, &mut fields)?;
         let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-        match self.locate(&name)? {
+        match self.locate(&name).await? {
             Given::Anonymous(file, size) => {
                 let part = range.within(size)?;
                 self.download_block(connection, (file, size), part).await
             }
-            Given::Recorded | Given::Beside => {
+            Given::Recorded | Given::Beside | Given::Imported => {
                 self.download_recorded(connection, name.text, range).await
             }
         }

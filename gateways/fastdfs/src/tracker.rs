@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::errno::Errno;
 use crate::fields::{Fields, put_text, text_of};
-use crate::name::FileName;
+use crate::name::{FileName, Given};
 use crate::tracker_records::{
     address_bytes, group_record, put_address, put_group, status_record, storage_record,
     storage_stat, tracker_stat, volume_stat,
@@ -159,8 +159,12 @@ fn having<'a>(view: &'a View, body: &[u8]) -> Result<Having<'a>, Errno> {
         return Err(Errno::Invalid);
     }
     let parsed = FileName::parse(name).ok();
-    let file = parsed.as_ref().and_then(|name| group.names.anonymous(name));
-    let members = file.and_then(|file| view.in_sync.get(&file.volume));
+    // What the name of another FastDFS's file tells is of no volume and no server here.
+    let given = parsed.and_then(|name| Some((name, group.names.given(&name)?)));
+    let members = match given {
+        Some((_, Given::Anonymous(file, _))) => view.in_sync.get(&file.volume),
+        _ => None,
+    };
     let up = |storage: &&Storage| storage.is_up;
     let members = members.into_iter().flatten();
     let members = members.filter_map(|id| group.storage(*id));
@@ -168,7 +172,7 @@ fn having<'a>(view: &'a View, body: &[u8]) -> Result<Having<'a>, Errno> {
     if storages.is_empty() {
         storages.extend(group.storages.iter().filter(up));
     }
-    let server = parsed.and_then(|name| name.server());
+    let server = given.and_then(|(name, _)| name.server());
     let source = storages
         .iter()
         .find(|storage| Some(storage.id) == server)

@@ -191,6 +191,35 @@ fn changes_go_to_the_source_while_it_lives() {
 }
 
 #[test]
+fn a_foreign_name_tells_no_volume_and_no_source() {
+    // Its folders look like volume 2, which only a dead storage has, its source like storage 4.
+    let of_another = NewName {
+        volume: Some(VolumeId(2)),
+        stamp: Stamp {
+            second: 1_000,
+            number: 1,
+            server: ServerId(4),
+        },
+        kind: FileKind::Trunk(5),
+        crc32: 7,
+        extension: "bin",
+    };
+    let foreign = Names::new([9; 32]).make(&of_another).expect("a name");
+    let body = with_group(foreign.as_bytes());
+    for command in [tracker::FETCH_ONE, tracker::UPDATE] {
+        let mut named: Vec<u8> = (0..4)
+            .flat_map(|turn| {
+                let answer = answer(&view(), command, &body, &mut { turn });
+                ports(&answer.expect("a storage"))
+            })
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        assert_eq!(named, [4, 6], "{command}: all that are up");
+    }
+}
+
+#[test]
 fn records_have_their_lengths() {
     let id = |text: &[u8]| with_group(text);
     let table: &[(u8, Vec<u8>, Result<usize, Errno>)] = &[

@@ -106,6 +106,9 @@ pub mod storage {
     pub const GET_METADATA: u8 = 15;
     /// A new file beside another one.
     pub const UPLOAD_SLAVE: u8 = 21;
+    /// What a storage has logged of the files of one of its store paths: it is asked of others, not
+    /// answered here.
+    pub const PATH_LOG: u8 = 26;
     /// Size, time and checksum of a file.
     pub const INFO: u8 = 22;
     /// A new file that grows.

@@ -1,7 +1,5 @@
 //! `bench fastdfs`: small files through the FastDFS protocol, the tracker asked for each.
 
-mod client;
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -28,9 +26,9 @@ use crate::args::Global;
 use crate::commands::serve::Stops;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
+use crate::fastdfs::{FastDfs, FileId};
 use crate::output::{Output, warn};
 use crate::session;
-use client::{FastDfs, FileId};
 
 /// What the workers of one run share.
 struct Run<'a> {
@@ -59,7 +57,7 @@ pub(super) async fn run(global: &Global, args: &FastdfsArgs, out: Output) -> Out
         report::show_limits(limits, out);
     }
     let mut clients: Vec<_> = (0..usize::from(args.concurrency))
-        .map(|number| FastDfs::new(&transport, trackers[number % trackers.len()]))
+        .map(|number| FastDfs::new(&transport, &trackers, number))
         .collect();
     let ending = Cell::new(false);
     let measuring = measure_work(&mut clients, (args, extent), (&servers, &ending));
@@ -244,7 +242,7 @@ impl<'a> Run<'a> {
                     // The last to be tried again.
                     self.files.borrow_mut().push_front(id);
                 }
-                deleted.map(|()| 0)
+                Ok(deleted.map(|()| 0)?)
             }
         }
     }

@@ -1,0 +1,175 @@
+//! Where files come from: store paths of this machine, or storages that trackers name.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+
+use super::listed::FileId;
+use super::store_path::{StorePaths, metadata_of};
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome, plain};
+use crate::fastdfs::{Answer, AskError, FastDfs, file_id};
+use crate::local_read::Source;
+use crate::progress::Progress;
+
+/// Where one worker gets files from.
+pub(super) enum Origin<'a> {
+    Paths(&'a StorePaths),
+    Servers(FastDfs),
+}
+
+/// Where a file is, and its size.
+#[derive(Debug)]
+pub(super) struct Found {
+    at: Place,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Storage(SocketAddr),
+}
+
+/// Why a file cannot be read.
+#[derive(Debug)]
+pub(super) enum OriginFault {
+    /// It alone, as far as is known.
+    File(Failure),
+    /// No file can.
+    All(Failure),
+}
+
+/// The bytes of a file.
+pub(super) enum Content<'a> {
+    File(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    Answer(Answer<'a>),
+    Nothing,
+}
+
+impl Origin<'_> {
+    /// Looks for a file; nothing when it is not there.
+    pub(super) async fn find(&mut self, id: &FileId<'_>) -> Result<Option<Found>, OriginFault> {
+        match self {
+            Origin::Paths(paths) => match paths.place(&id.name) {
+                Some(path) => Ok(found_at(path)?),
+                None => Ok(None),
+            },
+            Origin::Servers(client) => {
+                let wanted = file_id(id.group, id.name.text);
+                let at = client.holder(&wanted).await.map_err(|error| match error {
+                    AskError::Status { .. } => OriginFault::File(error.into()),
+                    AskError::Broken(_) => OriginFault::All(error.into()),
+                })?;
+                match client.size(at, &wanted).await {
+                    Ok(bytes) => Ok(Some(Found {
+                        at: Place::Storage(at),
+                        bytes,
+                    })),
+                    Err(error) if error.is_not_found() => Ok(None),
+                    Err(error) => Err(of_storage(at, &error).into()),
+                }
+            }
+        }
+    }
+
+    /// The metadata of a file; empty when it has none.
+    pub(super) async fn metadata(&mut self, id: &FileId<'_>, found: &Found) -> Outcome<Vec<u8>> {
+        match &found.at {
+            Place::File(path) => read_if_there(&metadata_of(path)),
+            Place::Storage(at) => {
+                let wanted = file_id(id.group, id.name.text);
+                let text = self.client().metadata(*at, &wanted).await;
+                text.map_err(|error| of_storage(*at, &error))
+            }
+        }
+    }
+
+    /// The content of a file.
+    pub(super) async fn content(&mut self, id: &FileId<'_>, found: &Found) -> Outcome<Content<'_>> {
+        match &found.at {
+            // The original answers that an empty file cannot be read.
+            _ if found.bytes == 0 => Ok(Content::Nothing),
+            Place::File(path) => {
+                let untold = Progress::new("", None, false);
+                let stream = Source::open(path)?.stream(untold)?;
+                Ok(Content::File(Box::pin(stream)))
+            }
+            Place::Storage(at) => {
+                let wanted = file_id(id.group, id.name.text);
+                let content = self.client().content(*at, &wanted).await;
+                let content = content.map_err(|error| of_storage(*at, &error))?;
+                Ok(Content::Answer(content))
+            }
+        }
+    }
+
+    fn client(&mut self) -> &mut FastDfs {
+        match self {
+            Origin::Servers(client) => client,
+            Origin::Paths(_) => unreachable!("what lies in a store path is at no storage"),
+        }
+    }
+}
+
+impl Content<'_> {
+    /// The next bytes; nothing at the end.
+    pub(super) async fn piece(&mut self) -> Outcome<Option<Bytes>> {
+        let (piece, code) = match self {
+            Content::File(stream) => (stream.next().await.transpose(), Code::Local),
+            Content::Answer(answer) => (answer.piece().await, Code::Unreachable),
+            Content::Nothing => return Ok(None),
+        };
+        piece.map_err(|error| {
+            let what = format!("it was not read to its end: {}", plain(&error));
+            Failure::new(code, what)
+        })
+    }
+}
+
+impl From<Failure> for OriginFault {
+    fn from(failure: Failure) -> OriginFault {
+        OriginFault::File(failure)
+    }
+}
+
+fn found_at(path: PathBuf) -> Outcome<Option<Found>> {
+    match std::fs::metadata(&path) {
+        Ok(known) if known.is_file() => Ok(Some(Found {
+            bytes: known.len(),
+            at: Place::File(path),
+        })),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::local("read", &path, &error)),
+    }
+}
+
+fn of_storage(at: SocketAddr, error: &AskError) -> Failure {
+    Failure::new(Code::Unreachable, format!("the storage {at}: {error}"))
+        .advise("Run it again to go on; trackers may name another storage then")
+}
+
+fn read_if_there(path: &Path) -> Outcome<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Failure::local("read", path, &error)),
+    }
+}
+
+/// What a tracker said, or that none does.
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Failure {
+        let what = match error {
+            AskError::Status { .. } => format!("the tracker refuses: {error}"),
+            AskError::Broken(_) => format!("no tracker answers: {error}"),
+        };
+        Failure::new(Code::Unreachable, what)
+            .advise("Check --tracker, and whether the old servers run")
+    }
+}
