@@ -325,11 +325,19 @@ fn an_import_that_was_killed_is_gone_on_with() {
     let cluster = TestCluster::with(&options());
     let storages = doors(&cluster, Role::Dserver);
     let mut all = [files(), vec![in_trunk()], many(40)].concat();
-    let count = all.len();
     let deleted = many(41).pop().expect("one more").name;
-    all.push(damaged());
-    let double = Double::start(all.clone(), vec![deleted], HELD_FROM);
-    all.pop();
+    // One that the first storage has not, and one that it has damaged.
+    let more = many(44);
+    let [lagging, broken] = &more[42..] else {
+        unreachable!("two more");
+    };
+    let mut broken_there = broken.clone();
+    broken_there.content[0] ^= 1;
+    let first = [all.clone(), vec![broken_there, damaged()]].concat();
+    let second = vec![lagging.clone(), broken.clone()];
+    let double = Double::start([first, second], vec![deleted], HELD_FROM);
+    all.push(broken.clone());
+    let count = all.len();
     let tracker = double.tracker.to_string();
     let words = [
         "import",
@@ -377,11 +385,17 @@ fn an_import_that_was_killed_is_gone_on_with() {
     wait_for(&storages, &all[MASTER]);
     all.iter().for_each(|file| assert_there(storages[0], file));
 
-    ids_are_taken_that_somebody_knows(&cluster, &tracker, &all);
+    ids_are_taken_that_somebody_knows(&cluster, &tracker, (&all[MASTER], lagging));
+    assert_there(storages[1], lagging);
 }
 
-fn ids_are_taken_that_somebody_knows(cluster: &TestCluster, tracker: &str, all: &[OldFile]) {
-    let here = format!("group1/{}", all[MASTER].name);
+fn ids_are_taken_that_somebody_knows(
+    cluster: &TestCluster,
+    tracker: &str,
+    (here, lagging): (&OldFile, &OldFile),
+) {
+    let here = format!("group1/{}", here.name);
+    let lagging = format!("group1/{}", lagging.name);
     let missing = format!("group1/{}", many(42).pop().expect("one").name);
     let of_another = here.replace("group1", "group2");
     let take = |text: &str, words: &[&str]| {
@@ -404,14 +418,17 @@ fn ids_are_taken_that_somebody_knows(cluster: &TestCluster, tracker: &str, all: 
         (ended.status.code(), counts, err)
     };
     let (code, counts, err): (_, serde_json::Value, _) =
-        take(&format!("{here}\n\n{missing}\nnonsense\n"), &[]);
+        take(&format!("{here}\n{lagging}\n\n{missing}\nnonsense\n"), &[]);
     assert_eq!(code, Some(1), "{err}");
     assert_eq!(
         (&counts["already_there"], &counts["missing_at_source"]),
         (&1.into(), &1.into())
     );
-    assert_eq!(counts["passed_over"], 1);
-    assert!(err.contains("line 4") && err.contains(&missing), "{err}");
+    assert_eq!(
+        (&counts["imported"], &counts["passed_over"]),
+        (&1.into(), &1.into())
+    );
+    assert!(err.contains("line 5") && err.contains(&missing), "{err}");
     let (code, _, err) = take(&format!("{here}\n{of_another}\n"), &[]);
     assert_eq!(code, Some(3), "{err}");
     assert!(

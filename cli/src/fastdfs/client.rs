@@ -39,6 +39,8 @@ pub(crate) struct FastDfs {
     /// The one that is asked, as long as it answers.
     tracker: usize,
     storages: BTreeMap<SocketAddr, Connection>,
+    /// By group.
+    active: BTreeMap<String, Vec<SocketAddr>>,
 }
 
 /// A storage and what the tracker says beside its address.
@@ -60,6 +62,7 @@ impl FastDfs {
             trackers: trackers.iter().map(connection).collect(),
             tracker: turn % trackers.len().max(1),
             storages: BTreeMap::new(),
+            active: BTreeMap::new(),
         }
     }
 
@@ -110,6 +113,18 @@ impl FastDfs {
     pub(crate) async fn holder(&mut self, id: &FileId) -> Result<SocketAddr, AskError> {
         let named = self.ask_trackers(tracker::FETCH_ONE, id, named).await?;
         Ok(named.storage)
+    }
+
+    /// The storages of a group that serve, as they were when first asked for.
+    pub(crate) async fn active(&mut self, group: &str) -> Result<Vec<SocketAddr>, AskError> {
+        if let Some(known) = self.active.get(group) {
+            return Ok(known.clone());
+        }
+        let storages = self.storages(group).await?.into_iter();
+        let active = storages.filter(|storage| storage.is_active);
+        let active: Vec<SocketAddr> = active.map(|storage| storage.address).collect();
+        self.active.insert(group.to_owned(), active.clone());
+        Ok(active)
     }
 
     /// The size of a file, bytes.

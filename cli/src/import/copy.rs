@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sdfs_client::Error;
@@ -66,9 +67,19 @@ impl Target {
             unreachable!("what is listed is an id of a group that was looked for")
         };
         let mut attempt = 1;
+        // Where it is damaged, and how it was first.
+        let (mut passed, mut damaged) = (Vec::new(), None);
         loop {
-            match self.try_copy(origin, (&id, imports)).await {
-                Ok(done) => return Ok(done),
+            match self.try_copy(origin, (&id, imports), &passed).await {
+                Ok((Done::Damaged(damage), Some(at))) => {
+                    passed.push(at);
+                    damaged.get_or_insert(damage);
+                    continue;
+                }
+                Ok((Done::Missing, _)) => {
+                    return Ok(damaged.map_or(Done::Missing, Done::Damaged));
+                }
+                Ok((done, _)) => return Ok(done),
                 Err(Fault::Cluster(failure)) => return Err(failure),
                 Err(Fault::Origin(fault)) => match fault {
                     OriginFault::File(failure)
@@ -84,35 +95,47 @@ impl Target {
         }
     }
 
+    /// What became of it, and at which storage, when it was looked at there.
     async fn try_copy(
         &self,
         origin: &mut Origin<'_>,
         (id, imports): (&FileId<'_>, &Imports),
-    ) -> Result<Done, Fault> {
+        passed: &[SocketAddr],
+    ) -> Result<(Done, Option<SocketAddr>), Fault> {
         let told = told(&id.name);
         let here = imports.size(&id.name).await?;
         // When the name tells the size nobody else need be asked.
         if let (Some(here), Some(told)) = (here, told) {
-            return Ok(compared(here, told.bytes));
+            return Ok((compared(here, told.bytes), None));
         }
-        let Some(found) = origin.find(id).await? else {
-            return Ok(Done::Missing);
+        let Some(found) = origin.find(id, passed).await? else {
+            return Ok((Done::Missing, None));
         };
         if let Some(here) = here {
-            return Ok(compared(here, found.bytes));
+            return Ok((compared(here, found.bytes), None));
         }
-        if let Some(told) = told.filter(|told| told.bytes != found.bytes) {
-            return Ok(Done::Damaged(Damage::Size {
+        let done = match told.filter(|told| told.bytes != found.bytes) {
+            Some(told) => Done::Damaged(Damage::Size {
                 told: told.bytes,
                 found: found.bytes,
-            }));
-        }
-        let metadata = origin.metadata(id, &found).await?;
+            }),
+            None => self.take(origin, (id, imports), (&found, told)).await?,
+        };
+        Ok((done, found.storage()))
+    }
+
+    async fn take(
+        &self,
+        origin: &mut Origin<'_>,
+        (id, imports): (&FileId<'_>, &Imports),
+        (found, told): (&Found, Option<Told>),
+    ) -> Result<Done, Fault> {
+        let metadata = origin.metadata(id, found).await?;
         if metadata.len() > METADATA_BYTES_MAX {
             let bytes = metadata.len();
             return Ok(Done::Damaged(Damage::Metadata { bytes }));
         }
-        let copied = self.store(origin, (id, imports), (&found, told), &metadata);
+        let copied = self.store(origin, (id, imports), (found, told), &metadata);
         match copied.await {
             // Another import was faster.
             Err(Fault::Cluster(failure)) if exists(&failure) => Ok(Done::Already(found.bytes)),

@@ -52,29 +52,37 @@ pub(super) enum Content<'a> {
 }
 
 impl Origin<'_> {
-    /// Looks for a file; nothing when it is not there.
-    pub(super) async fn find(&mut self, id: &FileId<'_>) -> Result<Option<Found>, OriginFault> {
-        match self {
-            Origin::Paths(paths) => match paths.place(&id.name) {
-                Some(path) => Ok(found_at(path)?),
-                None => Ok(None),
-            },
-            Origin::Servers(client) => {
-                let wanted = file_id(id.group, id.name.text);
-                let at = client.holder(&wanted).await.map_err(|error| match error {
-                    AskError::Status { .. } => OriginFault::File(error.into()),
-                    AskError::Broken(_) => OriginFault::All(error.into()),
-                })?;
-                match client.size(at, &wanted).await {
-                    Ok(bytes) => Ok(Some(Found {
-                        at: Place::Storage(at),
-                        bytes,
-                    })),
-                    Err(error) if error.is_not_found() => Ok(None),
-                    Err(error) => Err(of_storage(at, &error).into()),
-                }
+    /// Looks for a file, but not at storages that were `passed`; nothing when it is nowhere. The
+    /// one that a tracker names may lag behind: then the others of the group are asked.
+    pub(super) async fn find(
+        &mut self,
+        id: &FileId<'_>,
+        passed: &[SocketAddr],
+    ) -> Result<Option<Found>, OriginFault> {
+        let client = match self {
+            Origin::Servers(client) => client,
+            Origin::Paths(paths) => {
+                let path = paths.place(&id.name);
+                return Ok(path.map(found_at).transpose()?.flatten());
+            }
+        };
+        let wanted = file_id(id.group, id.name.text);
+        let mut asked = passed.to_vec();
+        if passed.is_empty() {
+            let at = client.holder(&wanted).await.map_err(of_tracker)?;
+            if let Some(found) = found_there(client, at, &wanted).await? {
+                return Ok(Some(found));
+            }
+            asked.push(at);
+        }
+        for at in client.active(id.group).await.map_err(of_tracker)? {
+            if !asked.contains(&at)
+                && let Some(found) = found_there(client, at, &wanted).await?
+            {
+                return Ok(Some(found));
             }
         }
+        Ok(None)
     }
 
     /// The metadata of a file; empty when it has none.
@@ -116,6 +124,16 @@ impl Origin<'_> {
     }
 }
 
+impl Found {
+    /// The storage it is at.
+    pub(super) fn storage(&self) -> Option<SocketAddr> {
+        match self.at {
+            Place::File(_) => None,
+            Place::Storage(at) => Some(at),
+        }
+    }
+}
+
 impl Content<'_> {
     /// The next bytes; nothing at the end.
     pub(super) async fn piece(&mut self) -> Outcome<Option<Bytes>> {
@@ -146,6 +164,28 @@ fn found_at(path: PathBuf) -> Outcome<Option<Found>> {
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::local("read", &path, &error)),
+    }
+}
+
+async fn found_there(
+    client: &mut FastDfs,
+    at: SocketAddr,
+    wanted: &Vec<u8>,
+) -> Outcome<Option<Found>> {
+    match client.size(at, wanted).await {
+        Ok(bytes) => Ok(Some(Found {
+            at: Place::Storage(at),
+            bytes,
+        })),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(of_storage(at, &error)),
+    }
+}
+
+fn of_tracker(error: AskError) -> OriginFault {
+    match error {
+        AskError::Status { .. } => OriginFault::File(error.into()),
+        AskError::Broken(_) => OriginFault::All(error.into()),
     }
 }
 

@@ -134,7 +134,8 @@ impl Report {
         let count = units::count;
         if self.damaged > 0 {
             let what = format!("{} files are damaged and not imported", count(self.damaged));
-            let advice = "Their ids are above; another storage may have them whole: --tracker";
+            let advice = "Their ids are told above; what a disk has damaged, another storage may \
+                          have whole: --tracker";
             return Err(Failure::new(Code::Damaged, what).advise(advice));
         }
         if let Some(first) = self.first_failed {

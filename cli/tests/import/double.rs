@@ -1,4 +1,4 @@
-//! What an import asks of a FastDFS: a tracker and a storage, as far as it does.
+//! What an import asks of a FastDFS: a tracker and two storages, as far as it does.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,15 +16,17 @@ const WRONG: u8 = 22;
 /// A length that means that the answer ends with the connection.
 const ENDLESS: u64 = 0x0400_0000_0000_0000;
 
-/// A FastDFS of one tracker, one storage and one group.
+/// A FastDFS of one tracker and one group. The tracker names the first storage, which has all but
+/// what the second alone has whole.
 pub(crate) struct Double {
     pub(crate) tracker: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    storage: SocketAddr,
+    storages: [SocketAddr; 2],
     files: BTreeMap<String, OldFile>,
+    at_second: BTreeMap<String, OldFile>,
     /// Names in its log beside those of its files: deleted since.
     deleted: Vec<String>,
     is_endless: AtomicBool,
@@ -41,13 +43,22 @@ struct Shared {
 
 impl Double {
     /// It stops in the middle of each download after so many.
-    pub(crate) fn start(files: Vec<OldFile>, deleted: Vec<String>, held_from: usize) -> Double {
-        let tracker = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let storage = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let files = files.into_iter().map(|file| (file.name.clone(), file));
+    pub(crate) fn start(
+        [files, at_second]: [Vec<OldFile>; 2],
+        deleted: Vec<String>,
+        held_from: usize,
+    ) -> Double {
+        let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (tracker, first, second) = (listen(), listen(), listen());
+        let address = |listener: &TcpListener| listener.local_addr().expect("bound");
+        let by_name = |files: Vec<OldFile>| {
+            let files = files.into_iter().map(|file| (file.name.clone(), file));
+            files.collect()
+        };
         let shared = Arc::new(Shared {
-            storage: storage.local_addr().expect("bound"),
-            files: files.collect(),
+            storages: [address(&first), address(&second)],
+            files: by_name(files),
+            at_second: by_name(at_second),
             deleted,
             is_endless: AtomicBool::new(false),
             is_log_cut: AtomicBool::new(false),
@@ -57,9 +68,10 @@ impl Double {
             is_released: Mutex::new(false),
             released: Condvar::new(),
         });
-        let address = tracker.local_addr().expect("bound");
+        let address = address(&tracker);
         serve(tracker, &shared, Shared::as_tracker);
-        serve(storage, &shared, Shared::as_storage);
+        serve(first, &shared, Shared::as_first);
+        serve(second, &shared, Shared::as_second);
         Double {
             tracker: address,
             shared,
@@ -117,32 +129,48 @@ fn send(stream: &mut TcpStream, status: u8, body: &[u8]) -> Option<()> {
 impl Shared {
     fn as_tracker(&self, stream: &mut TcpStream, command: u8, body: &[u8]) -> Option<()> {
         let address = |width| field("127.0.0.1", width);
-        let port = u64::from(self.storage.port());
+        let port = |storage: usize| u64::from(self.storages[storage].port());
         match command {
             111 => send(stream, 0, &[]),
             91 => send(stream, 0, &field("group1", 113)),
             92 if body == field("group1", 16) => {
-                let head = [vec![7, 6], field("100001", 16), address(16)].concat();
-                let counts = numbers(&[1, 2, 3, 4, 5, 6, 2, 256, 0, port]);
-                let mut record = [head, field("", 16), field("6.13", 8), counts].concat();
-                record.resize(487, 0);
-                send(stream, 0, &record)
+                let record = |storage| {
+                    let head = [vec![7, 6], field("100001", 16), address(16)].concat();
+                    let counts = numbers(&[1, 2, 3, 4, 5, 6, 2, 256, 0, port(storage)]);
+                    let mut record = [head, field("", 16), field("6.13", 8), counts].concat();
+                    record.resize(487, 0);
+                    record
+                };
+                send(stream, 0, &[record(0), record(1)].concat())
             }
             102 => {
-                let named = [&body[..16], &address(15), &numbers(&[port])].concat();
+                let named = [&body[..16], &address(15), &numbers(&[port(0)])].concat();
                 send(stream, 0, &named)
             }
             _ => send(stream, MISSING, &[]),
         }
     }
 
-    fn as_storage(&self, stream: &mut TcpStream, command: u8, body: &[u8]) -> Option<()> {
-        if command == 26 {
-            return self.tell_log(stream, body[16]);
+    fn as_first(&self, stream: &mut TcpStream, command: u8, body: &[u8]) -> Option<()> {
+        match command {
+            26 => self.tell_log(stream, body[16]),
+            _ => self.tell_file(stream, &self.files, (command, body)),
         }
+    }
+
+    fn as_second(&self, stream: &mut TcpStream, command: u8, body: &[u8]) -> Option<()> {
+        self.tell_file(stream, &self.at_second, (command, body))
+    }
+
+    fn tell_file(
+        &self,
+        stream: &mut TcpStream,
+        files: &BTreeMap<String, OldFile>,
+        (command, body): (u8, &[u8]),
+    ) -> Option<()> {
         let name = &body[if command == 14 { 32 } else { 16 }..];
         let name = String::from_utf8_lossy(name).into_owned();
-        let Some(file) = self.files.get(&name) else {
+        let Some(file) = files.get(&name) else {
             return send(stream, MISSING, &[]);
         };
         match command {
@@ -199,11 +227,15 @@ impl Shared {
         }
         let header = [&ENDLESS.to_be_bytes()[..], &[100, 0]].concat();
         stream.write_all(&header).ok()?;
-        stream.write_all(log.as_bytes()).ok()?;
-        if !self.is_log_cut.load(Ordering::SeqCst) {
-            let count = (log.len() as u64).to_be_bytes();
-            stream.write_all(&count).ok()?;
-        }
+        let count = (log.len() as u64).to_be_bytes();
+        let whole = [log.as_bytes(), &count].concat();
+        // As many bytes behind a line as a count has.
+        let cut = log.find('\n').map_or(0, |end| end + 1 + count.len());
+        let end = match self.is_log_cut.load(Ordering::SeqCst) {
+            true => cut,
+            false => whole.len(),
+        };
+        stream.write_all(&whole[..end]).ok()?;
         None
     }
 }
