@@ -112,7 +112,7 @@ fn fastdfs_speaks_nothing_but_tls(cluster: &TestCluster) {
     assert_eq!(counted, (&20.into(), &0.into()), "{told}");
     let config = &cluster.config;
     let settings = config.fastdfs.as_ref().expect("wanted");
-    let tracker = sdfs_fastdfs::tracker_address(config, settings, &config.servers[0]);
+    let tracker = settings.tracker_address(config, &config.servers[0]);
     let tracker = tracker.to_string();
     let plain = [&bench[..], &["--tracker", &tracker]].concat();
     cluster.fails(4, &plain);

@@ -18,7 +18,6 @@ use crate::errno::Errno;
 use crate::group_name::{all_groups, group_of};
 use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, TRACKER_BODY_BYTES_MAX, VIEW_EVERY};
 use crate::name::Names;
-use crate::ports::{storage_address, tracker_address};
 use crate::storage::Storage;
 use crate::tracker;
 use crate::view::View;
@@ -93,7 +92,7 @@ pub async fn start_tracker(
     let Some(me) = mesh.server(mesh.me()) else {
         return Ok(None);
     };
-    let address = tracker_address(mesh.config(), &settings, &me);
+    let address = settings.tracker_address(mesh.config(), &me);
     let groups = all_groups(mesh.config(), &settings).into_iter();
     let names = |group: &str| (group.to_owned(), names_of(&mesh, &settings, group));
     let groups: Vec<(String, Names)> = groups.map(names).collect();
@@ -144,7 +143,7 @@ pub async fn start_storage(
     let Some(me) = mesh.server(mesh.me()) else {
         return Ok(None);
     };
-    let address = storage_address(mesh.config(), &settings, &me);
+    let address = settings.storage_address(mesh.config(), &me);
     let config = Arc::clone(mesh.config());
     let group = group_of(&config, &settings, &me).unwrap_or(&settings.group);
     let names = names_of(&mesh, &settings, group);
