@@ -1,4 +1,5 @@
-//! FastDFS's two protocols: the tracker's on every mserver, the storage's on every dserver.
+//! FastDFS's two protocols: the tracker's on every mserver, the storage's on every dserver; and
+//! beside the latter the HTTP door of its module for nginx, for reading.
 //!
 //! Translates and keeps no state of files: small files are anonymous files of the data-server,
 //! named by what the FastDFS file id says; the others are ordinary files of the cluster. Holds no
@@ -15,9 +16,11 @@ mod fields;
 pub mod fuzzing;
 mod group_name;
 mod header;
+mod http;
 pub mod limits;
 mod metadata;
 mod name;
+mod pace;
 mod recorded;
 mod storage;
 mod storage_changes;
@@ -31,4 +34,6 @@ pub mod wire;
 pub use counters::{Counted, Counters};
 pub use door::{Doors, StorageOptions, TrackerOptions, Volumes, start_storage, start_tracker};
 pub use errno::Errno;
+pub use group_name::group_of;
+pub use http::{LinkFault, Links};
 pub use name::{FileKind, FileName, Given, NameFault, Names, NewName};

@@ -6,6 +6,8 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod http;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -55,6 +57,14 @@ pub fn doors(cluster: &Cluster, role: Role) -> Vec<SocketAddr> {
         _ => settings.storage_address(config, server),
     };
     config.servers_of(role).map(of).collect()
+}
+
+/// The HTTP doors of all dservers.
+pub fn http_doors(cluster: &Cluster) -> Vec<SocketAddr> {
+    let config = cluster.config();
+    let settings = config.fastdfs.as_ref().expect("FastDFS is wanted");
+    let of = |server| settings.http_address(config, server);
+    config.servers_of(Role::Dserver).filter_map(of).collect()
 }
 
 /// Status and body of an answer.
