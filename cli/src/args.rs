@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod console;
+mod fastdfs;
 mod import;
 mod servers;
 mod torture;
@@ -16,6 +17,7 @@ use crate::bench::args::BenchCommand;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
 pub(crate) use console::{CompletionsArgs, ConsoleArgs, DoctorArgs, TopArgs};
+pub(crate) use fastdfs::{FastdfsCommand, LinkArgs};
 pub(crate) use import::{ImportCommand, ImportFastdfsArgs, PathArg};
 pub(crate) use servers::{JoinArgs, LeaveArgs};
 pub(crate) use torture::{FaultsArg, TortureArgs};
@@ -199,6 +201,9 @@ pub(crate) enum Command {
     /// Look for what is wrong with the cluster, and say what to do
     #[command(after_help = "Example: sdfs doctor --bundle sdfs-support.json")]
     Doctor(DoctorArgs),
+    /// What concerns FastDFS clients
+    #[command(subcommand)]
+    Fastdfs(FastdfsCommand),
     /// Print what completes this program's commands in a shell
     #[command(after_help = "Example: sdfs completions bash > /etc/bash_completion.d/sdfs")]
     Completions(CompletionsArgs),

@@ -124,6 +124,7 @@ impl From<SecretError> for Failure {
                 "`sdfs up` makes missing secret files; check `secret_file` and \
                  `admin.secret_file` in config.conf, or give --secret-file"
             }
+            SecretError::TooLong { .. } => "Write a shorter one, the same on every server",
             _ => "Write a longer one, the same on every server",
         };
         Failure::new(Code::Config, error.to_string()).advise(advice)
@@ -281,7 +282,7 @@ impl From<ServerError> for Failure {
             ServerError::Mserver(_) => Failure::new(Code::Damaged, what),
             ServerError::Outsider(_) => Failure::new(Code::Outside, what),
             ServerError::Secret(_) => {
-                Failure::new(Code::Config, what).advise("Check `secret_file` in config.conf")
+                Failure::new(Code::Config, what).advise("Check the secret files in config.conf")
             }
             ServerError::Failed => Failure::new(Code::Fault, what),
             _ => Failure::new(Code::Local, what),

@@ -124,6 +124,7 @@ async fn command(cli: Cli, out: Output, logs: Logs) -> Outcome {
         Command::Console(args) => console::run(global, args, out),
         Command::Top(args) => top::run(global, args, out).await,
         Command::Doctor(args) => doctor::run(global, args, out).await,
+        Command::Fastdfs(command) => commands::fastdfs::run(global, command, out),
         Command::Completions(args) => commands::shell::completions(args.shell),
         Command::Man => commands::shell::man(),
         Command::User(command) => commands::user::run(global, command, out).await,

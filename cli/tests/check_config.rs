@@ -137,6 +137,66 @@ fn a_short_secret_is_refused() {
 }
 
 #[test]
+fn ports_of_all_doors_are_shown() {
+    let text = config(
+        "storage:",
+        "fastdfs: (http_port: 8888, link_secret: \"links\"),\n    storage:",
+    );
+    let ran = check(&text);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for word in ["fastdfs.http", "8888", "23000", "22122", "links is missing"] {
+        assert!(ran.out.contains(word), "no {word} in {}", ran.out);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config.conf");
+    std::fs::write(&path, &text).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let ran = sdfs(&["--json", "check-config", "--config", path]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let ports = &told["ports"]["dserver-1"];
+    assert_eq!(ports["fastdfs.http_port"], "127.0.0.1:8888", "{told}");
+    // The secret of links is looked at as the others are.
+    for (wrong, word) in [
+        ("short", "fewer than 16"),
+        (&*"x".repeat(129), "more than 128"),
+    ] {
+        std::fs::write(folder.path().join("links"), wrong).expect("written");
+        let ran = sdfs(&["check-config", "--config", path]);
+        assert_eq!(ran.code, 3, "{}", ran.out);
+        assert!(
+            ran.err.contains("links") && ran.err.contains(word),
+            "{}",
+            ran.err
+        );
+    }
+    std::fs::remove_file(folder.path().join("links")).expect("removed");
+    std::fs::create_dir(folder.path().join("links")).expect("a folder in its place");
+    let ran = sdfs(&["check-config", "--config", path]);
+    assert!(
+        ran.code == 3 && ran.err.contains("cannot read"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn doors_in_the_way_of_each_other_are_refused() {
+    let ran = check(&config(
+        "storage:",
+        "fastdfs: (http_port: 23000),\n    storage:",
+    ));
+    assert_eq!(ran.code, 3, "{}", ran.out);
+    for word in [
+        "config.conf:9:",
+        "fastdfs.http_port",
+        "23000",
+        "storage_port of dserver-1",
+    ] {
+        assert!(ran.err.contains(word), "no {word} in {}", ran.err);
+    }
+}
+
+#[test]
 fn shipped_configuration_is_good() {
     for file in ["config.conf", "deploy/compose.conf"] {
         let shipped = format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"));

@@ -20,7 +20,7 @@ use import::old_files::{
     APPENDER_FILE, MASTER, OldFile, SLAVE, crc32, damaged, files, in_trunk, lay_out, many,
 };
 use import::talk::{Answer, ask, field, named, numbers, range, set_metadata, storages_in};
-use sdfs_fastdfs::{FileName, storage_address, tracker_address};
+use sdfs_fastdfs::FileName;
 use sdfs_server::ClusterOptions;
 use sdfs_server_group::Role;
 
@@ -62,8 +62,8 @@ fn doors(cluster: &TestCluster, role: Role) -> Vec<SocketAddr> {
     let config = &cluster.config;
     let settings = config.fastdfs.as_ref().expect("FastDFS is wanted");
     let of = |server| match role {
-        Role::Mserver => tracker_address(config, settings, server),
-        _ => storage_address(config, settings, server),
+        Role::Mserver => settings.tracker_address(config, server),
+        _ => settings.storage_address(config, server),
     };
     config.servers_of(role).map(of).collect()
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,13 +23,19 @@ fn got(config: &Config, transport: &dyn Transport) -> io::Result<String> {
     let address = operator
         .http_address(config, &config.servers[0])
         .expect("open");
+    got_from(address, "/healthz", transport)
+}
+
+/// As [`got`], of any door and path.
+fn got_from(address: SocketAddr, path: &str, transport: &dyn Transport) -> io::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut stream = transport.connect(address).await?;
-        let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).await?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -112,10 +119,22 @@ fn fastdfs_speaks_nothing_but_tls(cluster: &TestCluster) {
     assert_eq!(counted, (&20.into(), &0.into()), "{told}");
     let config = &cluster.config;
     let settings = config.fastdfs.as_ref().expect("wanted");
-    let tracker = sdfs_fastdfs::tracker_address(config, settings, &config.servers[0]);
+    let tracker = settings.tracker_address(config, &config.servers[0]);
     let tracker = tracker.to_string();
     let plain = [&bench[..], &["--tracker", &tracker]].concat();
     cluster.fails(4, &plain);
+    // So is what they give to browsers.
+    let id = format!("group1/M00/00/00/{}1234567", "A".repeat(27));
+    let link = cluster.ok(&["fastdfs", "link", &id]);
+    let place = link.strip_prefix("https://").expect("encrypted");
+    let (address, _) = place.split_once('/').expect("a path");
+    let address = address.parse().expect("an address");
+    let path = format!("/{id}");
+    let encrypted = config.fastdfs_transport().expect("files");
+    let answer = got_from(address, &path, &*encrypted).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let answer = got_from(address, &path, &TcpTransport).unwrap_or_default();
+    assert!(!answer.contains("HTTP"), "{answer}");
 }
 
 /// An authority, and a certificate of it for the loopback address.

@@ -15,6 +15,10 @@ pub(crate) type KeyBytes = [u8; 32];
 /// A secret below this many bytes can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
 
+/// Longest secret of links, bytes: FastDFS's own programs have room for no more than about 180 of
+/// them beside the longest file name.
+const LINK_SECRET_BYTES_MAX: usize = 128;
+
 /// A user's key: SHA-256 of the user's secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserKey(pub [u8; 32]);
@@ -111,6 +115,45 @@ impl fmt::Debug for ClusterSecret {
     }
 }
 
+/// What links to files of FastDFS clients are signed with: taken as it is, since FastDFS's form of
+/// a token is a hash of its words.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkSecret(String);
+
+impl LinkSecret {
+    /// The secret of these words.
+    #[must_use]
+    pub fn of_secret(secret: &str) -> Self {
+        Self(secret.trim().to_owned())
+    }
+
+    /// The secret in a file, surrounding white space apart.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds too short or too long a secret.
+    pub fn from_file(path: &Path) -> Result<Self, SecretError> {
+        let secret = Self::of_secret(&read_secret(path)?);
+        if secret.0.len() > LINK_SECRET_BYTES_MAX {
+            return Err(SecretError::TooLong {
+                path: path.to_owned(),
+            });
+        }
+        Ok(secret)
+    }
+
+    /// Its words, for signing and nothing else.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for LinkSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkSecret(..)")
+    }
+}
+
 /// Why a secret cannot be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -126,6 +169,12 @@ pub enum SecretError {
     /// The secret can be guessed.
     #[error("the secret in {} has fewer than {SECRET_BYTES_MIN} bytes", path.display())]
     TooShort {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The secret does not fit beside a file name.
+    #[error("the secret in {} has more than {LINK_SECRET_BYTES_MAX} bytes", path.display())]
+    TooLong {
         /// The file.
         path: PathBuf,
     },

@@ -55,7 +55,7 @@ pub use deadline::Deadline;
 pub use errors::{CallError, LostReason, RefusalReason, StartError};
 pub use group::{AddServer, Group, GroupOptions, RemoveServer, Stop, start};
 pub use ids::{Role, ServerId, ServerName};
-pub use key::{ClusterSecret, SecretError, UserKey, UserKeys};
+pub use key::{ClusterSecret, LinkSecret, SecretError, UserKey, UserKeys};
 pub use link::{Link, ReplyBody};
 pub use mesh::Mesh;
 pub use observed::{GroupEvent, GroupSnapshot, Load, PeerSnapshot, PeerState};

@@ -299,6 +299,24 @@ fn fastdfs_bounds_are_checked() {
     let table = [
         ("group: \"a-b\"", "fastdfs.group", "letters and digits"),
         ("tls: Server", "fastdfs.tls", "Off"),
+        ("http_port: 0", "fastdfs.http_port", "1 to 65535"),
+        ("http_port: 65536", "fastdfs.http_port", "1 to 65535"),
+        ("http_port: \"8888\"", "fastdfs.http_port", ""),
+        (
+            "http_port: 8888, link_ttl_s: 0",
+            "fastdfs.link_ttl_s",
+            "1 to 315360000",
+        ),
+        (
+            "http_port: 8888, link_secret: \"\"",
+            "fastdfs.link_secret",
+            "a path",
+        ),
+        (
+            "link_secret: \"links\"",
+            "fastdfs.link_secret",
+            "with http_port",
+        ),
         (
             "instant: [\"group2\"]",
             "fastdfs.instant",
@@ -322,6 +340,133 @@ fn fastdfs_bounds_are_checked() {
         assert!(mistake.allowed.contains(allowed), "{error}");
         let wide = text.replace(fastdfs, "response_ip_addr_size: IPv6");
         assert!(parse(&wide).is_ok());
+    }
+}
+
+#[test]
+fn fastdfs_links_are_read() {
+    let settings = |fastdfs: &str| {
+        let text = GOOD.replace("timers:", &format!("fastdfs: ({fastdfs}),\n timers:"));
+        parse(&text).unwrap()
+    };
+    let usual = settings("").fastdfs.unwrap();
+    assert_eq!((usual.http_port, usual.link_secret), (None, None));
+    assert_eq!(usual.link_ttl_s, 600);
+    let config = settings("http_port: 8888, link_secret: \"links\", link_ttl_s: 60");
+    let links = config.fastdfs.as_ref().unwrap();
+    let secret = PathBuf::from("/conf/links");
+    assert_eq!(config.link_secret_file(), Some(&secret));
+    assert_eq!((links.http_port, links.link_ttl_s), (Some(8888), 60));
+    let server = config.server_named("d1").unwrap();
+    let url = links.http_url(&config, server);
+    assert_eq!(url.as_deref(), Some("http://127.0.0.1:8888"));
+}
+
+/// Two machines, one of them with two dservers, and these doors.
+fn with_doors(doors: &str) -> Result<Config, ConfigError> {
+    let server = |(name, role, address): (&str, &str, &str)| {
+        format!("(name: \"{name}\", role: {role}, address: \"{address}\", space: [\"{name}\"]),\n")
+    };
+    let servers = [
+        ("m1", "Mserver", "10.0.0.1:7101"),
+        ("d1", "Dserver", "10.0.0.1:7201"),
+        ("d2", "Dserver", "10.0.0.1:7202"),
+        ("d3", "Dserver", "10.0.0.2:7201"),
+    ];
+    let servers = servers.map(server).concat();
+    parse(&format!(
+        "(cluster: \"a\", secret_file: \"s\", admin: (name: \"a\", secret_file: \"a\"),\n\
+         servers: [{servers}],\nstorage: (copies: 1, copies_min: 1),\n{doors})"
+    ))
+}
+
+#[test]
+fn servers_of_one_address_take_ports_in_a_row() {
+    let config =
+        with_doors("fastdfs: (http_port: 8888), operator: (http_port: 7300, console_port: 0)");
+    let config = config.unwrap();
+    let doors = |name: &str| {
+        let doors = config.doors(config.server_named(name).unwrap());
+        let doors = doors.into_iter();
+        let doors: Vec<_> = doors.map(|(key, at)| format!("{key} {at}")).collect();
+        doors.join(", ")
+    };
+    for (name, expected) in [
+        (
+            "m1",
+            "fastdfs.tracker_port 10.0.0.1:22122, operator.http_port 127.0.0.1:7300",
+        ),
+        (
+            "d2",
+            "fastdfs.storage_port 10.0.0.1:23001, fastdfs.http_port 10.0.0.1:8889, \
+             operator.http_port 127.0.0.1:7302",
+        ),
+        (
+            "d3",
+            "fastdfs.storage_port 10.0.0.2:23000, fastdfs.http_port 10.0.0.2:8888, \
+             operator.http_port 127.0.0.1:7300",
+        ),
+    ] {
+        assert_eq!(doors(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn doors_of_one_machine_stand_apart() {
+    // The doors, the key that is told and what it is told of; nothing where all stand apart.
+    let table = [
+        ("fastdfs: (http_port: 8888)", None),
+        // On the other machine there is one dserver.
+        ("fastdfs: (http_port: 23002)", None),
+        // A loopback address and the machine's own are two.
+        (
+            "fastdfs: (http_port: 7300), operator: (http_port: 7300)",
+            None,
+        ),
+        (
+            "fastdfs: (http_port: 23000)",
+            Some(("fastdfs.http_port", "storage_port of d1")),
+        ),
+        (
+            "fastdfs: (http_port: 22999)",
+            Some(("fastdfs.http_port", "storage_port of d1")),
+        ),
+        (
+            "fastdfs: (http_port: 22121)",
+            Some(("fastdfs.http_port", "tracker_port of m1")),
+        ),
+        (
+            "fastdfs: (http_port: 7201)",
+            Some(("fastdfs.http_port", "address of d1")),
+        ),
+        (
+            "fastdfs: (storage_port: 7101)",
+            Some(("fastdfs.storage_port", "address of m1")),
+        ),
+        (
+            "fastdfs: (tracker_port: 23001)",
+            Some(("fastdfs.storage_port", "tracker_port of m1")),
+        ),
+        (
+            "fastdfs: (http_port: 7301), operator: (listen: \"0.0.0.0\", http_port: 7300)",
+            Some(("operator.http_port", "fastdfs.http_port of d1")),
+        ),
+        (
+            "operator: (http_port: 7300, console_port: 7302)",
+            Some(("operator.http_port", "operator.console_port of m1")),
+        ),
+    ];
+    for (doors, expected) in table {
+        match (with_doors(doors), expected) {
+            (Ok(_), None) => {}
+            (Err(error), Some((key, of))) => {
+                let mistake = error.mistake().unwrap();
+                assert_eq!(mistake.key, key, "{error}");
+                assert!(mistake.what.contains(of), "{error}");
+                assert!(mistake.line > 1, "{error}");
+            }
+            (read, _) => panic!("{doors}: {read:?}"),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ fn target(global: &Global, args: &FastdfsArgs) -> Outcome<Target> {
     };
     let trackers = config
         .servers_of(Role::Mserver)
-        .map(|server| sdfs_fastdfs::tracker_address(&config, settings, server));
+        .map(|server| settings.tracker_address(&config, server));
     Ok(Target {
         trackers: trackers.collect(),
         transport: config.fastdfs_transport()?,

@@ -1,8 +1,9 @@
 //! `check-config`: a configuration checked without starting anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
-use sdfs_server_group::{Config, Role, SecretError};
+use sdfs_server_group::{Config, Role, SecretError, ServerName};
 
 use crate::args::Global;
 use crate::failure::Outcome;
@@ -17,8 +18,10 @@ pub(crate) fn run(global: &Global, out: Output) -> Outcome {
         (&config.secret_file, config.cluster_secret().map(|_| ())),
         (&config.admin.secret_file, config.admin_key().map(|_| ())),
     ];
+    let links = config.link_secret_file();
+    let links = links.map(|file| (file, config.link_secret().map(|_| ())));
     let mut missing = Vec::new();
-    for (path, read) in secrets {
+    for (path, read) in secrets.into_iter().chain(links) {
         match read {
             Ok(()) => {}
             Err(SecretError::Unreadable { .. }) if !path.exists() => missing.push(path),
@@ -35,6 +38,7 @@ pub(crate) fn run(global: &Global, out: Output) -> Outcome {
         "cluster": config.cluster,
         "servers": config.servers,
         "groups": groups(&config),
+        "ports": doors(&config),
         "missing_secret_files": missing,
     }));
     Ok(())
@@ -50,6 +54,13 @@ fn groups(config: &Config) -> BTreeMap<String, Vec<String>> {
         }
     }
     groups
+}
+
+/// The ports of each server beside its own: the key that opens each, and where it is.
+fn doors(config: &Config) -> BTreeMap<&ServerName, BTreeMap<&'static str, SocketAddr>> {
+    let servers = config.servers.iter();
+    let doors = servers.map(|server| (&server.name, config.doors(server).into_iter().collect()));
+    doors.collect()
 }
 
 fn show(config: &Config, out: Output) {
@@ -69,20 +80,29 @@ fn show(config: &Config, out: Output) {
             .collect();
         out.say(&format!("groups {}", named.join(", ")));
     }
-    let mut table = Table::new(&["server", ">id", "address", "zone", "space"]);
+    let doors = doors(config);
+    let keys: BTreeSet<_> = doors.values().flat_map(BTreeMap::keys).collect();
+    let heads = keys.iter().map(|key| key.trim_end_matches("_port"));
+    let heads = ["server", ">id", "address"].into_iter().chain(heads);
+    let heads: Vec<_> = heads.chain(["zone", "space"]).collect();
+    let mut table = Table::new(&heads);
     for server in &config.servers {
         let space: Vec<_> = server
             .space
             .iter()
             .map(|path| path.display().to_string())
             .collect();
-        table.row([
+        let port = |key: &&&str| {
+            let door = doors.get(&server.name).and_then(|doors| doors.get(**key));
+            door.map_or_else(String::new, |door| door.port().to_string())
+        };
+        let known = [
             server.name.to_string(),
             server.id.to_string(),
             server.address.to_string(),
-            server.zone.clone(),
-            space.join(", "),
-        ]);
+        ];
+        let rest = [server.zone.clone(), space.join(", ")];
+        table.row(known.into_iter().chain(keys.iter().map(port)).chain(rest));
     }
     table.print(out, 2);
 }

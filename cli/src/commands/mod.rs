@@ -2,6 +2,7 @@
 
 pub(crate) mod check_config;
 pub(crate) mod create;
+pub(crate) mod fastdfs;
 pub(crate) mod get;
 pub(crate) mod heal;
 pub(crate) mod ls;

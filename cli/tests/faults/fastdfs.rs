@@ -129,11 +129,11 @@ fn start() -> (Servers, Vec<SocketAddr>, Vec<SocketAddr>) {
     let settings = config.fastdfs.as_ref().expect("FastDFS is wanted");
     let trackers = config
         .servers_of(Role::Mserver)
-        .map(|server| sdfs_fastdfs::tracker_address(config, settings, server))
+        .map(|server| settings.tracker_address(config, server))
         .collect();
     let storages = config
         .servers_of(Role::Dserver)
-        .map(|server| sdfs_fastdfs::storage_address(config, settings, server))
+        .map(|server| settings.storage_address(config, server))
         .collect();
     (servers, trackers, storages)
 }

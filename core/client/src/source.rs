@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sdfs_server_group::{Deadline, Payload};
-use sdfs_types::calls::names::{BlockWritten, GetBlocks, GetFile};
+use sdfs_types::calls::names::{BlockWritten, BlocksGot, GetBlocks, GetFile};
 use sdfs_types::limits::BLOCK_PAGE_ENTRIES_MAX;
 use sdfs_types::{BlockEntry, BlockIndex, FileMetaData, FilePath, MetaGroup, OpenFile, Refusal};
 use tokio::sync::watch;
@@ -227,8 +227,12 @@ impl Source {
                 .get_blocks(&view, number * BLOCK_PAGE_ENTRIES_MAX, deadline)
                 .await
             {
-                Ok(entries) => self.change(&view, |view| {
-                    view.pages.insert(number, Arc::new(entries));
+                // Entries of a later revision do not fit to those that are known.
+                Ok(got) if got.file.revision > view.open.file.revision => {
+                    self.change(&view, |view| *view = view.without_blocks(got.file));
+                }
+                Ok(got) => self.change(&view, |view| {
+                    view.pages.insert(number, Arc::new(got.page.entries));
                 }),
                 Err(Error::Refused(Refusal::NotGranted | Refusal::Gone { .. }))
                     if refreshes < REFRESHES_MAX =>
@@ -330,13 +334,13 @@ impl Client {
         Ok(open)
     }
 
-    /// One page of block entries from `first` on.
+    /// One page of block entries from `first` on, and the metadata they belong to.
     pub(crate) async fn get_blocks(
         &self,
         view: &View,
         first: u32,
         deadline: Deadline,
-    ) -> Result<Vec<BlockEntry>, Error> {
+    ) -> Result<BlocksGot, Error> {
         let call = GetBlocks {
             descriptor: view.open.file.descriptor,
             group: view.group(),
@@ -347,6 +351,6 @@ impl Client {
         };
         let got = self.ask_by(&call, None, deadline).await?;
         self.take_volumes(&got.volumes).await;
-        Ok(got.page.entries)
+        Ok(got)
     }
 }

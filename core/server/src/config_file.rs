@@ -69,16 +69,19 @@ fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
     text
 }
 
-/// The part that lets FastDFS clients in. Each role takes ports in a row.
+/// The part that lets FastDFS clients in: for each door a port for every server of its role, in a
+/// row.
 fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
     let mservers = usize::from(options.mservers);
-    let count = mservers + usize::from(options.dservers);
-    let first = free_port_row(count)?;
+    let dservers = usize::from(options.dservers);
+    let first = free_port_row(mservers + 2 * dservers)?;
     let storage_port = usize::from(first) + mservers;
+    let http_port = storage_port + dservers;
     let instant = &options.instant;
     Ok(format!(
         "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}, \
-         instant: {instant:?}),\n"
+         http_port: {http_port}, instant: {instant:?}),
+"
     ))
 }
 
@@ -122,6 +125,7 @@ mod tests {
         assert_eq!(hosts[..2], ["127.0.0.9", "127.0.0.1"]);
         let fastdfs = config.fastdfs.as_ref().expect("wanted");
         assert_eq!(fastdfs.storage_port, fastdfs.tracker_port + 3);
+        assert_eq!(fastdfs.http_port, Some(fastdfs.tracker_port + 6));
         let operator = config.operator.as_ref().expect("wanted");
         let servers = config.servers.iter();
         let http = servers.filter_map(|server| operator.http_address(&config, server));

@@ -1,19 +1,31 @@
 //! Opens the doors for FastDFS clients that the configuration wants: a tracker's on a mserver, a
-//! storage's on a dserver.
+//! storage's on a dserver, and there the one for HTTP.
 
 use sdfs_fastdfs::{Doors, StorageOptions, TrackerOptions, start_storage, start_tracker};
-use sdfs_server_group::{Config, Mesh};
+use sdfs_server_group::{Config, LinkSecret, Mesh, Role, ServerConfig};
 use std::sync::Arc;
 
 use crate::error::ServerError;
 use crate::role::RoleAtWork;
+
+/// Reads what links to files of a dserver are signed with, if they are: before anything of the
+/// server is started.
+pub(crate) fn link_secret(
+    config: &Config,
+    me: &ServerConfig,
+) -> Result<Option<LinkSecret>, ServerError> {
+    match me.role {
+        Role::Dserver => config.link_secret().map_err(ServerError::Secret),
+        _ => Ok(None),
+    }
+}
 
 /// FastDFS knows no TLS: its ports are plain unless the configuration wants TLS there, whatever the
 /// cluster's own are.
 pub(crate) async fn open(
     config: &Config,
     mesh: &Mesh,
-    role: &RoleAtWork,
+    (role, link_secret): (&RoleAtWork, Option<LinkSecret>),
 ) -> Result<Option<Doors>, ServerError> {
     let Some(settings) = config.fastdfs.clone() else {
         return Ok(None);
@@ -35,6 +47,7 @@ pub(crate) async fn open(
                 mesh,
                 settings,
                 files: dserver.anonymous(),
+                link_secret,
             };
             start_storage(&*transport, options).await
         }

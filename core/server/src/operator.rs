@@ -9,7 +9,7 @@ use sdfs_console::{
     start_http, watch,
 };
 use sdfs_dserver::Promised;
-use sdfs_fastdfs::Counted;
+use sdfs_fastdfs::{Counted, Counters};
 use sdfs_mserver::NameReserved;
 use sdfs_raft::{GroupStatus, LogCounts};
 use sdfs_server_group::{Config, Mesh, ServerConfig};
@@ -113,13 +113,18 @@ impl Observed for Answering {
 
     fn fastdfs(&self) -> Option<FastDfsReading> {
         let counters = self.fastdfs.get()?;
-        let counts = |named: &[(Counted, &'static str)]| {
-            let count = |(what, name): &(Counted, &'static str)| (*name, counters.of(*what));
-            named.iter().map(count).collect()
+        let counts = |of: Option<&Arc<Counters>>, named: &[(Counted, &'static str)]| {
+            let named = named
+                .iter()
+                .filter_map(|(what, name)| Some((*name, of?.of(*what))));
+            named.collect()
         };
+        let (protocol, http) = (Some(&counters.protocol), counters.http.as_ref());
         Some(FastDfsReading {
-            requests: counts(&Counted::REQUESTS),
-            connections: counts(&Counted::CONNECTIONS),
+            requests: counts(protocol, &Counted::REQUESTS),
+            connections: counts(protocol, &Counted::CONNECTIONS),
+            http_requests: counts(http, &Counted::HTTP_REQUESTS),
+            http_connections: counts(http, &Counted::HTTP_CONNECTIONS),
         })
     }
 

@@ -169,6 +169,14 @@ async fn dserver(
     Ok(sdfs_dserver::start(options).await?)
 }
 
+/// What the doors for FastDFS clients count.
+pub(crate) struct FastDfsCounters {
+    /// Of the protocol's door.
+    pub(crate) protocol: Arc<sdfs_fastdfs::Counters>,
+    /// Of the HTTP door, where there is one.
+    pub(crate) http: Option<Arc<sdfs_fastdfs::Counters>>,
+}
+
 /// Answers the calls of a server: those about its status and the other servers here, the rest in
 /// the role.
 pub(crate) struct Answering {
@@ -178,8 +186,8 @@ pub(crate) struct Answering {
     pub(crate) known: Known,
     /// What happened here of late.
     pub(crate) lately: LatelySeen,
-    /// What the door for FastDFS clients counts, once it is open.
-    pub(crate) fastdfs: OnceLock<Arc<sdfs_fastdfs::Counters>>,
+    /// What the doors for FastDFS clients count, once they are open.
+    pub(crate) fastdfs: OnceLock<FastDfsCounters>,
 }
 
 #[async_trait]

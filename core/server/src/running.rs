@@ -23,7 +23,7 @@ use crate::follow::{Follower, Following};
 use crate::guest::Guest;
 use crate::hands::{LogDial, ServerHands};
 use crate::operator::{self, LatelySeen, OperatorDoors};
-use crate::role::{Answering, RoleAtWork};
+use crate::role::{Answering, FastDfsCounters, RoleAtWork};
 use crate::route::{Answers, Route};
 use crate::status::Known;
 
@@ -86,6 +86,7 @@ impl Running {
         outside: Outside,
     ) -> Result<Running, ServerError> {
         let begun = Instant::now();
+        let link_secret = fastdfs::link_secret(config, me)?;
         let route = Route::default();
         let (group, mesh) = start_group(GroupOptions {
             config: Arc::clone(config),
@@ -126,12 +127,13 @@ impl Running {
         });
         let answers: Arc<dyn Answers> = Arc::clone(&answering) as Arc<dyn Answers>;
         route.open(&answers);
-        let doors = fastdfs::open(config, &known.mesh, &role).await?;
+        let doors = fastdfs::open(config, &known.mesh, (&role, link_secret)).await?;
         if let Some(doors) = &doors {
             // Opened once.
-            answering
-                .fastdfs
-                .get_or_init(|| Arc::clone(doors.counters()));
+            answering.fastdfs.get_or_init(|| FastDfsCounters {
+                protocol: Arc::clone(doors.counters()),
+                http: doors.http().map(|http| Arc::clone(http.counters())),
+            });
         }
         let stop = Arc::new(Notify::new());
         let hands = ServerHands {

@@ -19,7 +19,9 @@ const SECRET_BYTES: usize = 32;
 /// When a file cannot be written or the system has no randomness.
 pub fn make_missing_secrets(config: &Config) -> Result<Vec<PathBuf>, ClusterError> {
     let mut made = Vec::new();
-    for path in [&config.secret_file, &config.admin.secret_file] {
+    let links = config.link_secret_file();
+    let others = [&config.secret_file, &config.admin.secret_file];
+    for path in others.into_iter().chain(links) {
         if make_secret(path)? {
             made.push(path.clone());
         }

@@ -16,17 +16,21 @@ pub trait Observed: Send + Sync + 'static {
     fn logs(&self) -> Vec<LogReading>;
     /// What is reserved or leased here for a time: the first `limit`, and how many there are.
     fn locks(&self, limit: usize) -> BoxFuture<'static, (Vec<LockReading>, usize)>;
-    /// What its door for FastDFS clients has counted, when it has one.
+    /// What its doors for FastDFS clients have counted, when it has any.
     fn fastdfs(&self) -> Option<FastDfsReading>;
 }
 
-/// What a door for FastDFS clients has counted.
+/// What the doors for FastDFS clients have counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FastDfsReading {
     /// Requests, by their outcomes.
     pub requests: Vec<(&'static str, u64)>,
     /// Connections, by what became of them.
     pub connections: Vec<(&'static str, u64)>,
+    /// Requests over HTTP, by their outcomes; empty where that door is closed.
+    pub http_requests: Vec<(&'static str, u64)>,
+    /// HTTP connections, by what became of them.
+    pub http_connections: Vec<(&'static str, u64)>,
 }
 
 /// Something reserved or leased for a time, which ends by itself.

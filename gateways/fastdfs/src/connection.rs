@@ -1,7 +1,5 @@
 //! One connection: requests in, answers out, in order. Knows headers and lengths, no commands.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use sdfs_net_layer::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,9 +9,10 @@ use crate::counters::Counted;
 use crate::errno::Errno;
 use crate::header::{self, Header};
 use crate::limits::{
-    CONTENT_WINDOW, CONTENT_WINDOW_BYTES_MIN, IDLE_MAX, PATIENCE, READ_BYTES, READ_BYTES_MAX,
-    SMALL_UPLOAD_BYTES, UNREAD_BYTES_MAX, UNREAD_WAIT,
+    IDLE_MAX, PATIENCE, READ_BYTES, READ_BYTES_MAX, SMALL_UPLOAD_BYTES, UNREAD_BYTES_MAX,
+    UNREAD_WAIT,
 };
+use crate::pace::Pace;
 use crate::wire::HEADER_BYTES;
 
 /// Answers up to this size are copied behind their headers, so that many leave in one write.
@@ -37,57 +36,6 @@ pub(crate) struct Connection {
     outbox: BytesMut,
     has_asked: bool,
     pace: Pace,
-}
-
-/// How a request's body arrives. Only the time in which it is waited for counts.
-#[derive(Debug)]
-struct Pace {
-    /// When it is looked how much came.
-    window: Duration,
-    bytes_min: usize,
-    waited: Duration,
-    arrived: usize,
-}
-
-impl Pace {
-    /// Of what is small: all of it must come in the time.
-    fn of_small() -> Self {
-        Self {
-            window: PATIENCE,
-            bytes_min: SMALL_UPLOAD_BYTES,
-            waited: Duration::ZERO,
-            arrived: 0,
-        }
-    }
-
-    /// From now on it is content that others may have to wait for.
-    fn quicken(&mut self) {
-        if self.window != CONTENT_WINDOW {
-            *self = Self {
-                window: CONTENT_WINDOW,
-                bytes_min: CONTENT_WINDOW_BYTES_MIN,
-                waited: Duration::ZERO,
-                arrived: 0,
-            };
-        }
-    }
-
-    /// How long it may be waited for more.
-    fn left(&self) -> Duration {
-        self.window.saturating_sub(self.waited)
-    }
-
-    /// Notes what came in a time; whether it goes on well enough.
-    fn note(&mut self, waited: Duration, arrived: usize) -> bool {
-        self.waited += waited;
-        self.arrived += arrived;
-        if self.waited < self.window {
-            return true;
-        }
-        let is_enough = self.arrived >= self.bytes_min;
-        (self.waited, self.arrived) = (Duration::ZERO, 0);
-        is_enough
-    }
 }
 
 impl Connection {
@@ -268,47 +216,5 @@ impl Connection {
             Ok(Err(_)) => Err(End::Counted(Counted::Gone)),
             Err(_) => Err(End::Counted(Counted::TooSlow)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How long a body lasts that comes at a rate, bytes a second, until it is there or cut off.
-    fn lasts(mut pace: Pace, rate: usize, bytes: usize) -> Result<Duration, Duration> {
-        let second = Duration::from_secs(1);
-        let (mut begun, mut left) = (Duration::ZERO, bytes);
-        while left > 0 {
-            begun += second;
-            assert!(pace.left() <= pace.window);
-            if !pace.note(second, rate.min(left)) {
-                return Err(begun);
-            }
-            left = left.saturating_sub(rate);
-        }
-        Ok(begun)
-    }
-
-    #[test]
-    fn content_that_trickles_is_cut_off() {
-        let seconds = Duration::from_secs;
-        let large = || {
-            let mut pace = Pace::of_small();
-            pace.quicken();
-            pace
-        };
-        assert_eq!(lasts(large(), 100_000, 10_000_000), Ok(seconds(100)));
-        assert_eq!(lasts(large(), 60_000, 10_000_000), Err(seconds(10)));
-        assert_eq!(lasts(large(), 1, 10_000_000), Err(seconds(10)));
-        assert_eq!(lasts(Pace::of_small(), 2_000, 60_000), Ok(seconds(30)));
-        assert_eq!(lasts(Pace::of_small(), 500, 60_000), Err(seconds(60)));
-        // It may not stop after it was quick, nor is it told anew by each piece.
-        let mut pace = large();
-        assert!(pace.note(seconds(1), 10 << 20));
-        pace.quicken();
-        assert_eq!(pace.left(), seconds(9));
-        assert!(pace.note(seconds(9), 0));
-        assert!(!pace.note(seconds(10), 0));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sdfs_dserver::{Among, AnonymousFiles};
 use sdfs_net_layer::{Acceptor, Stream, Transport};
-use sdfs_server_group::{FastDfs, Mesh};
+use sdfs_server_group::{FastDfs, LinkSecret, Mesh};
 use sdfs_types::{VolumeMap, clock};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -16,9 +16,11 @@ use crate::connection::{Connection, End};
 use crate::counters::{Counted, Counters};
 use crate::errno::Errno;
 use crate::group_name::{all_groups, group_of};
-use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, TRACKER_BODY_BYTES_MAX, VIEW_EVERY};
+use crate::http::{self, Site};
+use crate::limits::{
+    ACCEPT_PAUSE, CONNECTIONS_MAX, HTTP_CONNECTIONS_MAX, TRACKER_BODY_BYTES_MAX, VIEW_EVERY,
+};
 use crate::name::Names;
-use crate::ports::{storage_address, tracker_address};
 use crate::storage::Storage;
 use crate::tracker;
 use crate::view::View;
@@ -48,12 +50,15 @@ pub struct StorageOptions {
     pub settings: FastDfs,
     /// The files of the dserver.
     pub files: AnonymousFiles,
+    /// What links to its HTTP door are signed with; `None` when they need no token.
+    pub link_secret: Option<LinkSecret>,
 }
 
 /// An open door. Dropped, it is closed with all its connections.
 pub struct Doors {
     address: SocketAddr,
     counters: Arc<Counters>,
+    http: Option<Box<Doors>>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -68,6 +73,12 @@ impl Doors {
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// The HTTP door beside a storage's, when the configuration wants one.
+    #[must_use]
+    pub fn http(&self) -> Option<&Doors> {
+        self.http.as_deref()
     }
 }
 
@@ -93,7 +104,7 @@ pub async fn start_tracker(
     let Some(me) = mesh.server(mesh.me()) else {
         return Ok(None);
     };
-    let address = tracker_address(mesh.config(), &settings, &me);
+    let address = settings.tracker_address(mesh.config(), &me);
     let groups = all_groups(mesh.config(), &settings).into_iter();
     let names = |group: &str| (group.to_owned(), names_of(&mesh, &settings, group));
     let groups: Vec<(String, Names)> = groups.map(names).collect();
@@ -119,19 +130,21 @@ pub async fn start_tracker(
             }
         }
     });
-    let serve = move |connection, counters| {
+    let serve = move |stream, counters| {
         let parts = parts.clone();
-        async move { serve_tracker(connection, parts, counters).await }
+        async move { serve_tracker(Connection::new(stream), parts, counters).await }
     };
-    let mut doors = open(transport, address, settings, serve).await?;
+    let bounds = (settings, CONNECTIONS_MAX);
+    let mut doors = open(transport, address, bounds, serve).await?;
     doors.tasks.push(looking.abort_handle());
     Ok(Some(doors))
 }
 
-/// Answers as a storage, on the runtime of the caller.
+/// Answers as a storage, and over HTTP when the configuration wants that, on the runtime of the
+/// caller.
 ///
 /// # Errors
-/// When the address is taken.
+/// When an address is taken.
 pub async fn start_storage(
     transport: &dyn Transport,
     options: StorageOptions,
@@ -140,11 +153,12 @@ pub async fn start_storage(
         mesh,
         settings,
         files,
+        link_secret,
     } = options;
     let Some(me) = mesh.server(mesh.me()) else {
         return Ok(None);
     };
-    let address = storage_address(mesh.config(), &settings, &me);
+    let address = settings.storage_address(mesh.config(), &me);
     let config = Arc::clone(mesh.config());
     let group = group_of(&config, &settings, &me).unwrap_or(&settings.group);
     let names = names_of(&mesh, &settings, group);
@@ -154,11 +168,23 @@ pub async fn start_storage(
     };
     let parts = (files, names, group);
     let storage = Arc::new(Storage::new(mesh, &settings, parts));
-    let serve = move |connection, counters| {
+    let serve = {
         let storage = Arc::clone(&storage);
-        async move { storage.serve(connection, counters).await }
+        move |stream, counters| {
+            let storage = Arc::clone(&storage);
+            async move { storage.serve(Connection::new(stream), counters).await }
+        }
     };
-    open(transport, address, settings, serve).await.map(Some)
+    let bounds = (settings.clone(), CONNECTIONS_MAX);
+    let mut doors = open(transport, address, bounds, serve).await?;
+    if let Some(address) = settings.http_address(&config, &me) {
+        let site = Arc::new(Site::new(storage, (&settings, group), link_secret));
+        let serve = move |stream, counters| http::serve(stream, Arc::clone(&site), counters);
+        let bounds = (settings, HTTP_CONNECTIONS_MAX);
+        let http = open(transport, address, bounds, serve).await?;
+        doors.http = Some(Box::new(http));
+    }
+    Ok(Some(doors))
 }
 
 /// The names of a group's files. Those of the group that keeps what was stored before there were
@@ -185,32 +211,33 @@ fn among(mesh: &Mesh, group: &str) -> Among {
 async fn open<S, F>(
     transport: &dyn Transport,
     address: SocketAddr,
-    settings: FastDfs,
+    bounds: (FastDfs, usize),
     serve: S,
 ) -> io::Result<Doors>
 where
-    S: Fn(Connection, Arc<Counters>) -> F + Send + 'static,
+    S: Fn(Stream, Arc<Counters>) -> F + Send + 'static,
     F: Future<Output = End> + Send + 'static,
 {
     let acceptor = transport.bind(address).await?;
     let address = acceptor.local_address()?;
     let counters = Arc::new(Counters::default());
-    let accepting = accept_all(acceptor, settings, serve, Arc::clone(&counters));
+    let accepting = accept_all(acceptor, bounds, serve, Arc::clone(&counters));
     let tasks = vec![tokio::spawn(accepting).abort_handle()];
     Ok(Doors {
         address,
         counters,
+        http: None,
         tasks,
     })
 }
 
 async fn accept_all<S, F>(
     mut acceptor: Box<dyn Acceptor>,
-    settings: FastDfs,
+    (settings, connections_max): (FastDfs, usize),
     serve: S,
     counters: Arc<Counters>,
 ) where
-    S: Fn(Connection, Arc<Counters>) -> F + Send + 'static,
+    S: Fn(Stream, Arc<Counters>) -> F + Send + 'static,
     F: Future<Output = End> + Send + 'static,
 {
     // Dropped with this task, it ends the connections.
@@ -234,11 +261,11 @@ async fn accept_all<S, F>(
             counters.count(Counted::NotAllowed);
             continue;
         }
-        if connections.len() >= CONNECTIONS_MAX {
+        if connections.len() >= connections_max {
             counters.count(Counted::TooMany);
             continue;
         }
-        let serving = serve(Connection::new(stream), Arc::clone(&counters));
+        let serving = serve(stream, Arc::clone(&counters));
         let counters = Arc::clone(&counters);
         connections.spawn(async move {
             if let End::Counted(why) = serving.await {

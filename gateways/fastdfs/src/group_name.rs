@@ -49,7 +49,8 @@ pub fn all_groups<'a>(config: &'a Config, settings: &'a FastDfs) -> BTreeSet<&'a
 }
 
 /// The group of a dserver. `None` where others have one and this one has not: it keeps nothing.
-pub(crate) fn group_of<'a>(
+#[must_use]
+pub fn group_of<'a>(
     config: &'a Config,
     settings: &'a FastDfs,
     server: &ServerConfig,

@@ -20,6 +20,31 @@ pub const CONTENT_WINDOW: Duration = Duration::from_secs(10);
 /// 64 KiB a second: half a megabit, far below any network of servers.
 pub const CONTENT_WINDOW_BYTES_MIN: usize = 640 << 10;
 
+/// A reader of a file over HTTP must take [`READER_WINDOW_BYTES_MIN`] in each such time in which it
+/// is waited for.
+pub const READER_WINDOW: Duration = Duration::from_secs(30);
+
+/// 1 KiB a second: the slowest telephone reads faster.
+pub const READER_WINDOW_BYTES_MIN: usize = 30 << 10;
+
+/// HTTP connections served at once by one door: a slow reader of a large file holds up to
+/// [`HTTP_PIECES_AHEAD`] and one pieces, so that all of them hold 1 GiB.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+
+/// How long the head of an HTTP request may take to arrive, and how long a connection may rest
+/// between two requests: a browser asks for what a page shows at once.
+pub const HTTP_HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of the head of an HTTP request: what a browser with long cookies sends.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// How long a part of a file is looked for before an HTTP client is told that it is not to be had:
+/// longer than a leader election and two silent members, shorter than proxies wait.
+pub const HTTP_READ_WAIT: Duration = Duration::from_secs(10);
+
+/// Pieces of a file on their way to an HTTP door while one is being sent.
+pub const HTTP_PIECES_AHEAD: usize = 3;
+
 /// Bytes read from a connection at once, and the least room made for it.
 pub const READ_BYTES: usize = 16 << 10;
 

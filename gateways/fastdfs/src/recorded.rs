@@ -3,11 +3,12 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use futures::StreamExt;
-use sdfs_client::{ByteStream, Client, Error, File, InstantPut, PutOptions};
+use sdfs_client::{ByteStream, CallOptions, Client, Error, File, InstantPut, PutOptions};
 use sdfs_server_group::{Config, Deadline};
 use sdfs_types::{Attributes, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
@@ -198,6 +199,17 @@ impl Recorded {
     /// An open file.
     pub(crate) async fn open(&self, name: &str) -> Result<File, Errno> {
         let open = self.client().await?.open(&self.data(name)).await;
+        open.map_err(|error| errno_of(&error))
+    }
+
+    /// As [`Recorded::open`], for a reader who waits no longer than so for any part of it.
+    pub(crate) async fn open_within(&self, name: &str, wait: Duration) -> Result<File, Errno> {
+        let options = CallOptions {
+            timeout: Some(wait),
+            ..CallOptions::default()
+        };
+        let client = self.client().await?.with(options);
+        let open = client.open(&self.data(name)).await;
         open.map_err(|error| errno_of(&error))
     }
 

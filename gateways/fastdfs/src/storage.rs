@@ -36,7 +36,7 @@ const NO_CHECKSUM: u8 = 1;
 
 /// A storage's door.
 pub(crate) struct Storage {
-    mesh: Mesh,
+    pub(crate) mesh: Mesh,
     address_bytes: usize,
     /// Room for larger uploads, bytes.
     uploads: Semaphore,

@@ -8,7 +8,6 @@ use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap};
 
 use crate::group_name::{GroupName, group_of};
 use crate::name::{Names, is_nameable};
-use crate::ports::{storage_address, tracker_address};
 
 /// A dserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +103,7 @@ impl View {
             let load = mesh.load(server.id).unwrap_or_default();
             all[place].storages.push(Storage {
                 id: server.id,
-                address: storage_address(config, settings, &server),
+                address: settings.storage_address(config, &server),
                 is_up: is_up(server.id),
                 is_writable: false,
                 total_bytes: load.total_bytes,
@@ -112,7 +111,7 @@ impl View {
             });
         }
         let trackers = servers(Role::Mserver).map(|server| Tracker {
-            address: tracker_address(config, settings, &server),
+            address: settings.tracker_address(config, &server),
             is_up: is_up(server.id),
         });
         let mut view = View {
@@ -160,7 +159,7 @@ impl View {
 }
 
 /// Servers that are connected and not silent; this one among them.
-fn heard(mesh: &Mesh) -> Vec<ServerId> {
+pub(crate) fn heard(mesh: &Mesh) -> Vec<ServerId> {
     let peers = mesh.snapshot().peers.into_iter();
     let up = peers.filter(|peer| peer.state == PeerState::Up);
     up.map(|peer| peer.id).chain([mesh.me()]).collect()

@@ -11,7 +11,7 @@ use super::file::{File, FileFastDfs, FileOperator, FileRole, FileServer, FileSto
 use super::operator::{Operator, OperatorTls, most_on_one_machine};
 use super::{
     AddressWidth, Admin, Config, FastDfs, Groups, Network, ServerConfig, Storage, Timers, Tls,
-    locate,
+    doors, locate,
 };
 use crate::ids::{Role, ServerId, ServerName};
 
@@ -24,6 +24,8 @@ const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 /// Longest wait for a dserver that is away, seconds: a month. Longer is never meant: two of three
 /// copies would have to last for it.
 const REPLACE_AFTER_S_MAX: u64 = 30 * 24 * 60 * 60;
+/// Longest life of a signed link, seconds: ten years, as of the trash.
+const LINK_TTL_S_MAX: u64 = TRASH_S_MAX;
 /// Longest name of a group, bytes: a field of FastDFS's protocol.
 const GROUP_BYTES_MAX: usize = 16;
 
@@ -36,7 +38,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(key: impl Into<String>, what: String, allowed: impl Into<String>) -> Self {
+    pub(super) fn new(key: impl Into<String>, what: String, allowed: impl Into<String>) -> Self {
         Self {
             key: key.into(),
             what,
@@ -71,7 +73,7 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
             authority: path("tls.authority", &tls.authority, base)?,
         }),
     };
-    Ok(Config {
+    let config = Config {
         secret_file: path("secret_file", &file.secret_file, base)?,
         admin: Admin {
             secret_file: path("admin.secret_file", &file.admin.secret_file, base)?,
@@ -83,7 +85,7 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
             None => None,
             Some(part) => {
                 certificates("fastdfs.tls", part.tls, file.tls.is_some())?;
-                Some(fastdfs(part, &servers, &groups)?)
+                Some(fastdfs(part, &servers, &groups, base)?)
             }
         },
         operator: match &file.operator {
@@ -95,7 +97,9 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
         groups,
         tls,
         base: base.to_owned(),
-    })
+    };
+    doors::check_apart(&config)?;
+    Ok(config)
 }
 
 fn name(key: &str, value: &str) -> Result<(), Problem> {
@@ -356,6 +360,7 @@ fn fastdfs(
     file: &FileFastDfs,
     servers: &[ServerConfig],
     groups: &Groups,
+    base: &Path,
 ) -> Result<FastDfs, Problem> {
     group("fastdfs.group", &file.group)?;
     let names: Vec<&str> = groups.names().into_iter().map(|name| &**name).collect();
@@ -401,7 +406,18 @@ fn fastdfs(
             1..=u64::from(u16::MAX) - count.saturating_sub(1),
         )
     };
+    let http_port = file.http_port;
+    let http_port = http_port.map(|first| port("fastdfs.http_port", first, Role::Dserver));
+    let link_secret = file.link_secret.as_ref();
+    if link_secret.is_some() && http_port.is_none() {
+        let what = "there is no http_port that takes links".to_owned();
+        return Err(Problem::new("fastdfs.link_secret", what, "with http_port"));
+    }
+    let link_secret = link_secret.map(|secret| path("fastdfs.link_secret", secret, base));
     Ok(FastDfs {
+        http_port: http_port.transpose()?,
+        link_secret: link_secret.transpose()?,
+        link_ttl_s: range("fastdfs.link_ttl_s", file.link_ttl_s, 1..=LINK_TTL_S_MAX)?,
         tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
         storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
         group: file.group.clone(),

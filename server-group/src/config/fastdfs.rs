@@ -1,11 +1,12 @@
 //! The `fastdfs: (..)` part: whether servers also speak FastDFS's protocols, and to whom.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::OperatorTls;
+use super::{Config, OperatorTls, ServerConfig};
 
 /// FastDFS's protocols, when they are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,13 @@ pub struct FastDfs {
     pub tracker_port: u16,
     /// Where dservers answer as storages. Dservers with one address take the ports that follow.
     pub storage_port: u16,
+    /// Where dservers give files to browsers, as [`FastDfs::storage_port`]; `None` keeps that door
+    /// closed.
+    pub http_port: Option<u16>,
+    /// Holds what links to that door are signed with; `None` when they need no token.
+    pub link_secret: Option<PathBuf>,
+    /// How long a signed link is good, seconds.
+    pub link_ttl_s: u64,
     /// The group of every dserver, where none has one of its own; else the one that keeps what was
     /// stored before they had.
     pub group: String,
@@ -26,6 +34,49 @@ pub struct FastDfs {
     pub tls: OperatorTls,
     /// Groups that keep a content once, however often it is uploaded.
     pub instant: Vec<String>,
+}
+
+impl FastDfs {
+    /// Where a mserver answers as a tracker. Servers of a role that share an address take the ports
+    /// that follow the configured one, in the order of their numbers.
+    #[must_use]
+    pub fn tracker_address(&self, config: &Config, server: &ServerConfig) -> SocketAddr {
+        address(config, server, self.tracker_port)
+    }
+
+    /// Where a dserver answers as a storage, as [`FastDfs::tracker_address`].
+    #[must_use]
+    pub fn storage_address(&self, config: &Config, server: &ServerConfig) -> SocketAddr {
+        address(config, server, self.storage_port)
+    }
+
+    /// Where a dserver gives files over HTTP, as [`FastDfs::tracker_address`].
+    #[must_use]
+    pub fn http_address(&self, config: &Config, server: &ServerConfig) -> Option<SocketAddr> {
+        Some(address(config, server, self.http_port?))
+    }
+
+    /// What the path of a file is put behind to get it from a dserver: `http://10.0.0.1:8888`.
+    #[must_use]
+    pub fn http_url(&self, config: &Config, server: &ServerConfig) -> Option<String> {
+        let scheme = match self.tls {
+            OperatorTls::Off => "http",
+            OperatorTls::Server | OperatorTls::Mutual => "https",
+        };
+        let address = self.http_address(config, server)?;
+        Some(format!("{scheme}://{address}"))
+    }
+}
+
+fn address(config: &Config, server: &ServerConfig, first_port: u16) -> SocketAddr {
+    let ip = server.address.ip();
+    let is_before = |other: &&ServerConfig| {
+        other.role == server.role && other.address.ip() == ip && other.id < server.id
+    };
+    let before = config.servers.iter().filter(is_before).count();
+    let port = usize::from(first_port) + before;
+    // The configuration is refused when the last port does not fit.
+    SocketAddr::new(ip, u16::try_from(port).unwrap_or(u16::MAX))
 }
 
 /// Width of the addresses in a tracker's answers.

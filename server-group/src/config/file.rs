@@ -126,6 +126,9 @@ pub(super) struct FileTls {
 pub(super) struct FileFastDfs {
     pub(super) tracker_port: u64,
     pub(super) storage_port: u64,
+    pub(super) http_port: Option<u64>,
+    pub(super) link_secret: Option<String>,
+    pub(super) link_ttl_s: u64,
     pub(super) group: String,
     pub(super) response_ip_addr_size: AddressWidth,
     pub(super) allow: Vec<String>,
@@ -138,6 +141,9 @@ impl Default for FileFastDfs {
         Self {
             tracker_port: 22_122,
             storage_port: 23_000,
+            http_port: None,
+            link_secret: None,
+            link_ttl_s: 600,
             group: "group1".to_owned(),
             response_ip_addr_size: AddressWidth::IPv4,
             allow: Vec::new(),

@@ -2,6 +2,7 @@
 //! anything starts.
 
 mod check;
+mod doors;
 mod error;
 mod fastdfs;
 mod file;
@@ -22,7 +23,7 @@ pub use groups::Groups;
 pub use operator::{Operator, OperatorTls};
 
 use crate::ids::{Role, ServerId, ServerName};
-use crate::key::{ClusterSecret, SecretError, UserKey};
+use crate::key::{ClusterSecret, LinkSecret, SecretError, UserKey};
 
 /// A whole configuration; every path in it is absolute or relative to the working directory, no
 /// more to the file.
@@ -221,5 +222,21 @@ impl Config {
     /// When the file cannot be read or the secret is too short.
     pub fn admin_key(&self) -> Result<UserKey, SecretError> {
         UserKey::from_file(&self.admin.secret_file)
+    }
+
+    /// The file of the secret that links to files of FastDFS clients are signed with; `None` when
+    /// they need no token.
+    #[must_use]
+    pub fn link_secret_file(&self) -> Option<&PathBuf> {
+        self.fastdfs.as_ref()?.link_secret.as_ref()
+    }
+
+    /// Reads the secret in [`Config::link_secret_file`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or the secret is too short or too long.
+    pub fn link_secret(&self) -> Result<Option<LinkSecret>, SecretError> {
+        let file = self.link_secret_file();
+        file.map(|file| LinkSecret::from_file(file)).transpose()
     }
 }

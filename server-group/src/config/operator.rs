@@ -71,7 +71,7 @@ impl Operator {
 }
 
 /// Every loopback address is this machine's.
-fn shares_machine(one: &ServerConfig, other: &ServerConfig) -> bool {
+pub(super) fn shares_machine(one: &ServerConfig, other: &ServerConfig) -> bool {
     let (one, other) = (one.address.ip(), other.address.ip());
     one == other || one.is_loopback() && other.is_loopback()
 }

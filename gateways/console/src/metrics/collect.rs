@@ -167,6 +167,14 @@ pub(crate) fn of_fastdfs(out: &mut Exposition, fastdfs: &FastDfsReading) {
     for (event, count) in &fastdfs.connections {
         out.sample(&list::FASTDFS_CONNECTIONS, &[("event", event)], *count);
     }
+    for (outcome, count) in &fastdfs.http_requests {
+        let labels = [("outcome", *outcome)];
+        out.sample(&list::FASTDFS_HTTP_REQUESTS, &labels, *count);
+    }
+    for (event, count) in &fastdfs.http_connections {
+        let labels = [("event", *event)];
+        out.sample(&list::FASTDFS_HTTP_CONNECTIONS, &labels, *count);
+    }
 }
 
 pub(crate) fn of_doors(out: &mut Exposition, http: &HttpCounters, console: &ConsoleCounters) {

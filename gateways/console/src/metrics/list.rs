@@ -116,6 +116,10 @@ metrics! {
         "Requests of FastDFS clients, by outcome.";
     FASTDFS_CONNECTIONS: Counter "sdfs_fastdfs_connections_total",
         "Connections of FastDFS clients, accepted, and ended early by reason.";
+    FASTDFS_HTTP_REQUESTS: Counter "sdfs_fastdfs_http_requests_total",
+        "Requests for files by their FastDFS ids over HTTP, by outcome.";
+    FASTDFS_HTTP_CONNECTIONS: Counter "sdfs_fastdfs_http_connections_total",
+        "HTTP connections for files of FastDFS clients, accepted, and ended early by reason.";
 
     HTTP_REQUESTS: Counter "sdfs_http_requests_total", "Requests at the HTTP door, by outcome.";
     HTTP_CLOSED: Counter "sdfs_http_closed_total",

@@ -6,10 +6,11 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod http;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sdfs_fastdfs::{storage_address, tracker_address};
 use sdfs_server::{Cluster, ClusterOptions};
 use sdfs_server_group::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,10 +68,18 @@ pub fn doors(cluster: &Cluster, role: Role) -> Vec<SocketAddr> {
     let config = cluster.config();
     let settings = config.fastdfs.as_ref().expect("FastDFS is wanted");
     let of = |server| match role {
-        Role::Mserver => tracker_address(config, settings, server),
-        _ => storage_address(config, settings, server),
+        Role::Mserver => settings.tracker_address(config, server),
+        _ => settings.storage_address(config, server),
     };
     config.servers_of(role).map(of).collect()
+}
+
+/// The HTTP doors of all dservers.
+pub fn http_doors(cluster: &Cluster) -> Vec<SocketAddr> {
+    let config = cluster.config();
+    let settings = config.fastdfs.as_ref().expect("FastDFS is wanted");
+    let of = |server| settings.http_address(config, server);
+    config.servers_of(Role::Dserver).filter_map(of).collect()
 }
 
 /// Status and body of an answer.
