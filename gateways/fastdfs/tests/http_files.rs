@@ -10,12 +10,15 @@ mod kit;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use kit::http::{Http, Reply, get, request};
-use kit::{GROUP, Talk, cluster, content, doors, http_doors, named, upload};
+use kit::{GROUP, PATIENCE, Talk, cluster, content, doors, http_doors, named, upload};
 use sdfs_fastdfs::Names;
+use sdfs_fastdfs::limits::HTTP_CONNECTIONS_MAX;
 use sdfs_server::Cluster;
 use sdfs_server_group::Role;
+use tokio::io::AsyncWriteExt;
 
 const BLOCK: usize = 64 << 10;
 const PIECE: usize = 256 << 10;
@@ -408,7 +411,7 @@ async fn hostile_requests_harm_nobody() {
     ] {
         let mut http = Http::to(door).await;
         // It may be closed before all of it is sent.
-        let sent = tokio::io::AsyncWriteExt::write_all(&mut http.stream, garbage).await;
+        let sent = http.stream.write_all(garbage).await;
         let shown = String::from_utf8_lossy(&garbage[..garbage.len().min(40)]);
         drop(sent);
         let refused = http.reply(true).await;
@@ -433,6 +436,32 @@ async fn hostile_requests_harm_nobody() {
             .is_none_or(|reply| reply.status == 408)
     );
     assert!(slow.is_closed().await);
+}
+
+#[actix_rt::test]
+async fn places_at_the_door_are_bounded() {
+    let (cluster, mut talk) = small_blocks().await;
+    let file = path(&talk.upload(b"for a few", "txt").await);
+    let door = http_doors(&cluster)[0];
+    let mut held = Vec::new();
+    for _ in 0..HTTP_CONNECTIONS_MAX {
+        held.push(Http::to(door).await);
+    }
+    // Whoever is too many is closed without a word.
+    assert!(Http::to(door).await.is_closed().await);
+    let reply = held[0].ask("GET", &file, &[]).await;
+    assert_eq!(reply.status, 200, "those who are in are served");
+    drop(held);
+    let begun = Instant::now();
+    loop {
+        let mut http = Http::to(door).await;
+        // It may be closed before all of it is sent.
+        drop(http.stream.write_all(&request("GET", &file, &[])).await);
+        match http.reply(true).await {
+            Some(reply) => break assert_eq!(reply.status, 200),
+            None => assert!(begun.elapsed() < PATIENCE),
+        }
+    }
 }
 
 /// Flips a byte of everything on the disks of a cluster that begins so; how often.
