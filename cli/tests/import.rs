@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::{TestCluster, bytes, small, wait_until};
-use import::double::Double;
+use import::double::{Double, Lists};
 use import::old_files::{
     APPENDER_FILE, MASTER, OldFile, SLAVE, crc32, damaged, files, in_trunk, lay_out, many,
 };
@@ -326,17 +326,23 @@ fn an_import_that_was_killed_is_gone_on_with() {
     let storages = doors(&cluster, Role::Dserver);
     let mut all = [files(), vec![in_trunk()], many(40)].concat();
     let deleted = many(41).pop().expect("one more").name;
-    // One that the first storage has not, and one that it has damaged.
-    let more = many(44);
-    let [lagging, broken] = &more[42..] else {
-        unreachable!("two more");
+    // One that the first storage has not, one that it has damaged, one only the second tells of,
+    // and one the first fails to read.
+    let more = many(46);
+    let [lagging, broken, ahead, rotten] = &more[42..] else {
+        unreachable!("four more");
     };
     let mut broken_there = broken.clone();
     broken_there.content[0] ^= 1;
-    let first = [all.clone(), vec![broken_there, damaged()]].concat();
-    let second = vec![lagging.clone(), broken.clone()];
-    let double = Double::start([first, second], vec![deleted], HELD_FROM);
-    all.push(broken.clone());
+    let first = [all.clone(), vec![broken_there, damaged(), rotten.clone()]].concat();
+    let second = [lagging, broken, ahead, rotten].map(OldFile::clone).to_vec();
+    let lists = Lists {
+        deleted: vec![deleted],
+        at_second: vec![ahead.name.clone()],
+        rotten: vec![rotten.name.clone()],
+    };
+    let double = Double::start([first, second], lists, HELD_FROM);
+    all.extend([broken, ahead, rotten].map(OldFile::clone));
     let count = all.len();
     let tracker = double.tracker.to_string();
     let words = [
@@ -425,10 +431,12 @@ fn ids_are_taken_that_somebody_knows(
         (&1.into(), &1.into())
     );
     assert_eq!(
-        (&counts["imported"], &counts["passed_over"]),
+        (&counts["imported"], &counts["wrong"]),
         (&1.into(), &1.into())
     );
     assert!(err.contains("line 5") && err.contains(&missing), "{err}");
+    let (code, _, err) = take(&format!("\"{here}\"\n"), &[]);
+    assert_eq!(code, Some(1), "no line is an id: {err}");
     let (code, _, err) = take(&format!("{here}\n{of_another}\n"), &[]);
     assert_eq!(code, Some(3), "{err}");
     assert!(

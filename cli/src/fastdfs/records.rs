@@ -60,6 +60,8 @@ pub(crate) struct StorageRecord {
     pub(crate) address: SocketAddr,
     /// Whether it serves.
     pub(crate) is_active: bool,
+    /// Whether it was taken out of its group.
+    pub(crate) is_deleted: bool,
     /// How many store paths it has.
     pub(crate) paths: u8,
 }
@@ -86,6 +88,7 @@ pub(super) fn storages(body: &[u8]) -> Option<Vec<StorageRecord>> {
         Some(StorageRecord {
             address: SocketAddr::new(ip.parse::<IpAddr>().ok()?, port),
             is_active: record.first() == Some(&status::ACTIVE),
+            is_deleted: record.first() == Some(&status::DELETED),
             paths: u8::try_from(number(form.paths)?).ok()?,
         })
     };
@@ -151,6 +154,7 @@ mod tests {
             let first = StorageRecord {
                 address: ([10, 0, 0, 1], 23_000).into(),
                 is_active: true,
+                is_deleted: false,
                 paths: 3,
             };
             assert_eq!(found[0], first, "{form:?}");

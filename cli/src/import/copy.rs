@@ -67,8 +67,8 @@ impl Target {
             unreachable!("what is listed is an id of a group that was looked for")
         };
         let mut attempt = 1;
-        // Where it is damaged, and how it was first.
-        let (mut passed, mut damaged) = (Vec::new(), None);
+        // Where it is damaged or cannot be read, and how it was first.
+        let (mut passed, mut damaged, mut failed) = (Vec::new(), None, None);
         loop {
             match self.try_copy(origin, (&id, imports), &passed).await {
                 Ok((Done::Damaged(damage), Some(at))) => {
@@ -76,10 +76,26 @@ impl Target {
                     damaged.get_or_insert(damage);
                     continue;
                 }
-                Ok((Done::Missing, _)) => {
-                    return Ok(damaged.map_or(Done::Missing, Done::Damaged));
+                Ok((Done::Failed(failure), Some(at))) => {
+                    passed.push(at);
+                    failed = Some(failure);
+                    continue;
                 }
+                Ok((Done::Missing, _)) => match (damaged.take(), failed.take()) {
+                    (None, None) => return Ok(Done::Missing),
+                    (damage, Some(failure)) if attempt < ATTEMPTS => {
+                        (damaged, failed) = (damage, Some(failure));
+                        passed.clear();
+                        tokio::time::sleep(PAUSE * attempt).await;
+                    }
+                    (Some(damage), _) => return Ok(Done::Damaged(damage)),
+                    (None, Some(failure)) => return Ok(Done::Failed(failure)),
+                },
                 Ok((done, _)) => return Ok(done),
+                // The cluster takes others all the same.
+                Err(Fault::Cluster(failure)) if failure.code == Code::Usage => {
+                    return Ok(Done::Failed(failure));
+                }
                 Err(Fault::Cluster(failure)) => return Err(failure),
                 Err(Fault::Origin(fault)) => match fault {
                     OriginFault::File(failure)
@@ -119,7 +135,12 @@ impl Target {
                 told: told.bytes,
                 found: found.bytes,
             }),
-            None => self.take(origin, (id, imports), (&found, told)).await?,
+            None => match self.take(origin, (id, imports), (&found, told)).await {
+                Err(Fault::Origin(OriginFault::File(failure))) if found.storage().is_some() => {
+                    Done::Failed(failure)
+                }
+                taken => taken?,
+            },
         };
         Ok((done, found.storage()))
     }

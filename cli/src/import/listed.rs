@@ -28,6 +28,10 @@ pub(super) struct Listed {
     pub(super) ids: BTreeSet<String>,
     /// What is no file of a known name, or of a group that was not asked for.
     pub(super) passed_over: u64,
+    /// Lines that are no ids.
+    pub(super) wrong: u64,
+    /// Storages that did not tell what they have, and why.
+    pub(super) silent: Vec<String>,
     /// Files that hold small files merged into them: their ids are not told there.
     pub(super) trunk_containers: u64,
 }
@@ -51,7 +55,7 @@ impl Listed {
                 }
                 Some(_) => self.passed_over += 1,
                 None => {
-                    self.passed_over += 1;
+                    self.wrong += 1;
                     wrong.push((number, line));
                 }
             }
@@ -69,8 +73,7 @@ impl Listed {
     pub(super) fn told_bytes(&self) -> u64 {
         let ids = self.ids.iter().filter_map(|id| FileId::parse(id));
         ids.filter_map(|id| super::check::told(&id.name))
-            .map(|told| told.bytes)
-            .sum()
+            .fold(0, |sum: u64, told| sum.saturating_add(told.bytes))
     }
 }
 
@@ -102,12 +105,12 @@ mod tests {
         // A name without its group reads as one of a group M00.
         assert_eq!(numbers, [5, 6, 7, 8]);
         assert_eq!(all.groups(), BTreeSet::from(["group1", "group2"]));
-        assert_eq!((all.ids.len(), all.passed_over), (2, 4));
+        assert_eq!((all.ids.len(), all.passed_over, all.wrong), (2, 0, 4));
         assert_eq!(all.told_bytes(), 10_000);
         let mut one = Listed::default();
         one.take_lines(&text, Some("group2"));
         assert_eq!(one.groups(), BTreeSet::from(["group2"]));
-        assert_eq!((one.ids.len(), one.passed_over), (1, 6));
+        assert_eq!((one.ids.len(), one.passed_over, one.wrong), (1, 2, 4));
     }
 
     #[test]

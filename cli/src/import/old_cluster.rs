@@ -46,24 +46,35 @@ impl OldCluster {
         Ok(self.client(0).groups().await?)
     }
 
-    /// Everything a storage of the group has.
+    /// Everything the storages of the group have, each by its own list: what one has taken and not
+    /// passed on yet stands in no other's. Those that do not tell theirs are noted.
     pub(super) async fn list(&self, group: &str, listed: &mut Listed) -> Outcome {
         let mut client = self.client(0);
         let storages = client.storages(group).await?;
-        let mut last = "none is active".to_owned();
-        for storage in storages.iter().filter(|storage| storage.is_active) {
-            match list_of(&mut client, group, storage).await {
+        let storages = storages.iter().filter(|storage| !storage.is_deleted);
+        let mut told = 0;
+        for storage in storages {
+            let list = match storage.is_active {
+                true => list_of(&mut client, group, storage).await,
+                false => Err(io::Error::other("it is not active")),
+            };
+            match list {
                 Ok(binlog) => {
                     binlog.finish(group, listed);
-                    return Ok(());
+                    told += 1;
                 }
-                Err(error) => last = format!("{}: {error}", storage.address),
+                Err(error) => listed.silent.push(format!("{}: {error}", storage.address)),
             }
         }
+        if told > 0 {
+            return Ok(());
+        }
+        let last = listed.silent.pop();
+        let last = last.unwrap_or_else(|| "it has none".to_owned());
         let what = format!("no storage of {group} tells what it has: {last}");
         Err(Failure::new(Code::Unreachable, what).advise(
             "Run it again, or give the ids you know with --ids: the newest tell their list to \
-                     nobody but storages",
+             nobody but storages",
         ))
     }
 }

@@ -67,22 +67,25 @@ impl Origin<'_> {
             }
         };
         let wanted = file_id(id.group, id.name.text);
-        let mut asked = passed.to_vec();
+        let mut to_ask = Vec::new();
         if passed.is_empty() {
-            let at = client.holder(&wanted).await.map_err(of_tracker)?;
-            if let Some(found) = found_there(client, at, &wanted).await? {
-                return Ok(Some(found));
+            to_ask.push(client.holder(&wanted).await.map_err(of_tracker)?);
+        }
+        to_ask.extend(client.active(id.group).await.map_err(of_tracker)?);
+        let (mut asked, mut failed) = (passed.to_vec(), None);
+        for at in to_ask {
+            if asked.contains(&at) {
+                continue;
             }
             asked.push(at);
-        }
-        for at in client.active(id.group).await.map_err(of_tracker)? {
-            if !asked.contains(&at)
-                && let Some(found) = found_there(client, at, &wanted).await?
-            {
-                return Ok(Some(found));
+            match found_there(client, at, &wanted).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                // Another one may have it.
+                Err(failure) => failed = Some(failure),
             }
         }
-        Ok(None)
+        failed.map_or(Ok(None), |failure| Err(failure.into()))
     }
 
     /// The metadata of a file; empty when it has none.

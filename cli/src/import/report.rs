@@ -38,7 +38,11 @@ pub(super) struct Report {
     other_size: u64,
     failed: u64,
     passed_over: u64,
+    /// Lines that are no ids.
+    wrong: u64,
     trunk_containers: u64,
+    /// Storages that did not tell what they have.
+    silent_storages: Vec<String>,
     bytes: u64,
     seconds: f64,
     damaged_ids: Vec<String>,
@@ -55,6 +59,8 @@ impl Report {
         Report {
             are_named,
             passed_over: listed.passed_over,
+            wrong: listed.wrong,
+            silent_storages: listed.silent.clone(),
             trunk_containers: listed.trunk_containers,
             ..Report::default()
         }
@@ -116,8 +122,9 @@ impl Report {
             (self.failed, "not read"),
             (
                 self.passed_over,
-                "passed over: no file ids, or of another group",
+                "passed over: of another group, or no file",
             ),
+            (self.wrong, "lines that are no file ids"),
             (
                 self.trunk_containers,
                 "trunk containers passed over: the ids of the small files in them are told by \
@@ -126,6 +133,9 @@ impl Report {
         ];
         for (count, what) in left_out.iter().filter(|(count, _)| *count > 0) {
             out.say(&format!("  {} {what}", units::count(*count)));
+        }
+        for storage in &self.silent_storages {
+            out.say(&format!("  not asked what it has: {storage}"));
         }
         self.verdict()
     }
@@ -146,6 +156,20 @@ impl Report {
             let what = format!("{} files have another size here", count(self.other_size));
             let advice = "Delete those here that are to be copied again";
             return Err(Failure::new(Code::Refused, what).advise(advice));
+        }
+        if let [first, ..] = &*self.silent_storages {
+            let what = format!(
+                "{} storages did not tell what they have, the first: {first}",
+                self.silent_storages.len()
+            );
+            let advice = "What only they have is not imported: run it again when they serve, or \
+                          delete them from their group";
+            return Err(Failure::new(Code::NotNow, what).advise(advice));
+        }
+        if self.wrong > 0 {
+            let what = format!("{} lines are no file ids", count(self.wrong));
+            let advice = "An id is `group1/M00/00/00/..`, without host and quotes";
+            return Err(Failure::new(Code::NotFound, what).advise(advice));
         }
         if self.are_named && self.missing_at_source > 0 {
             let what = format!("{} ids have no file there", count(self.missing_at_source));

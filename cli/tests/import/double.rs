@@ -13,6 +13,8 @@ use super::talk::{field, message, numbers, read_message};
 /// Statuses: no such file, wrong.
 const MISSING: u8 = 2;
 const WRONG: u8 = 22;
+/// The disk fails.
+const FAILED: u8 = 5;
 /// A length that means that the answer ends with the connection.
 const ENDLESS: u64 = 0x0400_0000_0000_0000;
 
@@ -23,12 +25,22 @@ pub(crate) struct Double {
     shared: Arc<Shared>,
 }
 
+/// What its storages log beside and instead of what they have.
+#[derive(Default)]
+pub(crate) struct Lists {
+    /// Names in the log of the first beside those of its files: deleted since.
+    pub(crate) deleted: Vec<String>,
+    /// Files of the second that stand in its log.
+    pub(crate) at_second: Vec<String>,
+    /// Files the first one fails to read.
+    pub(crate) rotten: Vec<String>,
+}
+
 struct Shared {
     storages: [SocketAddr; 2],
     files: BTreeMap<String, OldFile>,
     at_second: BTreeMap<String, OldFile>,
-    /// Names in its log beside those of its files: deleted since.
-    deleted: Vec<String>,
+    lists: Lists,
     is_endless: AtomicBool,
     /// Its log ends too early.
     is_log_cut: AtomicBool,
@@ -45,7 +57,7 @@ impl Double {
     /// It stops in the middle of each download after so many.
     pub(crate) fn start(
         [files, at_second]: [Vec<OldFile>; 2],
-        deleted: Vec<String>,
+        lists: Lists,
         held_from: usize,
     ) -> Double {
         let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -59,7 +71,7 @@ impl Double {
             storages: [address(&first), address(&second)],
             files: by_name(files),
             at_second: by_name(at_second),
-            deleted,
+            lists,
             is_endless: AtomicBool::new(false),
             is_log_cut: AtomicBool::new(false),
             downloads: AtomicUsize::new(0),
@@ -153,12 +165,23 @@ impl Shared {
 
     fn as_first(&self, stream: &mut TcpStream, command: u8, body: &[u8]) -> Option<()> {
         match command {
-            26 => self.tell_log(stream, body[16]),
+            26 => self.tell_log(stream, body[16], &self.lists.deleted, self.files.values()),
+            14 if self.is_rotten(&body[32..]) => send(stream, FAILED, &[]),
             _ => self.tell_file(stream, &self.files, (command, body)),
         }
     }
 
+    fn is_rotten(&self, name: &[u8]) -> bool {
+        let mut rotten = self.lists.rotten.iter();
+        rotten.any(|one| one.as_bytes() == name)
+    }
+
     fn as_second(&self, stream: &mut TcpStream, command: u8, body: &[u8]) -> Option<()> {
+        if command == 26 {
+            let files = self.at_second.values();
+            let files = files.filter(|file| self.lists.at_second.contains(&file.name));
+            return self.tell_log(stream, body[16], &[], files);
+        }
         self.tell_file(stream, &self.at_second, (command, body))
     }
 
@@ -208,13 +231,19 @@ impl Shared {
         stream.write_all(rest).ok()
     }
 
-    fn tell_log(&self, stream: &mut TcpStream, path: u8) -> Option<()> {
+    fn tell_log<'a>(
+        &self,
+        stream: &mut TcpStream,
+        path: u8,
+        deleted: &[String],
+        files: impl Iterator<Item = &'a OldFile>,
+    ) -> Option<()> {
         let prefix = format!("M{path:02X}/");
         let mut log = String::new();
-        for name in self.deleted.iter().filter(|name| name.starts_with(&prefix)) {
+        for name in deleted.iter().filter(|name| name.starts_with(&prefix)) {
             log.push_str(&format!("1700000000 C {name}\n1700000009 D {name}\n"));
         }
-        for file in self.files.values() {
+        for file in files {
             if file.name.starts_with(&prefix) {
                 log.push_str(&format!("1700000000 c {}\n", file.name));
             }

@@ -259,7 +259,7 @@ impl Source {
             .get_file_by(self.path.clone(), self.is_for_writing, deadline)
             .await?;
         let was = seen.open.file.descriptor;
-        if open.file.descriptor != was {
+        if open.file.descriptor != was && !is_kept_with_others(&seen.open, &open) {
             return Err(Error::Replaced {
                 path: self.path.clone(),
                 was,
@@ -298,6 +298,15 @@ impl Source {
             is_same
         });
     }
+}
+
+/// Whether a name stands for the same bytes as before, kept once with those of other names since:
+/// the put it came from is the same.
+fn is_kept_with_others(before: &OpenFile, now: &OpenFile) -> bool {
+    now.file.is_shared()
+        && now.name.request == before.name.request
+        && now.file.size_bytes == before.file.size_bytes
+        && now.file.block_size == before.file.block_size
 }
 
 impl Client {

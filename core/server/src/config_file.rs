@@ -80,8 +80,7 @@ fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
     let instant = &options.instant;
     Ok(format!(
         "    fastdfs: (tracker_port: {first}, storage_port: {storage_port}, \
-         http_port: {http_port}, instant: {instant:?}),
-"
+         http_port: {http_port}, instant: {instant:?}),\n"
     ))
 }
 

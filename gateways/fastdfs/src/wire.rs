@@ -125,6 +125,8 @@ pub mod storage {
 
 /// What a storage is, in a tracker's records.
 pub mod status {
+    /// Taken out of its group.
+    pub const DELETED: u8 = 4;
     /// Not reached.
     pub const OFFLINE: u8 = 5;
     /// Serving.

@@ -84,8 +84,10 @@ impl Source {
             Source::Recorded(file, revision) => {
                 let read = file.read_at(range).await;
                 let read = read.map_err(|error| errno_of(&error))?;
-                // Pieces of before and after a change make a file that never was.
-                if file.meta_data().revision != *revision {
+                // Pieces of before and after a change make a file that never was. One that is
+                // kept with others since is none.
+                let now = file.meta_data();
+                if now.revision != *revision && !now.is_shared() {
                     return Err(Errno::Again);
                 }
                 read

@@ -169,13 +169,21 @@ impl Site {
         let file = storage.recorded.open_within(name.text, HTTP_READ_WAIT);
         let file = file.await?;
         let record = file.meta_data();
+        let is_fixed = given == Given::Recorded && name.kind != FileKind::Appender;
+        let (etag, modified_s) = match is_fixed {
+            true => (name.text.to_owned(), name.second.into()),
+            // An appender file changes, and a slave file may be made anew under its name.
+            false => {
+                let life = format!("{}-{}", record.descriptor, record.revision);
+                (life, record.modified_ms / 1_000)
+            }
+        };
         Ok(Found {
             size: record.size_bytes,
             validators: Validators {
-                // An appender file changes, and a slave file may be made anew under its name.
-                etag: format!("\"{}-{}\"", record.descriptor, record.revision),
-                modified_s: record.modified_ms / 1_000,
-                is_fixed: given == Given::Recorded && name.kind != FileKind::Appender,
+                etag: format!("\"{etag}\""),
+                modified_s,
+                is_fixed,
             },
             source: Source::Recorded(Arc::new(file), record.revision),
         })
