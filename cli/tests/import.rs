@@ -335,7 +335,9 @@ fn an_import_that_was_killed_is_gone_on_with() {
     let mut broken_there = broken.clone();
     broken_there.content[0] ^= 1;
     let first = [all.clone(), vec![broken_there, damaged(), rotten.clone()]].concat();
-    let second = [lagging, broken, ahead, rotten].map(OldFile::clone).to_vec();
+    let second = [lagging, broken, ahead, rotten]
+        .map(OldFile::clone)
+        .to_vec();
     let lists = Lists {
         deleted: vec![deleted],
         at_second: vec![ahead.name.clone()],

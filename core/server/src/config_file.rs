@@ -15,14 +15,14 @@ use crate::ports::{free_port_row, free_ports};
 /// When there are no free ports or the file cannot be written.
 pub fn write_config(folder: &Path, options: &ClusterOptions) -> Result<PathBuf, ClusterError> {
     let servers = usize::from(options.mservers) + usize::from(options.dservers);
-    let ports = free_ports(servers).map_err(ClusterError::Ports)?;
+    let mut ports = free_ports(servers).map_err(ClusterError::Ports)?;
     let path = folder.join("config.conf");
     let mut text = config_text(options, &ports);
     if options.fastdfs {
-        text.push_str(&fastdfs_text(options).map_err(ClusterError::Ports)?);
+        text.push_str(&fastdfs_text(options, &mut ports).map_err(ClusterError::Ports)?);
     }
     if options.operator {
-        text.push_str(&operator_text(servers).map_err(ClusterError::Ports)?);
+        text.push_str(&operator_text(servers, &mut ports).map_err(ClusterError::Ports)?);
     }
     text.push_str(")\n");
     std::fs::write(&path, text).map_err(|source| ClusterError::Folder {
@@ -71,10 +71,10 @@ fn config_text(options: &ClusterOptions, ports: &[u16]) -> String {
 
 /// The part that lets FastDFS clients in: for each door a port for every server of its role, in a
 /// row.
-fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
+fn fastdfs_text(options: &ClusterOptions, chosen: &mut Vec<u16>) -> std::io::Result<String> {
     let mservers = usize::from(options.mservers);
     let dservers = usize::from(options.dservers);
-    let first = free_port_row(mservers + 2 * dservers)?;
+    let first = free_port_row(mservers + 2 * dservers, chosen)?;
     let storage_port = usize::from(first) + mservers;
     let http_port = storage_port + dservers;
     let instant = &options.instant;
@@ -85,8 +85,8 @@ fn fastdfs_text(options: &ClusterOptions) -> std::io::Result<String> {
 }
 
 /// The part that lets operators in: for each door a port for every server, in a row.
-fn operator_text(servers: usize) -> std::io::Result<String> {
-    let first = free_port_row(2 * servers)?;
+fn operator_text(servers: usize, chosen: &mut Vec<u16>) -> std::io::Result<String> {
+    let first = free_port_row(2 * servers, chosen)?;
     let console_port = usize::from(first) + servers;
     Ok(format!(
         "    operator: (http_port: {first}, console_port: {console_port}),\n"

@@ -40,23 +40,25 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     Ok(ports)
 }
 
-/// The first of `count` loopback ports in a row that nobody listens on now, from a random place on.
+/// The first of `count` loopback ports in a row that nobody listens on now and that are not among
+/// those already `chosen`, to which they are added; from a random place on.
 ///
 /// # Errors
 /// As [`free_ports`].
-pub(crate) fn free_port_row(count: usize) -> io::Result<u16> {
+pub(crate) fn free_port_row(count: usize, chosen: &mut Vec<u16>) -> io::Result<u16> {
     for _ in 0..PORT_TRIES_MAX {
         let first = free_ports(1)?[0];
         let row = (0..count).map(|step| usize::from(first) + step);
-        let bound = row.map(|port| {
-            let port = u16::try_from(port).unwrap_or(0);
-            let is_ours = PORTS.contains(&port);
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        let row: Vec<u16> = row.map(|port| u16::try_from(port).unwrap_or(0)).collect();
+        let bound = row.iter().map(|port| {
+            let is_ours = PORTS.contains(port) && !chosen.contains(port);
+            TcpListener::bind((Ipv4Addr::LOCALHOST, *port))
                 .ok()
                 .filter(|_| is_ours)
         });
         // All are held until the last is: nobody else takes one meanwhile.
         if bound.collect::<Option<Vec<_>>>().is_some() {
+            chosen.extend(row);
             return Ok(first);
         }
     }
@@ -69,6 +71,14 @@ pub(crate) fn free_port_row(count: usize) -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_lie_apart() {
+        let mut chosen: Vec<u16> = (15_000..PORTS.end).collect();
+        let first = free_port_row(3, &mut chosen).expect("a row");
+        assert!(first + 2 < 15_000, "{first}");
+        assert!(chosen.ends_with(&[first, first + 1, first + 2]));
+    }
 
     #[test]
     fn free_ports_differ() {
