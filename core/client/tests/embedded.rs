@@ -400,30 +400,36 @@ async fn a_shared_content_never_changes() {
     let client = client_of(&cluster).await;
     let data = bytes(100_000);
     client
-        .put("/shared", data.clone(), in_small_blocks())
+        .put("/kept-once", data.clone(), in_small_blocks())
         .await
         .unwrap();
-    let early = client.open_for_write("/shared").await.unwrap();
-    client.share("/shared").await.unwrap();
-    client.share("/shared").await.unwrap();
+    let early = client.open_for_write("/kept-once").await.unwrap();
+    client.share("/kept-once").await.unwrap();
+    client.share("/kept-once").await.unwrap();
     let is_shared = |error: &Error| matches!(error, Error::Refused(Refusal::Shared { .. }));
     let mark = Attributes::from([("k".to_owned(), "v".to_owned())]);
     let refused = [
         early.write_at(0, Bytes::from_static(b"x")).await.map(drop),
-        client.open_for_write("/shared").await.map(drop),
-        client.expand_file_size("/shared", 200_000).await.map(drop),
-        client.truncate("/shared", 5).await.map(drop),
-        client.set_attributes("/shared", mark, &[]).await.map(drop),
+        client.open_for_write("/kept-once").await.map(drop),
+        client
+            .expand_file_size("/kept-once", 200_000)
+            .await
+            .map(drop),
+        client.truncate("/kept-once", 5).await.map(drop),
+        client
+            .set_attributes("/kept-once", mark, &[])
+            .await
+            .map(drop),
     ];
     for (at, refused) in refused.into_iter().enumerate() {
         assert!(is_shared(&refused.unwrap_err()), "way {at}");
     }
-    assert!(client.get("/shared").await.unwrap() == data);
+    assert!(client.get("/kept-once").await.unwrap() == data);
     client
-        .put("/shared", "anew", PutOptions::default())
+        .put("/kept-once", "anew", PutOptions::default())
         .await
         .unwrap();
-    assert_eq!(client.get("/shared").await.unwrap(), "anew");
+    assert_eq!(client.get("/kept-once").await.unwrap(), "anew");
 }
 
 #[actix_rt::test]

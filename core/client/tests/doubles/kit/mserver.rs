@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sdfs_server_group::{IncomingCall, ServerId};
 use sdfs_types::calls::names::*;
+use sdfs_types::calls::servers::{GetServers, ServersTold};
 use sdfs_types::calls::status::{PeerStatus, ServerStatus};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{
@@ -44,6 +45,13 @@ pub fn answer(model: &mut Model, me: ServerId, kind: CallKind, call: &IncomingCa
             Ok(model.rights.values().cloned().collect())
         }),
         CallKind::GetStatus => status(model, me),
+        // It knows of nobody who has joined since the configuration was written.
+        CallKind::GetServers => ask(model, call, |model, _: &GetServers| {
+            Ok(ServersTold {
+                up: model.servers.iter().map(|server| server.0).collect(),
+                ..ServersTold::default()
+            })
+        }),
         _ => wire::encode_answer::<()>(&Err(Refusal::NotServed)),
     }
 }
