@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod console;
+mod content;
 mod fastdfs;
 mod import;
 mod servers;
@@ -17,6 +18,7 @@ use crate::bench::args::BenchCommand;
 use crate::exit;
 use crate::units::{parse_duration, parse_size};
 pub(crate) use console::{CompletionsArgs, ConsoleArgs, DoctorArgs, TopArgs};
+pub(crate) use content::{DurabilityArg, GetArgs, PutArgs};
 pub(crate) use fastdfs::{FastdfsCommand, LinkArgs};
 pub(crate) use import::{ImportCommand, ImportFastdfsArgs, PathArg};
 pub(crate) use servers::{JoinArgs, LeaveArgs};
@@ -254,56 +256,6 @@ pub(crate) struct ServeArgs {
     /// End when the process with this id, which started this one, ends
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) parent: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PutArgs {
-    /// The local file or folder, or - for standard input
-    pub(crate) source: PathBuf,
-    /// Its name in the cluster; a name that ends in / is a directory to put it in
-    pub(crate) name: Option<String>,
-    /// Store a folder with everything in it
-    #[arg(short, long)]
-    pub(crate) recursive: bool,
-    /// Make missing directories on the way
-    #[arg(short, long)]
-    pub(crate) parents: bool,
-    /// Refuse when the name exists
-    #[arg(long)]
-    pub(crate) no_replace: bool,
-    /// Send nothing of a content the cluster has, and keep it once: such a file is never changed,
-    /// only replaced
-    #[arg(long)]
-    pub(crate) instant: bool,
-    /// Size of the file's blocks, a power of two from 64KiB to 64MiB
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) block_size: Option<u64>,
-    /// When a block counts as stored
-    #[arg(long, value_enum, default_value_t = DurabilityArg::Synced)]
-    pub(crate) durability: DurabilityArg,
-}
-
-/// When a block counts as stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DurabilityArg {
-    /// On disk at every copy.
-    Synced,
-    /// In memory at every copy and on its way to disk.
-    Replicated,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GetArgs {
-    /// The file or directory in the cluster
-    pub(crate) name: String,
-    /// The local file or folder, or - for standard output; else its name in this folder
-    pub(crate) target: Option<PathBuf>,
-    /// Read a directory with everything in it
-    #[arg(short, long)]
-    pub(crate) recursive: bool,
-    /// Refuse when the local file exists
-    #[arg(long)]
-    pub(crate) no_replace: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Mistake;
-use super::file::{File, FileFastDfs, FileOperator, FileRole, FileServer, FileStorage, FileTimers};
+use super::file::{File, FileOperator, FileRole, FileServer, FileStorage, FileTimers};
 use super::operator::{Operator, OperatorTls, most_on_one_machine};
 use super::{
-    AddressWidth, Admin, Config, FastDfs, Groups, Network, ServerConfig, Storage, Timers, Tls,
-    doors, locate,
+    Admin, Config, Groups, Network, ServerConfig, Storage, Timers, Tls, check_fastdfs, doors,
+    locate,
 };
 use crate::ids::{Role, ServerId, ServerName};
 
@@ -20,12 +20,10 @@ const SERVERS_MAX: usize = 300;
 /// Longest name of a server, a cluster or a zone, in bytes: it travels in every handshake.
 const NAME_BYTES_MAX: usize = 64;
 /// Longest stay in the trash, seconds: ten years. A longer one is a slip of units.
-const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
+pub(super) const TRASH_S_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 /// Longest wait for a dserver that is away, seconds: a month. Longer is never meant: two of three
 /// copies would have to last for it.
 const REPLACE_AFTER_S_MAX: u64 = 30 * 24 * 60 * 60;
-/// Longest life of a signed link, seconds: ten years, as of the trash.
-const LINK_TTL_S_MAX: u64 = TRASH_S_MAX;
 /// Longest name of a group, bytes: a field of FastDFS's protocol.
 const GROUP_BYTES_MAX: usize = 16;
 
@@ -85,7 +83,7 @@ pub(super) fn check(file: File, base: &Path) -> Result<Config, Problem> {
             None => None,
             Some(part) => {
                 certificates("fastdfs.tls", part.tls, file.tls.is_some())?;
-                Some(fastdfs(part, &servers, &groups, base)?)
+                Some(check_fastdfs::fastdfs(part, &servers, &groups, base)?)
             }
         },
         operator: match &file.operator {
@@ -123,7 +121,7 @@ pub fn is_name(text: &str) -> bool {
 /// What [`is_name`] allows, in words.
 pub const NAMES_ALLOWED: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
-fn path(key: &str, value: &str, base: &Path) -> Result<PathBuf, Problem> {
+pub(super) fn path(key: &str, value: &str, base: &Path) -> Result<PathBuf, Problem> {
     if value.is_empty() {
         let allowed = "a path, absolute or relative to this file";
         return Err(Problem::new(key, "the path is empty".to_owned(), allowed));
@@ -131,7 +129,7 @@ fn path(key: &str, value: &str, base: &Path) -> Result<PathBuf, Problem> {
     Ok(base.join(value))
 }
 
-fn range<T>(key: &str, value: u64, allowed: RangeInclusive<u64>) -> Result<T, Problem>
+pub(super) fn range<T>(key: &str, value: u64, allowed: RangeInclusive<u64>) -> Result<T, Problem>
 where
     T: TryFrom<u64>,
 {
@@ -305,7 +303,7 @@ fn storage(file: &FileStorage) -> Result<Storage, Problem> {
     })
 }
 
-fn group(key: &str, value: &str) -> Result<(), Problem> {
+pub(super) fn group(key: &str, value: &str) -> Result<(), Problem> {
     let is_good = (1..=GROUP_BYTES_MAX).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_good {
@@ -356,78 +354,6 @@ fn groups(entries: &[FileServer], copies: u16) -> Result<Groups, Problem> {
     Ok(named.collect())
 }
 
-fn fastdfs(
-    file: &FileFastDfs,
-    servers: &[ServerConfig],
-    groups: &Groups,
-    base: &Path,
-) -> Result<FastDfs, Problem> {
-    group("fastdfs.group", &file.group)?;
-    let names: Vec<&str> = groups.names().into_iter().map(|name| &**name).collect();
-    if !names.is_empty() && !names.contains(&&*file.group) {
-        let what = format!("no dserver is of '{}'", file.group);
-        let allowed = format!(
-            "one of {}: the one whose name ids given out before begin with; keep that name for a \
-             group, for under another they find nothing",
-            names.join(", ")
-        );
-        return Err(Problem::new("fastdfs.group", what, allowed));
-    }
-    let is_group = |one: &&String| **one == file.group || names.contains(&&***one);
-    if let Some(unknown) = file.instant.iter().find(|one| !is_group(one)) {
-        let what = format!("no dserver is of '{unknown}'");
-        let known = match names.is_empty() {
-            true => file.group.clone(),
-            false => names.join(", "),
-        };
-        return Err(Problem::new(
-            "fastdfs.instant",
-            what,
-            format!("groups of {known}"),
-        ));
-    }
-    let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
-    if file.response_ip_addr_size == AddressWidth::IPv4
-        && let Some(wide) = servers.iter().find(is_wide)
-    {
-        let what = format!(
-            "IPv4 does not hold the address of {}, {}",
-            wide.name, wide.address
-        );
-        let allowed = "IPv6, where a server has an IPv6 address";
-        return Err(Problem::new("fastdfs.response_ip_addr_size", what, allowed));
-    }
-    let port = |key: &str, first: u64, role: Role| {
-        // Servers of one machine take one port after the other.
-        let count = servers.iter().filter(|server| server.role == role).count() as u64;
-        range(
-            key,
-            first,
-            1..=u64::from(u16::MAX) - count.saturating_sub(1),
-        )
-    };
-    let http_port = file.http_port;
-    let http_port = http_port.map(|first| port("fastdfs.http_port", first, Role::Dserver));
-    let link_secret = file.link_secret.as_ref();
-    if link_secret.is_some() && http_port.is_none() {
-        let what = "there is no http_port that takes links".to_owned();
-        return Err(Problem::new("fastdfs.link_secret", what, "with http_port"));
-    }
-    let link_secret = link_secret.map(|secret| path("fastdfs.link_secret", secret, base));
-    Ok(FastDfs {
-        http_port: http_port.transpose()?,
-        link_secret: link_secret.transpose()?,
-        link_ttl_s: range("fastdfs.link_ttl_s", file.link_ttl_s, 1..=LINK_TTL_S_MAX)?,
-        tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
-        storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
-        group: file.group.clone(),
-        addresses: file.response_ip_addr_size,
-        allow: networks("fastdfs.allow", &file.allow)?,
-        tls: file.tls,
-        instant: file.instant.clone(),
-    })
-}
-
 /// A door that speaks TLS uses the files of the `tls: (..)` part.
 fn certificates(key: &str, wanted: OperatorTls, has_tls: bool) -> Result<(), Problem> {
     if wanted == OperatorTls::Off || has_tls {
@@ -438,7 +364,7 @@ fn certificates(key: &str, wanted: OperatorTls, has_tls: bool) -> Result<(), Pro
     Err(Problem::new(key, what, allowed))
 }
 
-fn networks(key: &str, texts: &[String]) -> Result<Vec<Network>, Problem> {
+pub(super) fn networks(key: &str, texts: &[String]) -> Result<Vec<Network>, Problem> {
     let network = |text: &String| {
         Network::parse(text).ok_or_else(|| {
             let what = format!("'{text}' is no network");

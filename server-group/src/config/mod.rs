@@ -2,6 +2,7 @@
 //! anything starts.
 
 mod check;
+mod check_fastdfs;
 mod doors;
 mod error;
 mod fastdfs;

@@ -1,0 +1,83 @@
+//! Checks the values of the `fastdfs: (..)` part.
+
+use std::path::Path;
+
+use super::check::{Problem, TRASH_S_MAX, group, networks, path, range};
+use super::file::FileFastDfs;
+use super::{AddressWidth, FastDfs, Groups, ServerConfig};
+use crate::ids::Role;
+
+/// Longest life of a signed link, seconds: ten years, as of the trash.
+const LINK_TTL_S_MAX: u64 = TRASH_S_MAX;
+
+pub(super) fn fastdfs(
+    file: &FileFastDfs,
+    servers: &[ServerConfig],
+    groups: &Groups,
+    base: &Path,
+) -> Result<FastDfs, Problem> {
+    group("fastdfs.group", &file.group)?;
+    let names: Vec<&str> = groups.names().into_iter().map(|name| &**name).collect();
+    if !names.is_empty() && !names.contains(&&*file.group) {
+        let what = format!("no dserver is of '{}'", file.group);
+        let allowed = format!(
+            "one of {}: the one whose name ids given out before begin with; keep that name for a \
+             group, for under another they find nothing",
+            names.join(", ")
+        );
+        return Err(Problem::new("fastdfs.group", what, allowed));
+    }
+    let is_group = |one: &&String| **one == file.group || names.contains(&&***one);
+    if let Some(unknown) = file.instant.iter().find(|one| !is_group(one)) {
+        let what = format!("no dserver is of '{unknown}'");
+        let known = match names.is_empty() {
+            true => file.group.clone(),
+            false => names.join(", "),
+        };
+        return Err(Problem::new(
+            "fastdfs.instant",
+            what,
+            format!("groups of {known}"),
+        ));
+    }
+    let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
+    if file.response_ip_addr_size == AddressWidth::IPv4
+        && let Some(wide) = servers.iter().find(is_wide)
+    {
+        let what = format!(
+            "IPv4 does not hold the address of {}, {}",
+            wide.name, wide.address
+        );
+        let allowed = "IPv6, where a server has an IPv6 address";
+        return Err(Problem::new("fastdfs.response_ip_addr_size", what, allowed));
+    }
+    let port = |key: &str, first: u64, role: Role| {
+        // Servers of one machine take one port after the other.
+        let count = servers.iter().filter(|server| server.role == role).count() as u64;
+        range(
+            key,
+            first,
+            1..=u64::from(u16::MAX) - count.saturating_sub(1),
+        )
+    };
+    let http_port = file.http_port;
+    let http_port = http_port.map(|first| port("fastdfs.http_port", first, Role::Dserver));
+    let link_secret = file.link_secret.as_ref();
+    if link_secret.is_some() && http_port.is_none() {
+        let what = "there is no http_port that takes links".to_owned();
+        return Err(Problem::new("fastdfs.link_secret", what, "with http_port"));
+    }
+    let link_secret = link_secret.map(|secret| path("fastdfs.link_secret", secret, base));
+    Ok(FastDfs {
+        http_port: http_port.transpose()?,
+        link_secret: link_secret.transpose()?,
+        link_ttl_s: range("fastdfs.link_ttl_s", file.link_ttl_s, 1..=LINK_TTL_S_MAX)?,
+        tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
+        storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
+        group: file.group.clone(),
+        addresses: file.response_ip_addr_size,
+        allow: networks("fastdfs.allow", &file.allow)?,
+        tls: file.tls,
+        instant: file.instant.clone(),
+    })
+}
