@@ -101,7 +101,7 @@ impl Target {
                     OriginFault::File(failure)
                         if attempt == ATTEMPTS || failure.code == Code::Local =>
                     {
-                        return Ok(Done::Failed(failure));
+                        return Ok(damaged.map_or(Done::Failed(failure), Done::Damaged));
                     }
                     OriginFault::All(failure) if attempt == ATTEMPTS => return Err(failure),
                     _ => tokio::time::sleep(PAUSE * attempt).await,

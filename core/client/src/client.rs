@@ -217,14 +217,16 @@ impl Client {
             .await
     }
 
-    /// Asks for something that takes a server so much longer than a question does.
+    /// Asks for something that takes a server longer than other calls do: twice, if need be, before
+    /// so much time more is over.
     pub(crate) async fn ask_for_long<C: Call>(
         &self,
         call: &C,
+        request: Option<RequestId>,
         longer: Duration,
     ) -> Result<C::Reply, Error> {
         let deadline = Deadline::after(self.timeout() + longer);
-        let patient = (None, ATTEMPT_CHANGE + longer);
+        let patient = (request, ATTEMPT_CHANGE + longer / 2);
         self.within(self.try_until(call, patient, deadline)).await
     }
 

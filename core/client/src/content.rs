@@ -7,13 +7,13 @@ use sdfs_types::calls::content::{
     ContentChallenge, ContentDigest, ContentLinked, ContentProof, ContentRange, ContentShared,
     GetSharing, LinkContent, ShareContent, Sharing,
 };
-use sdfs_types::{FileMetaMetaData, FilePath};
+use sdfs_types::{FileMetaMetaData, FilePath, Refusal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek, AsyncSeekExt};
 
 use crate::client::Client;
 use crate::error::Error;
 use crate::limits::{CHALLENGES_MAX, DIGEST_BYTES_PER_S_MIN, DIGEST_READ_BYTES};
-use crate::options::PutOptions;
+use crate::options::{CallOptions, PutOptions};
 
 /// How a file came to be that was put with [`Client::put_instant`].
 #[derive(Debug)]
@@ -81,10 +81,15 @@ impl Client {
         R: AsyncRead + AsyncSeek + Unpin + ?Sized,
     {
         let (digest, size_bytes) = digest_of(reader).await?;
+        // One operation, whatever becomes of its parts: none of them can come after another.
+        let client = self.with(CallOptions {
+            request: Some(self.request()),
+            ..self.options
+        });
         let linked = match options.attributes.is_empty() {
             true => {
                 let content = (digest, size_bytes);
-                self.link(path, reader, content, &options).await?
+                client.link(path, reader, content, &options).await?
             }
             false => None,
         };
@@ -97,12 +102,18 @@ impl Client {
             size_bytes: Some(size_bytes),
             ..options
         };
-        let name = self.put_from(path, reader, options).await?;
+        let name = client.put_from(path, reader, options).await?;
         match self.share_file(path, &name).await {
-            Ok(ContentShared { name, .. }) => Ok(InstantPut::Sent {
-                name,
+            Ok(shared) if shared.digest == digest => Ok(InstantPut::Sent {
+                name: shared.name,
                 shared: Ok(()),
             }),
+            // Another file has the name by now.
+            Ok(_) => {
+                let descriptor = name.descriptor;
+                let shared = Err(Refusal::Gone { descriptor }.into());
+                Ok(InstantPut::Sent { name, shared })
+            }
             Err(error) => Ok(InstantPut::Sent {
                 name,
                 shared: Err(error),
@@ -131,10 +142,9 @@ impl Client {
             path: FilePath::parse(path)?,
             descriptor: name.descriptor,
         };
-        // Twice: a content that is shared already is looked at too.
-        let digested_s = 2 * name.size_bytes / DIGEST_BYTES_PER_S_MIN;
-        self.ask_for_long(&call, Duration::from_secs(digested_s))
-            .await
+        // A content that is shared already is looked at too.
+        let longer = 2 * digesting(name.size_bytes);
+        self.ask_for_long(&call, None, longer).await
     }
 
     /// How much names share.
@@ -167,7 +177,13 @@ impl Client {
             proof: None,
         };
         for _ in 0..CHALLENGES_MAX {
-            match self.ask(&call, Some(call.request)).await? {
+            // Before a name is linked the content is read whole where it is kept.
+            let longer = match call.proof {
+                Some(_) => 2 * digesting(size_bytes),
+                None => Duration::ZERO,
+            };
+            let asked = self.ask_for_long(&call, Some(call.request), longer);
+            match asked.await? {
                 ContentLinked::Linked { name } => return Ok(Some(name)),
                 ContentLinked::Unknown => return Ok(None),
                 ContentLinked::Prove(challenge) => {
@@ -179,6 +195,11 @@ impl Client {
         // The reader is too slow for any challenge: then it is sent.
         Ok(None)
     }
+}
+
+/// How long a content may be digested where it is kept.
+fn digesting(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / DIGEST_BYTES_PER_S_MIN)
 }
 
 /// Digest and size of all that a reader gives from its start on.

@@ -177,17 +177,21 @@ async fn start(space: &Path) -> Dserver {
         reserve_bytes: 1 << 30,
     });
     let server = server.await.unwrap();
+    // A volume begins empty at its member, and takes files in its second epoch.
+    push(&server, 1, MemberState::Syncing).await;
+    push(&server, 2, MemberState::InSync).await;
+    server
+}
+
+async fn push(server: &Dserver, epoch: u32, state: MemberState) {
     let volume = |id| Volume {
         id: VolumeId(id),
-        epoch: Epoch(1),
-        members: vec![VolumeMember {
-            server: ME,
-            state: MemberState::InSync,
-        }],
+        epoch: Epoch(epoch),
+        members: vec![VolumeMember { server: ME, state }],
         status: VolumeStatus::Writable,
     };
     let push = PushVolumes {
-        map_version: 1,
+        map_version: u64::from(epoch),
         volumes: (1..=VOLUMES).map(volume).collect(),
         copies_min: 1,
     };
@@ -203,7 +207,6 @@ async fn start(space: &Path) -> Dserver {
     server
         .answer(&caller, kind, (&sent, Payload::new()), deadline)
         .await;
-    server
 }
 
 fn resident_bytes() -> u64 {

@@ -11,7 +11,7 @@ use sdfs_types::{
 
 use crate::core::{Core, unknown};
 use crate::meta::{MetaAnswer, MetaCommand};
-use crate::read::{look, make};
+use crate::read::{look, make, meta_data_of};
 use crate::root::RootCommand;
 
 /// Answers `ResizeFile`.
@@ -25,9 +25,8 @@ pub(crate) async fn resize(
     let target = target(core, &call.path, &user, deadline).await?;
     let (descriptor, size_bytes) = (target.entry.descriptor, call.size_bytes);
     let is_counted = core.root.any_quota(&target.above);
-    let path = call.path;
     let redeclare = RootCommand::Redeclare {
-        path: path.clone(),
+        path: call.path,
         descriptor,
         size_bytes,
     };
@@ -37,6 +36,12 @@ pub(crate) async fn resize(
             || size_bytes > target.entry.block_size.file_bytes_max()
         {
             return Err(out_of_range(&target.entry, size_bytes));
+        }
+        if meta_data_of(core, &target.entry, deadline)
+            .await?
+            .is_shared()
+        {
+            return Err(Refusal::Shared { descriptor });
         }
         core.propose_root(redeclare.clone(), deadline).await?;
     }
@@ -48,18 +53,7 @@ pub(crate) async fn resize(
         revision: call.revision,
         now_ms: clock::now_ms(),
     };
-    let changed = change(core, &target, command, deadline).await;
-    if matches!(changed, Err(Refusal::Shared { .. })) && is_counted {
-        // It never grows, so nothing else would set the count right.
-        let size_bytes = target.entry.size_bytes;
-        let former = RootCommand::Redeclare {
-            path,
-            descriptor,
-            size_bytes,
-        };
-        core.propose_root(former, deadline).await?;
-    }
-    let file = changed?;
+    let file = change(core, &target, command, deadline).await?;
     if is_counted && call.resize == Resize::Truncate {
         // The file is cut already; a count that stays too high is set right by the next resize.
         if let Err(refusal) = core.propose_root(redeclare, deadline).await {

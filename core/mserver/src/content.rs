@@ -59,10 +59,12 @@ pub(crate) async fn link(
         let ranges = ranges_of(&key, &content);
         return Ok(ContentLinked::Prove(ContentChallenge { key, ranges }));
     };
-    match expected(core, &content, proof.key, deadline).await {
-        Ok(expected) if expected == proof => {}
-        Ok(_) => return Ok(ContentLinked::Unknown),
-        // Then it is sent, which needs nothing of the one there is.
+    // So that the answer that it is to be sent comes in time, too.
+    let soon = deadline.earlier(Deadline::after(deadline.remaining() / 2));
+    match is_proven(core, &content, &proof, soon).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(ContentLinked::Unknown),
+        // Sending it needs nothing of the one there is.
         Err(refusal) => {
             tracing::warn!(path = %call.path, %refusal, "a shared content cannot be read");
             return Ok(ContentLinked::Unknown);
@@ -201,23 +203,27 @@ fn ranges_of(key: &[u8; 32], content: &Content) -> Vec<ContentRange> {
     (0..CHALLENGE_RANGES).map(pick).collect()
 }
 
-/// What somebody who has the content answers to a challenge.
-async fn expected(
+/// Whether somebody has the content; and it is there, all of it: a name is not given to what
+/// nobody can read.
+async fn is_proven(
     core: &Arc<Core>,
     content: &Content,
-    key: [u8; 32],
+    proof: &ContentProof,
     deadline: Deadline,
-) -> Result<ContentProof, Refusal> {
+) -> Result<bool, Refusal> {
     let kept = Kept::find(core, &content.name, deadline).await?;
     let block_bytes = kept.file.block_size.bytes();
     let one = |range: ContentRange| {
         let index = range.offset_bytes / block_bytes;
         let within = (range.offset_bytes % block_bytes, range.length_bytes);
-        kept.digest(index, within, DigestHow::Keyed(key))
+        kept.digest(index, within, DigestHow::Keyed(proof.key))
     };
-    let asks = futures::stream::iter(ranges_of(&key, content)).map(one);
+    let asks = futures::stream::iter(ranges_of(&proof.key, content)).map(one);
     let digests: Vec<_> = asks.buffered(DIGESTS_AT_ONCE).try_collect().await?;
-    Ok(ContentProof::of(key, &digests))
+    if ContentProof::of(proof.key, &digests) != *proof {
+        return Ok(false);
+    }
+    Ok(kept.whole_digest().await? == content.key.digest)
 }
 
 /// A file whose bytes are digested where they are kept.

@@ -200,6 +200,23 @@ pub(crate) async fn make(
     meta_data::at_main(core, wanted, deadline).await.map(|_| ())
 }
 
+/// The record of a named file as of now.
+pub(crate) async fn meta_data_of(
+    core: &Arc<Core>,
+    name: &FileMetaMetaData,
+    deadline: Deadline,
+) -> Result<FileMetaData, Refusal> {
+    let wanted = Wanted {
+        freshness: Freshness::Linearizable,
+        fresh: None,
+        first: 0,
+        count: 0,
+    };
+    record(core, name, &wanted, deadline)
+        .await
+        .map(|(file, _)| file)
+}
+
 /// The record of a named file as of now, and all of its block entries.
 pub(crate) async fn whole_record(
     core: &Arc<Core>,

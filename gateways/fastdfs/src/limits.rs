@@ -103,3 +103,6 @@ pub const VIEW_EVERY: Duration = Duration::from_millis(100);
 
 /// Pause after a failed accept: the process is out of descriptors, most likely.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Large uploads whose content is digested at a storage's word at once: readers need the disks too.
+pub(crate) const SHARED_AT_ONCE: usize = 2;

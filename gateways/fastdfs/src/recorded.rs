@@ -12,13 +12,15 @@ use sdfs_client::{ByteStream, CallOptions, Client, Error, File, InstantPut, PutO
 use sdfs_server_group::{Config, Deadline};
 use sdfs_types::{Attributes, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::connection::{Connection, End};
 use crate::errno::Errno;
 use crate::folders::Folders;
 use crate::imports::{framed, new_file};
-use crate::limits::{COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX, SEALED_PAUSE};
+use crate::limits::{
+    COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX, SEALED_PAUSE, SHARED_AT_ONCE,
+};
 use crate::metadata::{self, SetHow};
 
 /// The attribute of an appender file that becomes a normal one: since when, milliseconds since the
@@ -33,6 +35,8 @@ pub(crate) struct Recorded {
     config: Arc<Config>,
     folders: Folders,
     client: OnceCell<Client>,
+    /// Turns of those whose content is digested.
+    sharing: Arc<Semaphore>,
 }
 
 /// Why content that arrives was not stored.
@@ -71,6 +75,7 @@ impl Recorded {
             config,
             folders: Folders::of(group),
             client: OnceCell::new(),
+            sharing: Arc::new(Semaphore::new(SHARED_AT_ONCE)),
         }
     }
 
@@ -123,7 +128,12 @@ impl Recorded {
     /// Has a stored file kept once with others of its content, some time: its client does not wait.
     pub(crate) async fn share(&self, name: &str) -> Result<(), Errno> {
         let (client, path) = (self.client().await?.clone(), self.data(name));
+        let sharing = Arc::clone(&self.sharing);
         tokio::spawn(async move {
+            // Never closed.
+            let Ok(_turn) = sharing.acquire_owned().await else {
+                return;
+            };
             if let Err(error) = client.share(&path).await {
                 tell_unshared(&path, &error);
             }

@@ -22,7 +22,7 @@ use sdfs_types::{
 use super::command::RootAnswer;
 use super::create::{self, Directory, signed};
 use super::machine::Applying;
-use super::names::walk;
+use super::names::{Walk, walk};
 use super::trash::{self, Life};
 use super::{keys, quota, tombstones};
 use crate::fault::{Applied, unreadable};
@@ -125,6 +125,11 @@ pub(crate) fn link(applying: &mut Applying<'_>, wanted: &Link) -> Applied<RootAn
     let Some((_, name)) = path.split_last() else {
         return Err(PathFault::IsRoot.into());
     };
+    if let Walk::Found { entry, .. } = walk(applying, path)?
+        && entry.request == wanted.request
+    {
+        return Ok(RootAnswer::Name((*entry).clone()));
+    }
     let known = known(applying, &wanted.key)?;
     let content = known
         .filter(|content| content.size_bytes == wanted.size_bytes)

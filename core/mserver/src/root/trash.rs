@@ -117,15 +117,20 @@ pub(crate) fn give_up(
     life: Life,
 ) -> Applied<()> {
     match (applying.to_trash.clone(), path) {
-        (Some(by), Some(path)) => {
+        (Some(mut by), Some(path)) => {
             let descriptor = entry.descriptor;
             let names = contents::names_of(applying, descriptor)?;
             if names > 1 {
                 contents::let_go(applying, descriptor)?;
                 // The only other name may be in the trash: this one takes its place there.
-                if names > 2 || take(applying, descriptor)?.is_none() {
+                let before = match names {
+                    2 => take(applying, descriptor)?,
+                    _ => None,
+                };
+                let Some(before) = before else {
                     return Ok(());
-                }
+                };
+                by.until_ms = by.until_ms.max(before.by.until_ms);
             }
             let trashed = Trashed {
                 path: path.clone(),
