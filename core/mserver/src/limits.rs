@@ -77,9 +77,9 @@ pub(crate) const RECORD_BLOCKS: u32 = 16;
 /// Block entries in one page beside the record: about 2 KiB, rewritten when one of them changes.
 pub(crate) const PAGE_BLOCKS: u32 = 128;
 
-/// How long blocks nobody refers to any more stay readable, milliseconds: readers that have just
-/// fetched metadata finish. A slower one finds the block gone and fetches metadata again.
-pub(crate) const FREE_GRACE_MS: u64 = 10_000;
+/// How long blocks nobody refers to any more stay readable: readers that have just fetched
+/// metadata finish. A slower one finds the block gone and fetches metadata again.
+pub(crate) const FREE_GRACE: Duration = Duration::from_secs(10);
 
 /// Names reserved at one voter at a time: 5 s of creates at 20,000 a second. Beyond it creates
 /// are told to try again.

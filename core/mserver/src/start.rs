@@ -333,11 +333,8 @@ fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHan
     let mut duties = Vec::new();
     let servers = listed(&core.mesh, &core.root);
     for (group, view) in &core.metas {
-        let list = GroupFreeList {
-            groups: core.groups.clone(),
-            group: raft_group(*group),
-            view: Arc::clone(view),
-        };
+        let view = Arc::clone(view);
+        let list = GroupFreeList::new(core.groups.clone(), raft_group(*group), view);
         let sweeping = sweep(
             Arc::clone(&servers),
             core.root.volumes.clone(),

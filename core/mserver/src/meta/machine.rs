@@ -63,7 +63,7 @@ impl MetaMachine {
             records: Cache::new(FILES_CACHED),
             highest_id: AtomicU32::new(u32::MAX),
             free_from: AtomicU64::new(0),
-            freed_to: AtomicU64::new(0),
+            next_free: AtomicU64::new(0),
         });
         let machine = MetaMachine {
             view: Arc::clone(&view),
@@ -88,7 +88,8 @@ impl StateMachine for MetaMachine {
         self.view.highest_id.store(u32::MAX, Ordering::Relaxed);
         self.keyspace.send_replace(Some(keyspace.clone()));
         self.view.free_from.store(0, Ordering::Relaxed);
-        self.view.freed_to.store(0, Ordering::Relaxed);
+        let next_free = self.counters.next_free;
+        self.view.next_free.store(next_free, Ordering::Relaxed);
         let highest_id = self.counters.highest_id;
         self.view.highest_id.store(highest_id, Ordering::Relaxed);
         // After the new keyspace is in place: readers may have added what the former one held.
@@ -126,7 +127,11 @@ impl StateMachine for MetaMachine {
         Ok(wire::encode(&answers))
     }
 
-    fn committed(&mut self, _index: u64) {}
+    fn committed(&mut self, _index: u64) {
+        // Not before the entries are there to be listed.
+        let next_free = self.counters.next_free;
+        self.view.next_free.store(next_free, Ordering::Release);
+    }
 }
 
 impl Applying<'_> {
@@ -203,7 +208,6 @@ impl Applying<'_> {
             MetaCommand::Freed { sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::free(sequence));
-                    self.view.freed_to.fetch_max(sequence, Ordering::Relaxed);
                 }
                 Ok(MetaAnswer::Done)
             }

@@ -27,8 +27,8 @@ pub struct MetaView {
     /// Nothing before this place is in the to-be-freed list, and nothing will ever be: deleted
     /// keys cost a scan too.
     pub(crate) free_from: AtomicU64,
-    /// The highest place that was ever freed.
-    pub(crate) freed_to: AtomicU64,
+    /// The place before which the entries of the list are to be seen.
+    pub(crate) next_free: AtomicU64,
 }
 
 impl MetaView {
@@ -130,38 +130,39 @@ impl MetaView {
         Ok(BlockPage { first, entries })
     }
 
-    /// At most `limit` entries of the to-be-freed list after one, given up at `before_ms` or
-    /// earlier.
+    /// The place before which every entry of the to-be-freed list is.
+    pub fn next_free(&self) -> u64 {
+        self.next_free.load(Ordering::Acquire)
+    }
+
+    /// At most `limit` entries of the to-be-freed list after one and before a place.
     ///
     /// # Errors
     /// Whatever the store says.
     pub fn to_free(
         &self,
         after: Option<u64>,
-        before_ms: u64,
+        before: u64,
         limit: usize,
     ) -> Result<Vec<(u64, FreeEntry)>, ViewFault> {
         let from = after.map_or_else(|| self.free_from.load(Ordering::Relaxed), |after| after + 1);
-        let freed_to = self.freed_to.load(Ordering::Relaxed);
-        let range = KeyRange::between(&keys::free(from), &keys::free(u64::MAX));
+        let before = before.min(self.next_free());
+        if from >= before {
+            return Ok(Vec::new());
+        }
+        let range = KeyRange::between(&keys::free(from), &keys::free(before));
         let mut found = Vec::new();
-        let mut first = None;
         for pair in self.keyspace()?.pairs(&range).take(limit) {
             let (key, value) = pair?;
             let sequence = key.get(1..).and_then(|sequence| sequence.try_into().ok());
             let Some(sequence) = sequence.map(u64::from_be_bytes) else {
                 continue;
             };
-            first.get_or_insert(sequence);
-            let entry: FreeEntry = wire::decode(&value).map_err(unreadable)?;
-            if entry.given_up_ms > before_ms {
-                break;
-            }
-            found.push((sequence, entry));
+            found.push((sequence, wire::decode(&value).map_err(unreadable)?));
         }
         if after.is_none() {
-            // A list that is empty goes on after what was freed last.
-            let from = first.unwrap_or_else(|| from.max(freed_to));
+            let first = found.first().map(|(sequence, _)| *sequence);
+            let from = first.unwrap_or(before);
             self.free_from.fetch_max(from, Ordering::Relaxed);
         }
         Ok(found)

@@ -57,12 +57,18 @@ impl<M: StateMachine> Driver<M> {
 
     /// Applies entries in one batch.
     pub(crate) fn apply_all(&mut self, entries: &[Bytes]) -> Vec<Bytes> {
+        self.apply_and_look(entries, || ())
+    }
+
+    /// Applies entries in one batch, and looks before that is committed.
+    pub(crate) fn apply_and_look(&mut self, entries: &[Bytes], look: impl FnOnce()) -> Vec<Bytes> {
         let mut batch = self.keyspace.batch();
         let mut answers = Vec::new();
         for entry in entries {
             self.index += 1;
             answers.push(self.machine.apply(self.index, entry, &mut batch).unwrap());
         }
+        look();
         batch.commit().unwrap();
         self.machine.committed(self.index);
         answers
