@@ -74,6 +74,7 @@ const CALLS: &[fn(u8, &[u8])] = &[
     call::<content::ShareContent>,
     call::<content::GetSharing>,
     call::<content::DigestBlock>,
+    call::<negotiation::AreNeeded>,
 ];
 
 const RECORDS: &[fn(&[u8])] = &[

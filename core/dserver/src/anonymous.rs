@@ -334,11 +334,9 @@ impl Shared {
             volume: call.volume,
         };
         let space = here.space.as_ref().ok_or(no_volume)?;
+        self.refuse_copies(space, call.volume, &call.blocks);
         let count = {
-            let mut table = locked(&space.table);
-            if here.my_state(self.me) == Some(MemberState::Syncing) {
-                table.refuse_copies(call.volume, &call.blocks);
-            }
+            let table = locked(&space.table);
             let is_here = |block: &&BlockDescriptor| {
                 let damaged = table.identity_of_damaged(call.volume, **block);
                 table.is_known(call.volume, block) || damaged.is_some()

@@ -71,6 +71,9 @@ struct Syncing {
     again: BTreeSet<BlockDescriptor>,
     /// Anonymous blocks that were freed meanwhile: a copy of them may be on its way here.
     gone: BTreeSet<BlockDescriptor>,
+    /// Blocks of named files that were freed since a page of a source was asked for, which may
+    /// list them: a source has freed them before, so the next page does not.
+    gone_from_page: BTreeSet<BlockDescriptor>,
 }
 
 impl Syncing {
@@ -110,15 +113,32 @@ impl BlockTable {
         self.syncing.remove(&volume);
     }
 
-    /// Takes none of these blocks any more, until the volume is in sync.
+    /// Takes none of these blocks any more, until the volume is in sync or, of a named file, the
+    /// next page is asked for.
     pub(crate) fn refuse_copies(&mut self, volume: VolumeId, blocks: &[BlockDescriptor]) {
-        self.syncing.entry(volume).or_default().gone.extend(blocks);
+        let syncing = self.syncing.entry(volume).or_default();
+        let (anonymous, named): (Vec<_>, Vec<_>) = blocks
+            .iter()
+            .copied()
+            .partition(|block| block.file.is_anonymous());
+        syncing.gone.extend(anonymous);
+        syncing.gone_from_page.extend(named);
+    }
+
+    /// A page of what a source keeps is about to be asked for; what was copied for the one before
+    /// is here.
+    pub(crate) fn begin_page(&mut self, volume: VolumeId) {
+        if let Some(syncing) = self.syncing.get_mut(&volume) {
+            syncing.gone_from_page.clear();
+        }
     }
 
     /// Whether a block is not to be taken any more.
     pub(crate) fn refuses_copy(&self, volume: VolumeId, block: &BlockDescriptor) -> bool {
         let syncing = self.syncing.get(&volume);
-        syncing.is_some_and(|syncing| syncing.gone.contains(block))
+        syncing.is_some_and(|syncing| {
+            syncing.gone.contains(block) || syncing.gone_from_page.contains(block)
+        })
     }
 
     /// A block that is stored, or on its way, is written again, which in a volume that is being
@@ -270,6 +290,11 @@ impl BlockTable {
             None => !self.damaged.is_empty(),
             Some(volume) => self.damaged.keys().any(|(of, _)| *of == volume),
         }
+    }
+
+    /// How many blocks were ever found damaged, when none of a volume is.
+    pub(crate) fn sound(&self, volume: VolumeId) -> Option<u64> {
+        (!self.has_damage(Some(volume))).then_some(self.found_damaged)
     }
 
     /// How many blocks were found damaged, and how many of those are no more.

@@ -41,6 +41,7 @@ mod space_tests;
 mod space_walk;
 mod space_write;
 mod stamps;
+mod surplus;
 mod sync;
 mod sync_pace;
 mod sync_plan;

@@ -50,11 +50,23 @@ pub const SYNC_URGENT_FOR: Duration = Duration::from_secs(1);
 pub const SYNC_CALL_WAIT: Duration = Duration::from_secs(10);
 
 /// How often a source of a sync is asked that cannot answer at the moment: it is not connected, an
-/// epoch behind, or repairs a block. A sync that goes on without it can drop nothing.
+/// epoch behind, or repairs a block. A sync that goes on without it has to ask mservers what it may
+/// drop.
 pub const SYNC_SOURCE_ASKS: u32 = 10;
 
 /// Pause before such a source is asked again.
 pub const SYNC_SOURCE_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a mserver may take to say which of 1,024 blocks files need: a round at each metadata
+/// group.
+pub const NEEDED_WAIT: Duration = Duration::from_secs(10);
+
+/// Pause before mservers are asked again.
+pub const NEEDED_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long mservers are asked before a sync ends without their word: elections fit in. A volume
+/// with one copy left must not wait for a metadata group that has lost its majority.
+pub const NEEDED_ASKED_FOR: Duration = Duration::from_secs(30);
 
 /// Pause before a sync that met trouble begins anew, and between two reports of its end.
 pub const SYNC_RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -83,9 +83,11 @@ impl Shared {
         // What was accepted in the epoch before is listed when it is durable.
         space.log.sync().await.map_err(|_| self.disk_failed())?;
         let limit = call.limit.min(INVENTORY_PAGE) as usize;
+        // A block known to be damaged is in no list, and would be taken for one that was freed;
+        // one that is repaired meanwhile too.
+        let sound = locked(&space.table).sound(call.volume);
         let (blocks, more) = space.list(call.volume, call.after, limit);
-        // A block known to be damaged is in no list, and would be taken for one that was freed.
-        if locked(&space.table).has_damage(Some(call.volume)) {
+        if sound.is_none() || locked(&space.table).sound(call.volume) != sound {
             return Err(Refusal::Busy {
                 why: "damaged blocks are being repaired here".to_owned(),
             });

@@ -1,5 +1,6 @@
 //! Storing and freeing blocks in a space.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -210,6 +211,17 @@ impl Space {
             }
         }
         Ok(())
+    }
+
+    /// Those of some blocks of a volume that is being synced that were not written since its epoch
+    /// was learnt.
+    pub(crate) fn of_before(
+        &self,
+        volume: VolumeId,
+        mut blocks: BTreeSet<BlockDescriptor>,
+    ) -> BTreeSet<BlockDescriptor> {
+        blocks.retain(|block| locked(&self.table).is_of_before(volume, block));
+        blocks
     }
 
     /// Frees blocks of a volume that is being synced, but for those that were written since its

@@ -18,12 +18,14 @@ use crate::limits::{
     INVENTORY_PAGE, SYNC_CALL_WAIT, SYNC_COPIES_AT_ONCE, SYNC_RETRY_PAUSE, SYNC_SOURCE_ASKS,
     SYNC_SOURCE_PAUSE,
 };
+use crate::locked::locked;
 use crate::peers::{AskFault, ask};
 use crate::reports::tell;
 use crate::shared::{Shared, VolumeHere};
 use crate::space::Space;
 use crate::space_read::LoadFault;
 use crate::space_write::{BlockBody, Purpose, StoreFault};
+use crate::surplus::droppable;
 use crate::sync_plan::{SyncPlan, compare, portions};
 
 /// Why a source could not be gone through.
@@ -112,9 +114,8 @@ impl SyncJob {
         self.here.volume.id
     }
 
-    /// Goes through every source. Each has all that was acknowledged, so one is enough. A block of
-    /// a named file is dropped only when all could be gone through and none has it; an anonymous
-    /// one when none of those that could has it: with it a deleted file would be back.
+    /// Goes through every source. Each has all that was acknowledged, so one is enough. What none
+    /// of them has is dropped: with it a deleted file would be back ([`droppable`]).
     async fn attempt(&mut self, sources: &[ServerId]) -> bool {
         self.present = 0;
         let mut has_heard_all = true;
@@ -136,12 +137,14 @@ impl SyncJob {
                 }
             }
         }
-        let Some(mut surplus) = surplus else {
+        let Some(surplus) = surplus else {
             return false;
         };
-        surplus.retain(|block| has_heard_all || block.file.is_anonymous());
-        let surplus: Vec<_> = surplus.into_iter().collect();
-        let freed = self.space.free_of_before(self.volume(), &surplus).await;
+        let (peers, volume) = (&*self.shared.peers, self.volume());
+        // Of what was written meanwhile copies may be on their way to the others.
+        let surplus = self.space.of_before(volume, surplus);
+        let dropped = droppable(peers, volume, surplus, has_heard_all).await;
+        let freed = self.space.free_of_before(volume, &dropped).await;
         freed.is_ok()
     }
 
@@ -180,6 +183,7 @@ impl SyncJob {
     /// been started and is not connected to it yet, or it takes the map in which this member
     /// syncs a moment later.
     async fn page(&self, source: ServerId, call: &ListVolume) -> Result<VolumePage, SyncFault> {
+        locked(&self.space.table).begin_page(self.volume());
         for _ in 0..SYNC_SOURCE_ASKS {
             let deadline = Deadline::after(SYNC_CALL_WAIT);
             let asked = (call, Payload::default());

@@ -9,11 +9,13 @@ use sdfs_server_group::{Caller, Deadline, Payload, ServerId, Trace, tell, us_sin
 use sdfs_types::calls::blocks::{
     BlockStored, Durability, FreeBlocks, FreeOldBlocks, WriteBlock, WriteCopy,
 };
-use sdfs_types::{BlockDescriptor, GrantRights, Refusal, VolumeId};
+use sdfs_types::{BlockDescriptor, GrantRights, MemberState, Refusal, VolumeId};
 
 use crate::limits::COPY_WAIT_MAX;
+use crate::locked::locked;
 use crate::peers::{AskFault, ask};
 use crate::shared::{Shared, VolumeHere};
+use crate::space::Space;
 use crate::space_write::{BlockBody, Purpose, StoreFault};
 use crate::write_state::{Effect, WriteState, check_member};
 
@@ -176,8 +178,18 @@ impl Shared {
         let Some(space) = self.space_of(call.volume) else {
             return Ok(());
         };
+        self.refuse_copies(space, call.volume, &call.blocks);
         let freed = space.free(call.volume, &call.blocks).await;
         freed.map_err(|fault| self.refusal_of(fault, space.log.stats().free_bytes))
+    }
+
+    /// Takes no copies of freed blocks that are on their way here while their volume is synced.
+    pub(crate) fn refuse_copies(&self, space: &Space, volume: VolumeId, freed: &[BlockDescriptor]) {
+        let here = self.volume(volume).ok();
+        let state = here.and_then(|here| here.my_state(self.me));
+        if state == Some(MemberState::Syncing) {
+            locked(&space.table).refuse_copies(volume, freed);
+        }
     }
 
     /// Frees blocks nobody has, of those that are old; how many were.

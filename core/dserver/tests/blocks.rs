@@ -8,6 +8,8 @@
 mod common;
 
 use blake3::hazmat::HasherExt;
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use common::{
     Cluster, MSERVER, PATIENCE, VOLUME, block, bytes_for, caller, grants, read_call, volume,
@@ -333,6 +335,58 @@ async fn a_source_an_epoch_behind_is_waited_for() {
 #[actix::test]
 async fn a_source_not_yet_connected_is_waited_for() {
     assert_eq!(listed_after_a_sync(false).await, [block(2, 0)]);
+}
+
+#[actix::test]
+async fn a_block_freed_during_a_sync_does_not_come_back() {
+    use MemberState::{InSync, Syncing};
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (freed, bytes) = (block(1, 0), bytes_for(1, 9));
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &syncing).await;
+    let call = FreeBlocks {
+        volume: VOLUME,
+        blocks: vec![freed],
+    };
+    assert_eq!(cluster.ask(3, &call).await, Ok(()));
+    // A copy of it that was on its way arrives late, as a sync's does.
+    let late = cluster.write_copy(3, 3, freed, &bytes).await;
+    assert_eq!(late, Err(Refusal::NoSuchBlock));
+    assert_eq!(cluster.server(3).spaces()[0].blocks, 0);
+}
+
+/// The third member is out and does not hear that a block is freed, and syncs while the second is
+/// silent: it asks whose its blocks are.
+#[actix::test]
+async fn a_deleted_block_does_not_come_back_when_a_source_is_silent() {
+    use MemberState::{InSync, Syncing};
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (deleted, lost, kept, bytes) = (block(1, 0), block(2, 0), block(3, 0), bytes_for(1, 9));
+    for at in [deleted, lost, kept] {
+        assert!(cluster.write(1, 2, at, &bytes).await.is_ok());
+    }
+    for to in [1, 2] {
+        let call = FreeBlocks {
+            volume: VOLUME,
+            blocks: vec![deleted, lost],
+        };
+        assert_eq!(cluster.ask(to, &call).await, Ok(()));
+    }
+    let syncing = volume(3, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.set_down(2, true);
+    for to in [1, 3] {
+        cluster.push_to(to, 3, &syncing).await;
+    }
+    cluster.sync(3, &syncing).await;
+    // A mserver that cannot say whose they are at the moment is asked again.
+    let asked = || cluster.wires.asked_needed.load(Ordering::Acquire);
+    wait_for("it is asked again", || (asked() > 1).then_some(())).await;
+    assert_eq!(*cluster.wires.syncs.lock().unwrap(), []);
+    *cluster.wires.recorded.lock().unwrap() = Some([lost.file, kept.file].into());
+    cluster.synced(3).await;
+    assert_eq!(cluster.list(3, 3).await, [lost, kept]);
 }
 
 #[actix::test]

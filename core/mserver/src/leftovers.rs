@@ -11,15 +11,18 @@ use futures::future::try_join_all;
 use sdfs_server_group::Deadline;
 use sdfs_types::calls::blocks::FreeOldBlocks;
 use sdfs_types::calls::inspect::RecordListed;
-use sdfs_types::calls::negotiation::MainAsk;
+use sdfs_types::calls::negotiation::{AreNeeded, MainAnswer, MainAsk};
 use sdfs_types::{BlockDescriptor, FileDescriptor, MetaGroup, Refusal, RequestId, VolumeId, clock};
 
-use crate::core::Core;
+use crate::core::{Core, no_group};
 use crate::inspect::{asked, named, recorded, records};
 use crate::life::FileLife;
 use crate::limits::{FREE_ORPHANS_MAX, INSPECT_FILES_MAX, ORPHAN_AGE_S_MIN, UNNAMED_AGE_MS_MIN};
-use crate::meta::MetaCommand;
-use crate::root::RootCommand;
+use crate::meta::{MetaCommand, MetaView};
+use crate::names::other_answer;
+use crate::read::at_member;
+use crate::root::{RootCommand, ViewFault};
+use crate::voter::unreadable;
 
 /// The records known of files.
 type Records = BTreeMap<FileDescriptor, Vec<RecordListed>>;
@@ -64,6 +67,62 @@ pub(crate) async fn free(
         .map(|member| asked(core, member, &call, deadline));
     let freed = try_join_all(told).await?;
     Ok(freed.into_iter().max().unwrap_or(0))
+}
+
+/// Answers `AreNeeded`. Nothing is given up for it: whoever asks knows that the blocks were never
+/// acknowledged, or were freed, unless a member in sync has lost them.
+pub(crate) async fn are_needed(
+    core: &Core,
+    call: &AreNeeded,
+    deadline: Deadline,
+) -> Result<Vec<bool>, Refusal> {
+    bounded("the blocks", call.blocks.len(), AreNeeded::BLOCKS_MAX)?;
+    let groups = core.layout.groups();
+    let asks = groups.map(|(group, _)| {
+        let ask = MainAsk::AreNeeded(call.clone());
+        async move {
+            match at_member(core, group, ask, deadline).await? {
+                MainAnswer::Flags(flags) if flags.len() == call.blocks.len() => Ok(flags),
+                _ => Err(other_answer()),
+            }
+        }
+    });
+    let mut needed = vec![false; call.blocks.len()];
+    for flags in try_join_all(asks).await? {
+        let both = needed.iter_mut().zip(flags);
+        both.for_each(|(needed, flag)| *needed |= flag);
+    }
+    Ok(needed)
+}
+
+/// Answers `MainAsk::AreNeeded` as a member of the group.
+pub(crate) async fn are_needed_here(
+    core: &Core,
+    group: MetaGroup,
+    call: &AreNeeded,
+    deadline: Deadline,
+) -> Result<Vec<bool>, Refusal> {
+    core.meta_barrier(group, deadline).await?;
+    let view = core.metas.get(&group).ok_or_else(|| no_group(group))?;
+    let flags = call.blocks.iter();
+    flags
+        .map(|block| may_be_needed(view, block, call.volume))
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)
+}
+
+fn may_be_needed(
+    view: &MetaView,
+    block: &BlockDescriptor,
+    volume: VolumeId,
+) -> Result<bool, ViewFault> {
+    let Some(record) = view.record(block.file)? else {
+        return Ok(false);
+    };
+    let page = view.blocks(&record, block.block.0.into(), 1)?;
+    let entry = page.entries.first();
+    let written = entry.filter(|entry| entry.version.is_written());
+    Ok(written.is_none_or(|entry| !entry.has_replaced(block.version, volume)))
 }
 
 /// Whether no file has the block, or can ever have it. Pure.
@@ -181,6 +240,17 @@ mod tests {
             created_ms: 0,
             blocks: vec![(BlockIndex(0), entry)],
         };
+        let cut = RecordListed {
+            blocks: vec![(
+                BlockIndex(0),
+                BlockEntry {
+                    length_bytes: 0,
+                    ..entry
+                },
+            )],
+            ..record.clone()
+        };
+        let cut = Records::from([(FILE, vec![cut])]);
         let recorded = Records::from([(FILE, vec![record])]);
         let (none, marked) = (BTreeSet::new(), BTreeSet::from([FILE]));
         let table = [
@@ -191,6 +261,8 @@ mod tests {
             (block(3), &recorded, &marked, false),
             (block(2), &recorded, &none, true),
             (block(4), &recorded, &none, false),
+            // Cut off.
+            (block(3), &cut, &none, true),
         ];
         for (block, records, given_up, expected) in table {
             let is = is_nobodys(&block, VOLUME, records, given_up);

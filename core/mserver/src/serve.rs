@@ -19,8 +19,9 @@ use sdfs_types::calls::names::{
     Scrub, SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
-    AtMain, CanCreate, CanCreateAsk, CreateMetaData, GetTimeline, MainAnswer, MainAsk, MayForget,
-    MetaDataCreated, MetaDataWanted, Release, ReportSync, ReportTrouble, TimelinePart, Vote,
+    AreNeeded, AtMain, CanCreate, CanCreateAsk, CreateMetaData, GetTimeline, MainAnswer, MainAsk,
+    MayForget, MetaDataCreated, MetaDataWanted, Release, ReportSync, ReportTrouble, TimelinePart,
+    Vote,
 };
 use sdfs_types::calls::servers::ChangeServers;
 use sdfs_types::calls::trash::{DeleteNow, EmptyTrash, ListTrash, RestoreTrash};
@@ -33,8 +34,8 @@ use crate::core::Core;
 use crate::limits::CALLS_MAX;
 use crate::voter::{Ask, GiveBack};
 use crate::{
-    behalf, change, content, create, inspect, list, maintenance, meta_data, names, put, read,
-    servers, stamps, traced, trash,
+    behalf, change, content, create, inspect, leftovers, list, maintenance, meta_data, names, put,
+    read, servers, stamps, traced, trash,
 };
 
 /// Takes one call.
@@ -162,6 +163,13 @@ fn serve_server(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
                 },
             );
         }
+        CallKind::AreNeeded => with(
+            core,
+            call,
+            |core, call: AreNeeded, _, deadline| async move {
+                leftovers::are_needed(&core, &call, deadline).await
+            },
+        ),
         CallKind::LeaseStamps => {
             with(
                 core,
@@ -326,6 +334,10 @@ async fn at_main(
             let wanted = inspect::Wanted::These(files);
             let page = inspect::records_here(core, group, wanted, deadline).await?;
             Ok(MainAnswer::Records { page })
+        }
+        MainAsk::AreNeeded(call) => {
+            let flags = leftovers::are_needed_here(core, group, &call, deadline).await?;
+            Ok(MainAnswer::Flags(flags))
         }
     }
 }

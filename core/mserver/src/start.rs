@@ -321,12 +321,15 @@ fn supervisor(
         silence_ms_max: config.timers.silence_ms_max,
         replace_after_s: config.storage.replace_after_s,
     };
+    let watched = (root.volumes.clone(), root.orders.clone());
+    Supervisor::start(rules, servers, root_group(groups), watched)
+}
+
+fn root_group(groups: &RaftGroups) -> Arc<dyn RootGroup> {
     let Some(raft_root) = RaftRoot::new(groups.clone(), encode_volume, decode_volume) else {
         unreachable!("every mserver takes part in the root group");
     };
-    let raft_root: Arc<dyn RootGroup> = Arc::new(raft_root);
-    let watched = (root.volumes.clone(), root.orders.clone());
-    Supervisor::start(rules, servers, raft_root, watched)
+    Arc::new(raft_root)
 }
 
 fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHandle> {
@@ -336,7 +339,7 @@ fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHan
         let view = Arc::clone(view);
         let list = GroupFreeList::new(core.groups.clone(), raft_group(*group), view);
         let sweeping = sweep(
-            Arc::clone(&servers),
+            (Arc::clone(&servers), root_group(&core.groups)),
             core.root.volumes.clone(),
             Arc::new(list),
         );

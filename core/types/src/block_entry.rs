@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{BlockVersion, VolumeId};
 
+/// Versions of a block that count as older than its present one: half of all.
+const VERSIONS_BEHIND_MAX: u16 = 1 << 15;
+
 /// The committed version of one block of a file and where its bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockEntry {
@@ -24,6 +27,18 @@ impl BlockEntry {
     /// Whether the block is all zeros and kept nowhere.
     pub fn is_hole(&self) -> bool {
         self.length_bytes == 0
+    }
+
+    /// Whether the file has left a version of this block, kept in a volume, behind for good. A
+    /// version is committed only in the place of the one its writer had seen, so an older one
+    /// never can be any more; nor can the present one in another volume, or once it was cut off.
+    #[must_use]
+    pub fn has_replaced(&self, version: BlockVersion, volume: VolumeId) -> bool {
+        if self.version == version {
+            return self.is_hole() || self.volume != volume;
+        }
+        // Versions wrap: what is far ahead is behind.
+        self.version.0.wrapping_sub(version.0) < VERSIONS_BEHIND_MAX
     }
 }
 

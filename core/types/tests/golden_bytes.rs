@@ -16,7 +16,7 @@ use sdfs_types::calls::names::{
     BeginPut, CreateFile, FileOptions, Freshness, GetFile, PutBeginning, PutBegun, RenewGrant,
 };
 use sdfs_types::calls::negotiation::{
-    Ballot, CanCreate, CanCreateAsk, GetTimeline, TimelinePart, Vote,
+    AreNeeded, Ballot, CanCreate, CanCreateAsk, GetTimeline, TimelinePart, Vote,
 };
 use sdfs_types::calls::servers::{ChangeServers, GetServers, GroupLed, ServerOrder, ServersTold};
 use sdfs_types::calls::trace_paths::{TraceOrder, TracePaths, TracedNow, TracedPath};
@@ -552,4 +552,9 @@ fn contents_keep_their_bytes() {
         "0124ac0202",
     );
     check(&Refusal::NoSuchContent, "0125");
+    let needed = AreNeeded {
+        volume: VolumeId(7),
+        blocks: vec![block()],
+    };
+    check(&needed, "010701ac0202ffff0301");
 }

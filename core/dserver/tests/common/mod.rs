@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use sdfs_types::calls::blocks::{
     BlockRange, BlockStored, Durability, ListVolume, PushVolumes, ReadBlock, SyncVolume,
     VolumePage, VolumesKept, WriteBlock, WriteCopy,
 };
-use sdfs_types::calls::negotiation::{ReportSync, ReportTrouble};
+use sdfs_types::calls::negotiation::{AreNeeded, ReportSync, ReportTrouble};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{
     BlockDescriptor, BlockIndex, BlockVersion, Epoch, FileDescriptor, FileId, FileVersion, Grant,
@@ -51,6 +51,10 @@ pub(crate) struct Wires {
     pub(crate) map: Mutex<Option<VolumeMap>>,
     /// What mservers say to giving a volume back.
     pub(crate) may_forget: AtomicBool,
+    /// Files that have a record; mservers do not say while there is nothing.
+    pub(crate) recorded: Mutex<Option<BTreeSet<FileDescriptor>>>,
+    /// How often a mserver was asked what is needed.
+    pub(crate) asked_needed: AtomicUsize,
 }
 
 struct Door {
@@ -140,6 +144,19 @@ impl Wires {
             Some(CallKind::MayForget) => {
                 let may = self.may_forget.load(Ordering::Acquire);
                 return body(wire::encode_answer(&Ok(may)), Payload::new());
+            }
+            Some(CallKind::AreNeeded) => {
+                let asked: AreNeeded = wire::decode(head).unwrap();
+                self.asked_needed.fetch_add(1, Ordering::AcqRel);
+                let recorded = self.recorded.lock().unwrap().clone();
+                let why = String::from("no majority");
+                let needed = recorded.ok_or(Refusal::Busy { why }).map(|files| {
+                    let blocks = asked.blocks.iter();
+                    blocks
+                        .map(|block| files.contains(&block.file))
+                        .collect::<Vec<_>>()
+                });
+                return body(wire::encode_answer(&needed), Payload::new());
             }
             other => panic!("a mserver got {other:?}"),
         }

@@ -211,6 +211,8 @@ pub(crate) struct FakeRoot {
     table: Mutex<VolumeTable>,
     keyspace: Keyspace,
     leadership: watch::Sender<LeaderView>,
+    /// Committed elsewhere, and known here with the next barrier.
+    late: Mutex<Option<VolumeCommand>>,
 }
 
 impl FakeRoot {
@@ -223,6 +225,7 @@ impl FakeRoot {
                 table: Mutex::new(table),
                 keyspace,
                 leadership,
+                late: Mutex::default(),
             }),
             map,
         )
@@ -234,6 +237,10 @@ impl FakeRoot {
 
     pub(crate) fn elect(&self, leader: ServerId) {
         self.leadership.send_replace(view(leader));
+    }
+
+    pub(crate) fn commit_elsewhere(&self, command: VolumeCommand) {
+        *self.late.lock().unwrap() = Some(command);
     }
 
     pub(crate) fn apply(&self, command: &VolumeCommand) -> VolumeAnswer {
@@ -265,6 +272,9 @@ impl RootGroup for FakeRoot {
     }
 
     fn read_barrier(&self, _: Deadline) -> BoxFuture<'static, Result<(), RootFault>> {
+        if let Some(command) = self.late.lock().unwrap().take() {
+            self.apply(&command);
+        }
         Box::pin(async { Ok(()) })
     }
 

@@ -11,9 +11,9 @@ use tokio::time::sleep;
 
 use sdfs_server_group::Deadline;
 use sdfs_types::calls::blocks::FreeBlocks;
-use sdfs_types::{BlockDescriptor, Volume, VolumeId};
+use sdfs_types::{BlockDescriptor, Epoch, MemberState, Volume, VolumeId};
 
-use super::door::{AskFault, RootFault, Servers, ask};
+use super::door::{AskFault, RootFault, RootGroup, Servers, ask};
 use super::limits::{
     FREE_BLOCKS_PER_CALL, FREE_CALL_MAX, SWEEP_ENTRIES_MAX, SWEEP_IDLE, SWEEP_PACE,
 };
@@ -47,8 +47,26 @@ pub trait FreeList: Send + Sync + 'static {
     fn done(&self, keys: Vec<FreeKey>) -> BoxFuture<'static, Result<(), RootFault>>;
 }
 
+/// Who is told, and where it is looked whether all were.
+struct Sweep {
+    servers: Arc<dyn Servers>,
+    root: Arc<dyn RootGroup>,
+    map: VolumeWatch,
+    list: Arc<dyn FreeList>,
+}
+
 /// Sweeps one meta group's list for as long as the process runs.
-pub async fn sweep(servers: Arc<dyn Servers>, map: VolumeWatch, list: Arc<dyn FreeList>) {
+pub async fn sweep(
+    (servers, root): (Arc<dyn Servers>, Arc<dyn RootGroup>),
+    map: VolumeWatch,
+    list: Arc<dyn FreeList>,
+) {
+    let sweep = Sweep {
+        servers,
+        root,
+        map,
+        list,
+    };
     let mut after = None;
     loop {
         sleep(if after.is_some() {
@@ -57,11 +75,11 @@ pub async fn sweep(servers: Arc<dyn Servers>, map: VolumeWatch, list: Arc<dyn Fr
             SWEEP_IDLE
         })
         .await;
-        if !list.is_leader() {
+        if !sweep.list.is_leader() {
             after = None;
             continue;
         }
-        after = match sweep_page(&*servers, &map, &*list, after).await {
+        after = match sweep.page(after).await {
             Ok(next) => next,
             Err(fault) => {
                 tracing::debug!(%fault, "blocks to be freed stay listed for now");
@@ -71,67 +89,78 @@ pub async fn sweep(servers: Arc<dyn Servers>, map: VolumeWatch, list: Arc<dyn Fr
     }
 }
 
-/// Frees one page of the list and gives the key to go on after; `None` at the end of the list.
-async fn sweep_page(
-    servers: &dyn Servers,
-    map: &VolumeWatch,
-    list: &dyn FreeList,
-    after: Option<FreeKey>,
-) -> Result<Option<FreeKey>, RootFault> {
-    let entries = list.list(after, SWEEP_ENTRIES_MAX)?;
-    let next = entries
-        .last()
-        .filter(|_| entries.len() == SWEEP_ENTRIES_MAX)
-        .map(|last| last.key);
-    let mut by_volume = BTreeMap::<VolumeId, Vec<ToFree>>::new();
-    for entry in entries {
-        by_volume.entry(entry.volume).or_default().push(entry);
-    }
-    let mut done = Vec::new();
-    for (volume, entries) in by_volume {
-        if is_freed(servers, map, volume, &entries).await {
-            done.extend(entries.iter().map(|entry| entry.key));
+impl Sweep {
+    /// Frees one page of the list and gives the key to go on after; `None` at the end of the list.
+    async fn page(&self, after: Option<FreeKey>) -> Result<Option<FreeKey>, RootFault> {
+        let entries = self.list.list(after, SWEEP_ENTRIES_MAX)?;
+        let next = entries
+            .last()
+            .filter(|_| entries.len() == SWEEP_ENTRIES_MAX)
+            .map(|last| last.key);
+        let mut by_volume = BTreeMap::<VolumeId, Vec<ToFree>>::new();
+        for entry in entries {
+            by_volume.entry(entry.volume).or_default().push(entry);
         }
+        let mut told = Vec::new();
+        for (volume, entries) in by_volume {
+            if let Some(epoch) = self.tell_all(volume, &entries).await {
+                told.push((volume, epoch, entries));
+            }
+        }
+        if told.is_empty() {
+            return Ok(next);
+        }
+        // A member that syncs may have looked at the others before they were told, and this server
+        // may hear late that it does: only the map as it is now says that nobody has.
+        let deadline = Deadline::after(FREE_CALL_MAX);
+        self.root.read_barrier(deadline).await?;
+        told.retain(|(volume, epoch, _)| self.epoch(*volume) == *epoch);
+        let done = told.iter().flat_map(|(_, _, entries)| entries);
+        let done: Vec<FreeKey> = done.map(|entry| entry.key).collect();
+        if !done.is_empty() {
+            self.list.done(done).await?;
+        }
+        Ok(next)
     }
-    if !done.is_empty() {
-        list.done(done).await?;
+
+    /// Has every member that keeps the volume free the blocks; the epoch they were told in, when
+    /// all have. A member that is out copies what the others have when it is back, so it need not
+    /// be told.
+    async fn tell_all(&self, id: VolumeId, entries: &[ToFree]) -> Option<Epoch> {
+        let volume = self.map.borrow().volumes.get(&id).cloned();
+        let Some(volume) = volume else {
+            // A hole names no volume; any other volume is only not yet known here.
+            return (id == VolumeId::default()).then(Epoch::default);
+        };
+        if !volume
+            .acknowledging()
+            .all(|member| self.servers.is_up(member))
+        {
+            return None;
+        }
+        let blocks: Vec<BlockDescriptor> = entries
+            .iter()
+            .flat_map(|entry| entry.blocks.iter().copied())
+            .collect();
+        for blocks in blocks.chunks(FREE_BLOCKS_PER_CALL) {
+            if let Err(fault) = free(&*self.servers, &volume, blocks).await {
+                tracing::debug!(volume = %id, %fault, "blocks to be freed stay listed for now");
+                return None;
+            }
+        }
+        Some(volume.epoch)
     }
-    Ok(next)
+
+    /// The present epoch of a volume; that of none for one that is not known.
+    fn epoch(&self, id: VolumeId) -> Epoch {
+        let map = self.map.borrow();
+        let volume = map.volumes.get(&id);
+        volume.map_or_else(Epoch::default, |volume| volume.epoch)
+    }
 }
 
-/// Whether every member that keeps the volume has freed the blocks. A member that was out and
-/// comes back copies what the others have, so it need not be told; one that came back meanwhile
-/// may have looked before, so a volume that has changed is told again.
-async fn is_freed(
-    servers: &dyn Servers,
-    map: &VolumeWatch,
-    id: VolumeId,
-    entries: &[ToFree],
-) -> bool {
-    let volume = map.borrow().volumes.get(&id).cloned();
-    let Some(volume) = volume else {
-        // A hole names no volume; any other volume is only not yet known here.
-        return id == VolumeId::default();
-    };
-    if !volume.acknowledging().all(|member| servers.is_up(member)) {
-        return false;
-    }
-    let blocks: Vec<BlockDescriptor> = entries
-        .iter()
-        .flat_map(|entry| entry.blocks.iter().copied())
-        .collect();
-    for blocks in blocks.chunks(FREE_BLOCKS_PER_CALL) {
-        if let Err(fault) = free(servers, &volume, blocks).await {
-            tracing::debug!(volume = %id, %fault, "blocks to be freed stay listed for now");
-            return false;
-        }
-    }
-    let now = map.borrow();
-    now.volumes
-        .get(&id)
-        .is_some_and(|now| now.epoch == volume.epoch)
-}
-
+/// Members in sync are told first: one that syncs refuses, once it is told, copies that are on
+/// their way from them, and has listed before what they have.
 async fn free(
     servers: &dyn Servers,
     volume: &Volume,
@@ -142,9 +171,11 @@ async fn free(
         blocks: blocks.to_vec(),
     };
     let deadline = Deadline::after(FREE_CALL_MAX);
-    let told = volume
+    let tell = |member| ask(servers, member, &call, deadline);
+    try_join_all(volume.readable().map(tell)).await?;
+    let syncing = volume
         .acknowledging()
-        .map(|member| ask(servers, member, &call, deadline));
-    try_join_all(told).await?;
+        .filter(|member| volume.state_of(*member) == Some(MemberState::Syncing));
+    try_join_all(syncing.map(tell)).await?;
     Ok(())
 }

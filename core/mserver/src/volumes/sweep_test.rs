@@ -47,8 +47,13 @@ impl FreeList for FakeList {
     }
 }
 
-/// 1,000 listed blocks in volumes 1 (members 1 2 3) and 2 (members 4 5 6).
 fn scene() -> (Arc<FakeServers>, Arc<FakeList>) {
+    let (servers, list, _) = scene_and_root();
+    (servers, list)
+}
+
+/// 1,000 listed blocks in volumes 1 (members 1 2 3) and 2 (members 4 5 6).
+fn scene_and_root() -> (Arc<FakeServers>, Arc<FakeList>, Arc<FakeRoot>) {
     let servers = FakeServers::new(6);
     let (root, map) = FakeRoot::new(id(100));
     let volumes = vec![[1, 2, 3].map(id).to_vec(), [4, 5, 6].map(id).to_vec()];
@@ -85,11 +90,11 @@ fn scene() -> (Arc<FakeServers>, Arc<FakeList>) {
         is_leader,
     });
     tokio::spawn(sweep(
-        Arc::clone(&servers) as _,
+        (Arc::clone(&servers) as _, Arc::clone(&root) as _),
         map,
         Arc::clone(&list) as _,
     ));
-    (servers, list)
+    (servers, list, root)
 }
 
 fn freed(servers: &FakeServers, dserver: u16) -> usize {
@@ -144,4 +149,55 @@ async fn only_the_leader_sweeps() {
     assert_eq!((list.left(), freed(&servers, 1)), (1_000, 0));
     list.is_leader.store(true, Ordering::Relaxed);
     until("sweeping", || list.left() == 0).await;
+}
+
+/// Its sync was committed while the others freed, and this server has not heard of it: it may have
+/// looked at them before.
+#[tokio::test]
+async fn a_member_that_begins_to_sync_meanwhile_is_told_too() {
+    let (servers, list, root) = scene_and_root();
+    let change = |expected, change| VolumeCommand::Change {
+        volume: VolumeId(1),
+        expected,
+        change,
+        copies_min: 2,
+    };
+    let member = id(3);
+    root.apply(&change(Epoch(2), MemberChange::Fence { member }));
+    root.commit_elsewhere(change(Epoch(3), MemberChange::Sync { member }));
+    until("sweeping", || list.left() == 0).await;
+    assert_eq!(freed(&servers, 3), 500);
+}
+
+/// Once it is told, what it still copies from them cannot be what they have freed.
+#[tokio::test]
+async fn members_in_sync_are_told_before_one_that_syncs() {
+    let (servers, list, root) = scene_and_root();
+    let member = id(3);
+    let changes = [
+        (Epoch(2), MemberChange::Fence { member }),
+        (Epoch(3), MemberChange::Sync { member }),
+    ];
+    for (expected, change) in changes {
+        root.apply(&VolumeCommand::Change {
+            volume: VolumeId(1),
+            expected,
+            change,
+            copies_min: 2,
+        });
+    }
+    let refuses = [VolumeId(1)].into();
+    servers.set_mood(
+        2,
+        Mood {
+            refuses,
+            ..Mood::default()
+        },
+    );
+    until("sweeping the other volume", || list.left() == 500).await;
+    assert!(freed(&servers, 1) > 0);
+    assert_eq!(freed(&servers, 3), 0);
+    servers.set_mood(2, Mood::default());
+    until("sweeping the rest", || list.left() == 0).await;
+    assert_eq!(freed(&servers, 3), 500);
 }

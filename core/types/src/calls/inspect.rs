@@ -132,22 +132,11 @@ pub struct CopiesPage {
 }
 
 impl RecordListed {
-    /// Whether the file has left this version of a block behind for good. A version is committed
-    /// only in the place of the one its writer had seen, so an older one never can be any more;
-    /// nor can the file's own in another volume.
+    /// Whether the file has left this version of a block behind for good, as
+    /// [`BlockEntry::has_replaced`]; of a block it has not come to it has not.
     #[must_use]
     pub fn has_replaced(&self, block: &BlockDescriptor, volume: VolumeId) -> bool {
         let entry = self.blocks.iter().find(|(index, _)| *index == block.block);
-        let Some((_, entry)) = entry else {
-            return false;
-        };
-        if entry.version == block.version {
-            return !entry.is_hole() && entry.volume != volume;
-        }
-        // Versions wrap: what is far ahead is behind.
-        entry.version.0.wrapping_sub(block.version.0) < VERSIONS_BEHIND_MAX
+        entry.is_some_and(|(_, entry)| entry.has_replaced(block.version, volume))
     }
 }
-
-/// Versions of a block that count as older than its present one: half of all.
-const VERSIONS_BEHIND_MAX: u16 = 1 << 15;

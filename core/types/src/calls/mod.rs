@@ -123,6 +123,8 @@ pub enum CallKind {
     TracePaths = 0x030b,
     /// [`negotiation::GetTimeline`].
     GetTimeline = 0x030c,
+    /// [`negotiation::AreNeeded`].
+    AreNeeded = 0x030d,
     /// [`blocks::WriteBlock`].
     WriteBlock = 0x0400,
     /// [`blocks::ReadBlock`].
@@ -205,6 +207,7 @@ impl CallKind {
         CallKind::LeaseReads,
         CallKind::TracePaths,
         CallKind::GetTimeline,
+        CallKind::AreNeeded,
         CallKind::WriteBlock,
         CallKind::ReadBlock,
         CallKind::WriteCopy,
@@ -259,9 +262,10 @@ impl CallKind {
             | CallKind::GetTimeline => {
                 matches!(role, Role::Mserver | Role::Dserver)
             }
-            CallKind::MayForget | CallKind::LeaseStamps | CallKind::LeaseReads => {
-                role == Role::Dserver
-            }
+            CallKind::MayForget
+            | CallKind::AreNeeded
+            | CallKind::LeaseStamps
+            | CallKind::LeaseReads => role == Role::Dserver,
             _ => role == Role::Mserver,
         }
     }

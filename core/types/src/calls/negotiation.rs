@@ -7,7 +7,7 @@ use super::call;
 use super::inspect::RecordPage;
 use crate::block_entry::BlockPage;
 use crate::file::{Attributes, FileMetaData, FileMetaMetaData, MetaGroup};
-use crate::ids::{Epoch, FileDescriptor, RequestId, VolumeId};
+use crate::ids::{BlockDescriptor, Epoch, FileDescriptor, RequestId, VolumeId};
 use crate::path::FilePath;
 use crate::refusal::Refusal;
 use crate::trace::Trace;
@@ -155,6 +155,8 @@ pub enum MainAsk {
         /// Which files.
         files: Vec<FileDescriptor>,
     },
+    /// For each block whether a record here has it, or may come to have it.
+    AreNeeded(AreNeeded),
 }
 
 /// What a member of a meta group answers.
@@ -177,6 +179,8 @@ pub enum MainAnswer {
         /// The page.
         page: RecordPage,
     },
+    /// A flag for each block asked about.
+    Flags(Vec<bool>),
 }
 
 /// What a server saw go wrong with a member of a volume.
@@ -232,6 +236,23 @@ pub struct MayForget {
     pub volume: VolumeId,
 }
 call!(MayForget => bool, MayForget);
+
+/// Asks for each block whether a file may still need it, from its record as it is: no for a file
+/// without a record, for a version that a newer one has replaced or that was cut off, and for one
+/// that the file has in another volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AreNeeded {
+    /// Their volume.
+    pub volume: VolumeId,
+    /// The blocks, of named files, at most [`AreNeeded::BLOCKS_MAX`].
+    pub blocks: Vec<BlockDescriptor>,
+}
+call!(AreNeeded => Vec<bool>, AreNeeded);
+
+impl AreNeeded {
+    /// Blocks of one call.
+    pub const BLOCKS_MAX: usize = 1_024;
+}
 
 /// Asks a mserver what it remembers of how a name came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
