@@ -19,10 +19,10 @@ use crate::table::{Cell, Table};
 use crate::units;
 use crate::view::{LOOK_EVERY, NO_VOLUMES, Seen, seen, server_name};
 
-/// A copy that is not whole, or that its server does not say it has.
+/// A copy that is not whole, that its server does not say it has, or that nobody is to have yet.
 struct Missing {
     volume: Volume,
-    server: ServerId,
+    server: Option<ServerId>,
     state: MemberState,
     /// Bytes its sources have of the volume.
     wanted_bytes: Option<u64>,
@@ -72,7 +72,7 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
             seen(client, &config, global.timeout),
             maintenance::orders(client, global.timeout),
         );
-        let missing = missing(&seen);
+        let missing = missing(&seen, orders.as_ref().map(|orders| (&*config, orders)));
         if has_every_copy(&seen, &missing) || !wait {
             show(&config, (&seen, orders.as_ref()), &missing, out);
             return Ok(());
@@ -85,15 +85,21 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
 
 /// Whether every volume has every copy in sync, as a mserver says that hears a majority.
 pub(crate) async fn is_whole(client: &Client, config: &Config, within: Duration) -> bool {
-    let seen = seen(client, config, within).await;
-    has_every_copy(&seen, &missing(&seen))
+    let (seen, orders) = tokio::join!(
+        seen(client, config, within),
+        maintenance::orders(client, within),
+    );
+    let missing = missing(&seen, orders.as_ref().map(|orders| (config, orders)));
+    orders.is_some() && has_every_copy(&seen, &missing)
 }
 
 fn has_every_copy(seen: &Seen<'_>, missing: &[Missing]) -> bool {
     missing.is_empty() && seen.hears_majority && !seen.volumes().is_empty()
 }
 
-fn missing(seen: &Seen<'_>) -> Vec<Missing> {
+/// The copies that are missing of those the volumes have members for, and of those there are to be
+/// by a configuration and the orders that stand.
+fn missing(seen: &Seen<'_>, wanted: Option<(&Config, &Maintenance)>) -> Vec<Missing> {
     let known: Vec<_> = seen.known().collect();
     let mut missing = Vec::new();
     for volume in seen.volumes() {
@@ -104,7 +110,7 @@ fn missing(seen: &Seen<'_>) -> Vec<Missing> {
         for member in volume.missing(&known) {
             missing.push(Missing {
                 volume: volume.clone(),
-                server: member.server,
+                server: Some(member.server),
                 state: member.state,
                 wanted_bytes,
                 sync: seen
@@ -112,8 +118,30 @@ fn missing(seen: &Seen<'_>) -> Vec<Missing> {
                     .and_then(|kept| kept.sync),
             });
         }
+        let copies = wanted.map_or(0, |(config, orders)| copies_of(volume, config, orders));
+        for _ in volume.members.len()..copies {
+            missing.push(Missing {
+                volume: volume.clone(),
+                server: None,
+                state: MemberState::Out,
+                wanted_bytes,
+                sync: None,
+            });
+        }
     }
     missing
+}
+
+/// Copies there are to be of a volume: no more than there are dservers of its group that stay.
+fn copies_of(volume: &Volume, config: &Config, orders: &Maintenance) -> usize {
+    let group_of = |server: &ServerConfig| config.groups.of(&server.name);
+    let mut members = volume.members.iter();
+    let home = members.find_map(|member| config.server(member.server).and_then(group_of));
+    let stays = |server: &&ServerConfig| {
+        !orders.draining.contains_key(&server.id) && (home.is_none() || group_of(server) == home)
+    };
+    let staying = config.servers_of(Role::Dserver).filter(stays).count();
+    usize::from(config.storage.copies).min(staying)
 }
 
 fn show(
@@ -182,7 +210,7 @@ fn show(
 
 /// How far the copies are that are being made, for whoever waits; nothing when none is missing.
 pub(crate) fn how_far(seen: &Seen<'_>) -> Option<String> {
-    let missing = missing(seen);
+    let missing = missing(seen, None);
     (!missing.is_empty()).then(|| sentence(&missing))
 }
 
@@ -215,12 +243,15 @@ fn table(config: &Config, missing: &[Missing]) -> Table {
             (MemberState::Syncing, Some(_)) => Cell::inked(Ink::Warn, "being made"),
             (MemberState::Syncing, None) => Cell::inked(Ink::Warn, "about to begin"),
             (MemberState::InSync, _) => Cell::inked(Ink::Bad, "its server does not say"),
+            _ if copy.server.is_none() => Cell::inked(Ink::Bad, "waits for a dserver to have it"),
             _ => Cell::inked(Ink::Bad, "waits for its server"),
         };
         let sync = copy.sync;
         table.row([
             Cell::from(copy.volume.id.to_string()),
-            server_name(config, copy.server).into(),
+            copy.server
+                .map_or_else(dash, |server| server_name(config, server))
+                .into(),
             state,
             sync.map_or_else(dash, |sync| units::size(sync.done_bytes))
                 .into(),
@@ -242,7 +273,7 @@ fn json_of(config: &Config, copy: &Missing) -> serde_json::Value {
     json!({
         "volume": copy.volume.id,
         "epoch": copy.volume.epoch,
-        "server": server_name(config, copy.server),
+        "server": copy.server.map(|server| server_name(config, server)),
         "state": copy.state,
         "wanted_bytes": copy.wanted_bytes,
         "sync": copy.sync,
@@ -275,7 +306,8 @@ pub(crate) fn dservers<'a>(
 
 #[cfg(test)]
 mod tests {
-    use sdfs_types::{Epoch, VolumeId, VolumeStatus};
+    use sdfs_types::calls::maintenance::Ordered;
+    use sdfs_types::{Epoch, VolumeId, VolumeMember, VolumeStatus};
 
     use super::*;
 
@@ -287,11 +319,47 @@ mod tests {
                 members: Vec::new(),
                 status: VolumeStatus::Writable,
             },
-            server: ServerId(4),
+            server: Some(ServerId(4)),
             state: MemberState::Syncing,
             wanted_bytes,
             sync,
         }
+    }
+
+    #[test]
+    fn a_volume_that_too_few_keep_misses_copies() {
+        let text = r#"(cluster: "c", secret_file: "s", admin: (name: "admin", secret_file: "a"),
+            servers: [
+                (name: "m", role: Mserver, address: "127.0.0.1:1", space: ["m"]),
+                (name: "d1", role: Dserver, address: "127.0.0.1:2", space: ["1"], group: "a"),
+                (name: "d2", role: Dserver, address: "127.0.0.1:3", space: ["2"], group: "a"),
+                (name: "d3", role: Dserver, address: "127.0.0.1:4", space: ["3"], group: "a"),
+                (name: "d4", role: Dserver, address: "127.0.0.1:5", space: ["4"], group: "b"),
+            ])"#;
+        let config = Config::parse(text, std::path::Path::new("config.conf")).expect("sound");
+        let volume = |members: &[u16]| Volume {
+            members: members
+                .iter()
+                .map(|server| VolumeMember {
+                    server: ServerId(*server),
+                    state: MemberState::InSync,
+                })
+                .collect(),
+            ..copy(None, None).volume
+        };
+        let mut orders = Maintenance::default();
+        assert_eq!(copies_of(&volume(&[2, 3]), &config, &orders), 3);
+        assert_eq!(
+            copies_of(&volume(&[5]), &config, &orders),
+            1,
+            "in its group"
+        );
+        let ordered = Ordered {
+            by: "ann".to_owned(),
+            at_ms: 1,
+        };
+        orders.draining.insert(ServerId(4), ordered);
+        assert_eq!(copies_of(&volume(&[2, 3]), &config, &orders), 2, "drained");
     }
 
     #[test]

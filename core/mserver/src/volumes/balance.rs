@@ -45,7 +45,7 @@ pub(crate) fn next_move(
                 .chain([to.server]);
             is_here
                 && !is_there
-                && labels.may_keep(to.server, volume, from.server)
+                && labels.may_keep(to.server, volume, Some(from.server))
                 && zones(places, moved) >= zones(places, members.clone())
         };
         let volume = map.volumes.values().find(suits)?;
@@ -85,7 +85,7 @@ fn zones(places: &[Place], servers: impl IntoIterator<Item = ServerId>) -> usize
 #[cfg(test)]
 mod tests {
     use super::super::groups::tests::labels;
-    use super::super::placement::replacement;
+    use super::super::placement::next_member;
     use super::*;
     use proptest::prelude::*;
     use sdfs_types::{Epoch, VolumeMember, VolumeStatus};
@@ -141,11 +141,11 @@ mod tests {
         assert_eq!(next_move(&all, &map), Some((VolumeId(1), ServerId(5))));
         assert_eq!(next_move(&all[..4], &map), None);
         let leaving = ServerId(1);
-        let by = replacement(
+        let by = next_member(
             &all,
             &Labels::default(),
             &map,
-            (&map.volumes[&VolumeId(1)], leaving),
+            (&map.volumes[&VolumeId(1)], Some(leaving)),
         );
         assert_eq!(by, Some(ServerId(5)));
     }

@@ -33,15 +33,20 @@ impl Labels {
         self.home(volume.members.iter().map(|member| member.server))
     }
 
-    /// Whether a dserver may keep a copy of a volume that a member is to leave. One that lies in
+    /// Whether a dserver may keep a copy of a volume, which a member may be to leave. One that lies in
     /// several groups may be kept by all.
-    pub(crate) fn may_keep(&self, server: ServerId, volume: &Volume, leaving: ServerId) -> bool {
+    pub(crate) fn may_keep(
+        &self,
+        server: ServerId,
+        volume: &Volume,
+        leaving: Option<ServerId>,
+    ) -> bool {
         let members = volume.members.iter().map(|member| member.server);
-        let staying = members.filter(|member| *member != leaving);
+        let staying = members.filter(|member| Some(*member) != leaving);
         let mut staying = staying.peekable();
         let home = match staying.peek() {
             Some(_) => self.home(staying),
-            None => self.of(leaving),
+            None => leaving.and_then(|leaving| self.of(leaving)),
         };
         home.is_none_or(|home| self.of(server) == Some(home))
     }
@@ -100,7 +105,7 @@ pub(crate) mod tests {
             assert_eq!(found, *home, "{members:?}");
             let able = (1..=5).filter(|id| {
                 let (id, leaving) = (ServerId(*id), ServerId(*leaving));
-                four.may_keep(id, &volume, leaving)
+                four.may_keep(id, &volume, Some(leaving))
             });
             assert_eq!(able.collect::<Vec<_>>(), *may_come, "{members:?} {leaving}");
         }
@@ -111,6 +116,6 @@ pub(crate) mod tests {
         let none = Labels::default();
         let volume = volume(&[1, 2]);
         assert_eq!(none.home_of(&volume), None);
-        assert!(none.may_keep(ServerId(3), &volume, ServerId(1)));
+        assert!(none.may_keep(ServerId(3), &volume, Some(ServerId(1))));
     }
 }

@@ -65,15 +65,17 @@ pub(crate) fn missing_volumes(
     planned
 }
 
-/// Who could take the place of `leaving` in `volume`: a dserver that is up, has room and is no
-/// member yet, of the volume's group, in a zone none of the others lies in while there is one.
-pub(crate) fn replacement(
+/// Who could take the place of `leaving` in `volume`, or become a member beside the others: a
+/// dserver that is up, has room and is no member yet, of the volume's group, in a zone none of the
+/// others lies in while there is one.
+pub(crate) fn next_member(
     places: &[Place],
     labels: &Labels,
     map: &VolumeMap,
-    (volume, leaving): (&Volume, ServerId),
+    (volume, leaving): (&Volume, Option<ServerId>),
 ) -> Option<ServerId> {
-    let stays = |place: &Place| place.server != leaving && volume.state_of(place.server).is_some();
+    let stays =
+        |place: &Place| Some(place.server) != leaving && volume.state_of(place.server).is_some();
     let members: Vec<&Place> = places.iter().filter(|place| stays(place)).collect();
     let is_able = |place: &Place| {
         place.is_up && place.has_room && labels.may_keep(place.server, volume, leaving)
@@ -274,7 +276,7 @@ mod tests {
         volume: &Volume,
         leaving: ServerId,
     ) -> Option<ServerId> {
-        super::replacement(places, &Labels::default(), map, (volume, leaving))
+        super::next_member(places, &Labels::default(), map, (volume, Some(leaving)))
     }
 
     fn weigh(map: &VolumeMap, view: impl Fn(ServerId) -> DserverView) -> Shares {
@@ -422,7 +424,8 @@ mod tests {
         let map = map_of(&[ids(&[1, 2]), ids(&[3, 4]), ids(&[1, 3])]);
         let by = |six: &[Place], volume: u32, leaving: u16| {
             let volume = (&map.volumes[&VolumeId(volume)], ServerId(leaving));
-            super::replacement(six, &labels, &map, volume).map(|id| id.0)
+            let (volume, leaving) = volume;
+            super::next_member(six, &labels, &map, (volume, Some(leaving))).map(|id| id.0)
         };
         assert_eq!(by(&six, 1, 2), Some(6));
         assert_eq!(by(&six, 2, 3), Some(5));

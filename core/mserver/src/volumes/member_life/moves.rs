@@ -85,9 +85,9 @@ impl<'a> Around<'a> {
         groups.collect()
     }
 
-    /// Who could take the place of a member.
-    fn replacement(&self, volume: &Volume, leaving: ServerId) -> Option<ServerId> {
-        placement::replacement(&self.places, &self.labels, self.map, (volume, leaving))
+    /// Who could take the place of a member, or become one beside the others.
+    fn next_member(&self, volume: &Volume, leaving: Option<ServerId>) -> Option<ServerId> {
+        placement::next_member(&self.places, &self.labels, self.map, (volume, leaving))
     }
 
     /// Whether copies are spread as well as they can be.
@@ -167,13 +167,14 @@ pub(crate) fn replacing(
     if !life.has_source(sight) {
         return None;
     }
-    let by = around.replacement(sight.volume, member)?;
+    let by = around.next_member(sight.volume, Some(member))?;
     sight
         .is_known_good(by)
         .then(|| sight.change(MemberChange::Replace { member, by }))
 }
 
-/// One more member: for one that is to leave, or because the volume is better kept there.
+/// One more member: for one that is to leave, because there are too few, or because the volume is
+/// better kept there.
 pub(crate) fn joining(
     life: &VolumeLife,
     sight: Sight<'_>,
@@ -191,8 +192,10 @@ pub(crate) fn joining(
             if staying.count() >= around.copies {
                 return None;
             }
-            around.replacement(volume, leaving)?
+            around.next_member(volume, Some(leaving))?
         }
+        // There were fewer dservers when it was founded, or when one was emptied.
+        None if volume.members.len() < around.copies => around.next_member(volume, None)?,
         None => around.better.filter(|(id, _)| *id == volume.id)?.1,
     };
     sight

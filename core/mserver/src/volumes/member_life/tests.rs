@@ -17,6 +17,16 @@ fn id(number: u16) -> ServerId {
     ServerId(number)
 }
 
+fn dserver(number: u16) -> DserverSeen {
+    DserverSeen {
+        server: id(number),
+        zone: number.to_string(),
+        group: None,
+        connection: Some(1),
+        free_bytes: Some(100 << 30),
+    }
+}
+
 /// A leader, the real volume table behind it, and dservers that answer at once unless told not to.
 struct Scene {
     life: MemberLife,
@@ -56,15 +66,7 @@ impl Scene {
             replace_after: REPLACE_AFTER,
         };
         let (table, _watch) = VolumeTable::new();
-        let seen = (1..=dservers)
-            .map(|number| DserverSeen {
-                server: id(number),
-                zone: number.to_string(),
-                group: None,
-                connection: Some(1),
-                free_bytes: Some(100 << 30),
-            })
-            .collect();
+        let seen = (1..=dservers).map(dserver).collect();
         Scene {
             life: MemberLife::new(Duration::ZERO, rules, Arc::default()),
             table,
@@ -679,6 +681,48 @@ fn a_drained_dserver_gets_nothing_new() {
     scene.orders_are(MaintenanceOrder::StopDrain { server: id(2) });
     scene.wait(TICK);
     assert!(scene.volumes_of(2) > 0);
+}
+
+#[test]
+fn a_dserver_more_gets_the_copies_that_were_too_few() {
+    let mut scene = Scene::new(2, 3, 2);
+    assert_eq!(scene.states(), "1:InSync 2:InSync Writable");
+    scene.seen.push(dserver(3));
+    for _ in 0..4 {
+        scene.wait(RETRY_MAX);
+        scene.finishes_syncs();
+    }
+    for volume in scene.table.map().volumes.values() {
+        assert_eq!(volume.readable().count(), 3, "{volume:?}");
+    }
+    // As many as there are to be.
+    scene.seen.push(dserver(4));
+    scene.wait(RETRY_MAX);
+    let mut volumes = scene.table.map().volumes.values();
+    assert!(volumes.all(|volume| volume.members.len() == 3));
+}
+
+#[test]
+fn a_dserver_that_stays_after_all_gets_its_copies_back() {
+    let mut scene = Scene::new(3, 3, 2);
+    // The order counted a fourth that this leader does not know yet.
+    scene.commit(&VolumeCommand::Maintain(MaintenanceCommand {
+        order: drain(1),
+        by: "ann".to_owned(),
+        at_ms: 1,
+        expected: None,
+        up: [1, 2, 3, 4].map(id).into(),
+        copies: 3,
+    }));
+    scene.happens(Event::OrdersMoved(scene.orders()));
+    scene.wait(RETRY_MAX);
+    assert_eq!(scene.states(), "2:InSync 3:InSync Writable");
+    scene.orders_are(MaintenanceOrder::StopDrain { server: id(1) });
+    for _ in 0..4 {
+        scene.wait(RETRY_MAX);
+        scene.finishes_syncs();
+    }
+    assert_eq!(scene.states(), "1:InSync 2:InSync 3:InSync Writable");
 }
 
 #[test]
