@@ -1,18 +1,19 @@
 //! The servers of a run: the shipped ones, on simulated machines that lose their power, stand
 //! still and come back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_log::CrashLoss;
-use sdfs_server::{LogKept, Outside, Running};
-use sdfs_server_group::{Config, Role, ServerConfig};
+use sdfs_server::{LogKept, Outside, Outsider, Running, ServerError, joining_config};
+use sdfs_server_group::{Config, Role, ServerConfig, ServerId};
 use sdfs_store::Store;
+use sdfs_types::calls::servers::ServerOrder;
 use sdfs_types::calls::status::GroupStatus;
 use sdfs_types::{MemberState, Volume};
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use crate::disk::SimDisk;
 use crate::host::Host;
 use crate::network::Network;
+use crate::operator::Orders;
 use crate::panics::Panic;
 use crate::random::Random;
 use crate::setting::Setting;
@@ -27,6 +29,8 @@ use crate::stream::SimTransport;
 use crate::trace::Trace;
 use crate::world;
 
+/// Where servers listen.
+const PORT: u16 = 7000;
 /// Bytes of each disk: more than a run writes.
 const DISK_BYTES: u64 = 1 << 30;
 /// A server that ended by itself is started again after this, as its supervisor would.
@@ -66,8 +70,16 @@ pub(crate) struct Server {
     /// How often it was started.
     pub(crate) starts: u32,
     restart_at: Option<Instant>,
+    /// Set when it may be started that is being replaced.
+    may_return: Option<Rc<Cell<bool>>>,
     /// By how much its wall clock is wrong.
     clock_ahead_ms: i64,
+    /// It is in no configuration but its own and asks the others who they are.
+    is_newcomer: bool,
+    /// Whether it is to leave the cluster for good.
+    pub(crate) is_leaving: Rc<Cell<bool>>,
+    /// Whether it has.
+    has_left: Rc<Cell<bool>>,
 }
 
 /// All servers.
@@ -80,6 +92,9 @@ pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
     /// Panics of servers so far.
     pub(crate) panics: Vec<Panic>,
+    /// What an operator is to order.
+    pub(crate) orders: Orders,
+    seed: u64,
     trace: Trace,
 }
 
@@ -102,23 +117,38 @@ impl Cluster {
     /// All servers, not started.
     #[must_use]
     pub(crate) fn new(seed: u64, config: &Arc<Config>, network: &Network, trace: &Trace) -> Self {
-        let server = |config: &ServerConfig| Server {
-            disk: SimDisk::new(Random::of(seed, config.name.as_str()), DISK_BYTES),
-            store: Store::memory(),
-            host: None,
-            running: Slot::default(),
-            has_ended: Rc::default(),
-            starts: 0,
-            restart_at: None,
-            clock_ahead_ms: 0,
-            config: config.clone(),
-        };
+        let servers = config.servers.iter();
         Self {
-            servers: config.servers.iter().map(server).collect(),
+            servers: servers.map(|one| Server::new(seed, one, false)).collect(),
             config: Arc::clone(config),
             network: network.clone(),
             panics: Vec::new(),
+            orders: Orders::default(),
+            seed,
             trace: trace.clone(),
+        }
+    }
+
+    /// Has a dserver more; what the cluster is to expect then.
+    pub(crate) fn add_dserver(&mut self) -> ServerOrder {
+        let number = self.servers.len() + 1;
+        let name = format!("dserver-{number}-new");
+        let config = ServerConfig {
+            id: ServerId(0),
+            name: name.as_str().into(),
+            role: Role::Dserver,
+            address: (server_ip(number), PORT).into(),
+            space: vec![PathBuf::from(format!("/{name}/1"))],
+            zone: name,
+        };
+        let mut server = Server::new(self.seed, &config, true);
+        server.restart_at = Some(Instant::now());
+        self.servers.push(server);
+        ServerOrder::Join {
+            name: config.name,
+            role: config.role,
+            address: config.address,
+            zone: config.zone,
         }
     }
 
@@ -146,18 +176,25 @@ impl Cluster {
         server.starts += 1;
         server.restart_at = None;
         let (slot, has_ended) = (Rc::clone(&server.running), Rc::clone(&server.has_ended));
+        let (has_left, is_newcomer) = (Rc::clone(&server.has_left), server.is_newcomer);
         let (config, trace) = (Arc::clone(&self.config), self.trace.clone());
         host.spawn(async move {
-            match Running::start(&config, &me, outside).await {
+            let started = match is_newcomer {
+                true => start_newcomer(&config, &me, outside).await,
+                false => Running::start(&config, &me, outside).await,
+            };
+            let why = match started {
                 Ok(running) => {
                     let running = Rc::new(running);
                     *slot.borrow_mut() = Some(Rc::clone(&running));
                     trace.say(&format!("{} stands", me.name));
-                    let why = running.failed().await;
-                    trace.say(&format!("{} ends: {why}", me.name));
+                    running.failed().await
                 }
-                Err(error) => trace.say(&format!("{} cannot start: {error}", me.name)),
-            }
+                Err(error) => error,
+            };
+            trace.say(&format!("{} ends: {why}", me.name));
+            let is_gone = matches!(why, ServerError::Outsider(Outsider::Gone { .. }));
+            has_left.set(has_left.get() || is_gone);
             *slot.borrow_mut() = None;
             *has_ended.borrow_mut() = true;
         });
@@ -181,11 +218,20 @@ impl Cluster {
             }
             Crash::DiskLost => {
                 server.disk = server.disk.replaced();
+                server.store = Store::memory();
                 self.network.vanish(server.config.address.ip());
             }
         }
         server.running.borrow_mut().take();
         drop(host);
+    }
+
+    /// Takes the disk of a mserver, which is then started when an operator has had it replaced.
+    pub(crate) fn take_mserver(&mut self, number: usize, down_for: Duration) -> Rc<Cell<bool>> {
+        self.crash(number, Crash::DiskLost, down_for);
+        let may_return: Rc<Cell<bool>> = Rc::default();
+        self.servers[number].may_return = Some(Rc::clone(&may_return));
+        may_return
     }
 
     /// Starts what is due to be started, and notices who ended by itself.
@@ -199,7 +245,12 @@ impl Cluster {
             if ended && self.servers[number].host.is_some() {
                 self.crash(number, Crash::Killed, RESTART_AFTER);
             }
-            if self.servers[number].restart_at.is_some_and(|at| at <= now) {
+            let server = &mut self.servers[number];
+            if server.may_return.as_ref().is_some_and(|may| may.get()) {
+                server.may_return = None;
+            }
+            let may_start = server.may_return.is_none() && !server.has_left();
+            if may_start && server.restart_at.is_some_and(|at| at <= now) {
                 self.start(number)?;
             }
         }
@@ -278,17 +329,40 @@ impl Cluster {
         })
     }
 
-    /// Numbers of the servers of a role.
+    /// Numbers of the servers of a role that have not left.
     #[must_use]
     pub(crate) fn of_role(&self, role: Role) -> Vec<usize> {
         let all = self.servers.iter().enumerate();
-        all.filter(|(_, server)| server.config.role == role)
+        all.filter(|(_, server)| server.config.role == role && !server.has_left())
             .map(|(number, _)| number)
             .collect()
     }
 }
 
 impl Server {
+    fn new(seed: u64, config: &ServerConfig, is_newcomer: bool) -> Self {
+        Self {
+            disk: SimDisk::new(Random::of(seed, config.name.as_str()), DISK_BYTES),
+            store: Store::memory(),
+            host: None,
+            running: Slot::default(),
+            has_ended: Rc::default(),
+            starts: 0,
+            restart_at: None,
+            may_return: None,
+            clock_ahead_ms: 0,
+            is_newcomer,
+            is_leaving: Rc::default(),
+            has_left: Rc::default(),
+            config: config.clone(),
+        }
+    }
+
+    /// Whether it has left the cluster for good.
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left.get()
+    }
+
     /// Where the server is found while it stands.
     pub(crate) fn slot(&self) -> Slot {
         Rc::clone(&self.running)
@@ -328,6 +402,30 @@ impl Server {
             *at = Instant::now();
         }
     }
+}
+
+/// Starts a server that asks the others who they are, as one does that was told to join.
+async fn start_newcomer(
+    config: &Arc<Config>,
+    me: &ServerConfig,
+    outside: Outside,
+) -> Result<Running, ServerError> {
+    let mservers = config.servers_of(Role::Mserver);
+    let mservers: Vec<SocketAddr> = mservers.map(|server| server.address).collect();
+    let own = Arc::new(Config {
+        servers: vec![me.clone()],
+        ..(**config).clone()
+    });
+    let transport = Arc::clone(&outside.transport);
+    let config = joining_config(&own, me.name.as_str(), &mservers, transport).await?;
+    let me = config.server_named(me.name.as_str()).unwrap_or(me);
+    Running::start(&config, me, outside).await
+}
+
+/// The address of a server's machine, counted from 1.
+fn server_ip(number: usize) -> IpAddr {
+    let last = u8::try_from(number).unwrap_or(u8::MAX);
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
 }
 
 /// The address of a client's machine.

@@ -4,14 +4,18 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use sdfs_log::{CrashLoss, Fault};
+use sdfs_types::calls::maintenance::MaintenanceOrder;
+use sdfs_types::calls::servers::ServerOrder;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Crash};
 use crate::faults::Kind;
+use crate::operator::{Given, Order};
 use crate::random::Random;
 use crate::tally::{Strike, Tally};
 use crate::trace::Trace;
@@ -89,6 +93,31 @@ pub(crate) enum Deed {
         server: usize,
         ahead_ms: i64,
     },
+    /// A dserver more.
+    Join,
+    /// A server leaves for good.
+    Leave {
+        server: usize,
+    },
+    /// A mserver's disk is lost and it comes back with an empty one, as soon as every mserver is
+    /// there: a majority of each group has to be left.
+    Replace {
+        server: usize,
+        down_ms: u64,
+    },
+    /// An administrator's order.
+    Order(MaintenanceOrder),
+}
+
+impl Deed {
+    /// Whether it may be done now, or has to wait until the cluster is whole.
+    fn may_be_done(&self, cluster: &Cluster) -> bool {
+        match self {
+            Deed::LoseDisk { .. } => cluster.are_copies_in_sync(),
+            Deed::Replace { .. } => cluster.takes_writes(),
+            _ => true,
+        }
+    }
 }
 
 /// What a machine loses with its power of what was not synced.
@@ -119,8 +148,8 @@ pub(crate) struct Hand {
     trace: Trace,
     strikes: BTreeMap<u32, Strike>,
     done: Vec<Done>,
-    /// A disk that is to be lost when it may be.
-    waiting: Option<Done>,
+    /// What is to be done when it may be.
+    waiting: Vec<Done>,
     next_look: Instant,
 }
 
@@ -131,7 +160,7 @@ impl Hand {
             trace: trace.clone(),
             strikes: BTreeMap::new(),
             done: Vec::new(),
-            waiting: None,
+            waiting: Vec::new(),
             next_look: Instant::now(),
         }
     }
@@ -155,8 +184,8 @@ impl Hand {
             kind,
             deed: deed.clone(),
         };
-        if matches!(deed, Deed::LoseDisk { .. }) {
-            self.waiting = Some(done);
+        if matches!(deed, Deed::LoseDisk { .. } | Deed::Replace { .. }) {
+            self.waiting.push(done);
             self.next_look = Instant::now();
             return;
         }
@@ -170,24 +199,22 @@ impl Hand {
         self.perform(cluster, deed, strike);
     }
 
-    /// Takes a disk out that waits for it, when it may be.
-    pub(crate) fn lose_disk(&mut self, cluster: &mut Cluster) {
+    /// Does what waits until it may be done.
+    pub(crate) fn do_waiting(&mut self, cluster: &mut Cluster) {
         let now = Instant::now();
-        if self.waiting.is_none() || now < self.next_look {
+        if self.waiting.is_empty() || now < self.next_look {
             return;
         }
         self.next_look = now + LOOK_EVERY;
-        if !cluster.are_copies_in_sync() {
-            return;
-        }
-        let Some(done) = self.waiting.take() else {
+        // One at a time: the first may be why the second has to wait.
+        let mut waiting = self.waiting.iter();
+        let Some(next) = waiting.position(|done| done.deed.may_be_done(cluster)) else {
             return;
         };
-        if let Deed::LoseDisk { server, down_ms } = done.deed {
-            let strike = self.tally.strike(done.kind);
-            self.done.push(done);
-            crash(cluster, server, (Crash::DiskLost, down_ms), &strike);
-        }
+        let mut done = self.waiting.remove(next);
+        let strike = self.tally.strike(done.kind);
+        self.done.push(done.clone());
+        self.perform(cluster, &mut done.deed, strike);
     }
 
     fn perform(&self, cluster: &mut Cluster, deed: &mut Deed, strike: Strike) {
@@ -204,7 +231,32 @@ impl Hand {
                 let lost = Crash::PowerLost(lost.into());
                 crash(cluster, *server, (lost, *down_ms), &strike);
             }
-            Deed::LoseDisk { .. } => {}
+            Deed::LoseDisk { server, down_ms } => {
+                crash(cluster, *server, (Crash::DiskLost, *down_ms), &strike);
+            }
+            Deed::Replace { server, down_ms } => {
+                let is_taken = cluster.take_mserver(*server, ms(*down_ms));
+                let name = cluster.servers[*server].config.name.clone();
+                cluster.orders.give(Given {
+                    order: Order::Servers(ServerOrder::Replace { name }),
+                    strike,
+                    is_taken,
+                });
+            }
+            Deed::Join => {
+                let order = cluster.add_dserver();
+                give(cluster, Order::Servers(order), strike);
+            }
+            Deed::Leave { server } => {
+                let server = &cluster.servers[*server];
+                let name = server.config.name.clone();
+                cluster.orders.give(Given {
+                    order: Order::Servers(ServerOrder::Leave { name }),
+                    strike,
+                    is_taken: Rc::clone(&server.is_leaving),
+                });
+            }
+            Deed::Order(order) => give(cluster, Order::Copies(*order), strike),
             Deed::Cut(links) => {
                 for (from, to) in links {
                     cluster.network.cut(*from, *to, &strike);
@@ -268,6 +320,15 @@ fn strike_disk(cluster: &Cluster, deed: &mut Deed, strike: Strike) {
         }
         _ => {}
     }
+}
+
+fn give(cluster: &Cluster, order: Order, strike: Strike) {
+    let is_taken = Rc::default();
+    cluster.orders.give(Given {
+        order,
+        strike,
+        is_taken,
+    });
 }
 
 /// A server that is down already is not struck; it stays down longer.

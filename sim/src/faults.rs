@@ -49,6 +49,17 @@ pub(crate) enum Kind {
     Rot,
     /// A server's wall clock jumps, and back again later.
     ClockJumps,
+    /// A dserver more joins, at most twice in a run.
+    ServerJoins,
+    /// A dserver leaves for good, once in a run and in none with rot, if as many as there are to be
+    /// copies stay.
+    ServerLeaves,
+    /// A mserver's disk is lost and it is replaced by itself with an empty one, once in a run, and
+    /// only while every mserver is there.
+    MserverReplaced,
+    /// An administrator empties a dserver, holds or slows healing, or has copies spread anew, and
+    /// takes it back later.
+    Ordered,
     /// A client asks for a change twice, at two mservers. Done by clients, in every run.
     RequestTwice,
 }
@@ -56,7 +67,7 @@ pub(crate) enum Kind {
 /// Each kind with the chance in a hundred that a run has it at all, and how often it is chosen
 /// then, at most, against the others: not every kind in every run, for some faults hide behind
 /// others.
-pub(crate) const RATES: [(Kind, u64, u64); 19] = [
+pub(crate) const RATES: [(Kind, u64, u64); 23] = [
     (Kind::Killed, 60, 10),
     (Kind::PowerLost, 60, 10),
     (Kind::AllPowerLost, 40, 3),
@@ -76,6 +87,10 @@ pub(crate) const RATES: [(Kind, u64, u64); 19] = [
     (Kind::SlowDisk, 40, 6),
     (Kind::Rot, 40, 10),
     (Kind::ClockJumps, 40, 6),
+    (Kind::ServerJoins, 30, 6),
+    (Kind::ServerLeaves, 30, 6),
+    (Kind::MserverReplaced, 30, 6),
+    (Kind::Ordered, 40, 8),
 ];
 
 /// All kinds, also those of the clients.
@@ -106,18 +121,6 @@ impl Faults {
     /// Whether the run has a kind.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.weights.iter().any(|(of, _)| *of == kind)
-    }
-
-    /// Whether servers may be out of reach for others without being down.
-    pub(crate) fn has_silence(&self) -> bool {
-        let kinds = [
-            Kind::CutOff,
-            Kind::CutOffOneWay,
-            Kind::LinkCut,
-            Kind::StandsStill,
-            Kind::SlowNetwork,
-        ];
-        kinds.iter().any(|kind| self.has(*kind))
     }
 
     /// The next to strike, if the run has any.

@@ -27,8 +27,6 @@ pub(crate) struct Search {
     pub(crate) dservers: Vec<Slot>,
     /// Files of which nothing may stay once they have gone.
     pub(crate) clean: BTreeSet<FileDescriptor>,
-    /// Whether what only some members of a volume keep counts too.
-    pub(crate) counts_some: bool,
 }
 
 impl Search {
@@ -143,8 +141,6 @@ impl Search {
                 });
                 unneeded.for_each(|block| keepers.entry(block).or_default().push(member));
             }
-            let all = volume.readable().count();
-            keepers.retain(|_, members| self.counts_some || members.len() == all);
             let kept = keepers.into_iter();
             left.extend(kept.map(|(block, by)| format!("{by:?} keep {} {block}", volume.id)));
         }

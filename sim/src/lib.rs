@@ -26,6 +26,7 @@ mod leaks;
 mod ledger;
 mod nemesis;
 mod network;
+mod operator;
 mod panics;
 mod properties;
 mod random;

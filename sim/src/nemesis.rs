@@ -1,10 +1,13 @@
 //! Whoever injects the faults of a run: which, when and to whom, all drawn from the seed; or as a
 //! script says.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use sdfs_server_group::Role;
+use sdfs_types::calls::maintenance::MaintenanceOrder;
+use sdfs_types::limits::HEAL_BYTES_PER_S_MIN;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
@@ -19,6 +22,8 @@ use crate::trace::Trace;
 const FAULT_WITHIN_CHANGES: u64 = 12;
 /// Bits that flip at a time, at most.
 const BITS_MAX: u64 = 4;
+/// Dservers that join in a run, at most.
+const JOINS_MAX: u32 = 2;
 /// How far a wall clock jumps, at most: far less than a grant or a ticket is good for.
 const JUMP_MS_MAX: u64 = 60_000;
 
@@ -35,6 +40,7 @@ enum Undo {
     /// A space that has failed is closed for good; only a new start opens it again.
     Restart(usize),
     RightClock(usize),
+    Ordered(MaintenanceOrder),
 }
 
 /// Whoever injects the faults.
@@ -54,6 +60,8 @@ pub(crate) struct Nemesis {
     is_lost: bool,
     /// Who may be struck.
     victims: Vec<usize>,
+    /// How often the list of servers was to change, by kind.
+    changed: BTreeMap<Kind, u32>,
     /// Addresses of the clients, whose links are struck too.
     clients: Vec<IpAddr>,
     pause_ms_max: u64,
@@ -82,6 +90,7 @@ impl Nemesis {
             rotting,
             is_lost: false,
             victims,
+            changed: BTreeMap::new(),
             clients,
             random,
             trace: trace.clone(),
@@ -100,14 +109,14 @@ impl Nemesis {
         let now_ms = u64::try_from(self.trace.now().as_millis()).unwrap_or(u64::MAX);
         if self.script.is_some() {
             self.follow(cluster, now_ms);
-            self.hand.lose_disk(cluster);
+            self.hand.do_waiting(cluster);
             return;
         }
         let due = |(at, ..): &mut (Instant, Strike, Undo)| *at <= now;
         for (_, strike, undo) in self.undos.extract_if(.., due).collect::<Vec<_>>() {
             self.undo(cluster, strike, undo);
         }
-        self.hand.lose_disk(cluster);
+        self.hand.do_waiting(cluster);
         if self.next <= now {
             self.next = now + self.while_ms(0..self.pause_ms_max);
             if let Some(kind) = self.faults.next(&mut self.random) {
@@ -123,11 +132,6 @@ impl Nemesis {
             let strike = (done.strike, done.kind);
             self.hand.act(cluster, strike, &mut done.deed);
         }
-    }
-
-    /// Whether servers may have been out of reach for others without being down.
-    pub(crate) fn has_silence(&self) -> bool {
-        self.faults.has_silence()
     }
 
     /// Takes every fault away for good.
@@ -202,9 +206,57 @@ impl Nemesis {
                 self.hand.act(cluster, strike, &mut jump);
                 self.undo_within(300..20_000, strike, Undo::RightClock(server));
             }
+            Kind::ServerJoins | Kind::ServerLeaves | Kind::MserverReplaced => {
+                self.change_servers(cluster, strike);
+            }
+            Kind::Ordered => self.order(cluster, strike),
             Kind::RequestTwice => self.trace.say("clients repeat by themselves"),
             _ => self.strike_disk(cluster, server, strike),
         }
+    }
+
+    fn change_servers(&mut self, cluster: &mut Cluster, strike: Strike) {
+        let dservers = cluster.of_role(Role::Dserver);
+        let changed = self.changed.entry(strike.1).or_default();
+        *changed += 1;
+        let mut deed = match strike.1 {
+            Kind::ServerJoins if *changed <= JOINS_MAX => {
+                if !self.faults.has(Kind::Rot) {
+                    self.victims.push(cluster.servers.len());
+                }
+                Deed::Join
+            }
+            // One with rot may have the only whole copy of something.
+            Kind::ServerLeaves if *changed == 1 && !self.faults.has(Kind::Rot) => {
+                let server = *self.random.pick(&dservers);
+                Deed::Leave { server }
+            }
+            Kind::MserverReplaced if *changed == 1 => {
+                let server = *self.random.pick(&cluster.of_role(Role::Mserver));
+                let down_ms = self.random.within(200..4_000);
+                Deed::Replace { server, down_ms }
+            }
+            _ => return,
+        };
+        self.hand.act(cluster, strike, &mut deed);
+    }
+
+    fn order(&mut self, cluster: &mut Cluster, strike: Strike) {
+        use MaintenanceOrder::{
+            Drain, LimitHealing, PauseHealing, Rebalance, StartHealing, StopDrain, StopRebalance,
+        };
+        let dservers: Vec<_> = cluster.config.servers_of(Role::Dserver).collect();
+        let server = self.random.pick(&dservers).id;
+        let bytes_per_s = Some(self.random.within(HEAL_BYTES_PER_S_MIN..4 << 20));
+        let usual = LimitHealing { bytes_per_s: None };
+        let (order, taken_back) = *self.random.pick(&[
+            (Drain { server }, StopDrain { server }),
+            (PauseHealing, StartHealing),
+            (LimitHealing { bytes_per_s }, usual),
+            (Rebalance, StopRebalance),
+        ]);
+        self.hand.act(cluster, strike, &mut Deed::Order(order));
+        self.undo_within(500..8_000, strike, Undo::Ordered(taken_back));
     }
 
     fn take_down(&mut self, cluster: &mut Cluster, server: usize, strike: Strike) {
@@ -383,6 +435,7 @@ impl Nemesis {
                 let ahead_ms = 0;
                 (Deed::SetClock { server, ahead_ms }, None)
             }
+            Undo::Ordered(order) => (Deed::Order(order), None),
         };
         self.hand.act(cluster, strike, &mut deed);
         if let Some(server) = stops {

@@ -114,8 +114,6 @@ struct Simulation {
     script: Option<Script>,
     /// What has struck.
     done: Vec<Done>,
-    /// Whether servers may have been out of reach for others without being down.
-    had_silence: bool,
     /// Copies missed while faults struck.
     missed: Rc<RefCell<Vec<Copies>>>,
     begin: Instant,
@@ -191,7 +189,6 @@ impl Simulation {
             tally: Tally::default(),
             script: None,
             done: Vec::new(),
-            had_silence: false,
             missed: Rc::default(),
             begin: Instant::now(),
             now: Duration::ZERO,
@@ -259,9 +256,10 @@ impl Simulation {
     /// Lets clients work and faults strike, and ends the faults.
     fn work_under_faults(&mut self) -> io::Result<()> {
         self.start_clients()?;
-        // Before the auditor comes, who is struck by nothing.
+        // Before the auditor and the operator come, who are struck by nothing.
         let clients = self.clients.iter().map(|client| client.ip).collect();
         self.start_auditor()?;
+        self.start_operator()?;
         let mut nemesis = Nemesis::new(
             self.seed,
             &self.cluster,
@@ -274,7 +272,6 @@ impl Simulation {
             nemesis.act(&mut self.cluster);
             self.step()?;
         }
-        self.had_silence = nemesis.has_silence();
         nemesis.heal(&mut self.cluster);
         self.done = nemesis.done();
         Ok(())
@@ -308,6 +305,18 @@ impl Simulation {
             let client = connect(&config, &network, ip).await;
             let found = auditor.run(&client).await;
             missed.borrow_mut().extend(found);
+        });
+        self.clients.push(host);
+        Ok(())
+    }
+
+    fn start_operator(&mut self) -> io::Result<()> {
+        let host = Host::new("administrator", client_ip(self.setting.clients + 4))?;
+        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
+        let (ip, orders, trace) = (host.ip, self.cluster.orders.clone(), self.trace.clone());
+        host.spawn(async move {
+            let client = connect(&config, &network, ip).await;
+            orders.run(&client, &trace).await;
         });
         self.clients.push(host);
         Ok(())
@@ -398,7 +407,6 @@ impl Simulation {
             mservers: self.cluster.slots(Role::Mserver),
             dservers: self.cluster.slots(Role::Dserver),
             clean: self.history.clean_files(),
-            counts_some: !self.had_silence,
         };
         let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
         let trace = self.trace.clone();

@@ -1,15 +1,17 @@
 //! What a program asks the system for without passing any door of ours: randomness and time.
 //!
 //! The crates below draw randomness through libc's `getrandom` (keys of hash maps, election
-//! time-outs, nonces, ids) and read clocks through `clock_gettime`. The two functions here stand
-//! in their place for the whole program: on a thread that simulates they answer from the seed and
-//! from the simulated clock, on any other they ask the kernel.
+//! time-outs, nonces, ids), read clocks through `clock_gettime` and hold a thread up through
+//! `clock_nanosleep`. The three functions here stand in their place for the whole program: on a
+//! thread that simulates they answer from the seed and from the simulated clock, which stands still
+//! while a thread is held up, on any other they ask the kernel.
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use rustix::rand::GetRandomFlags;
+use rustix::thread::{NanosleepRelativeResult, clock_nanosleep_absolute, clock_nanosleep_relative};
 use rustix::time::ClockId;
 
 use crate::panics;
@@ -19,6 +21,8 @@ use crate::random::Random;
 const WALL_BEGIN: Duration = Duration::from_secs(1_767_225_600);
 /// Monotonic time at the beginning of every run, so that nothing subtracts below zero.
 const MONOTONIC_BEGIN: Duration = Duration::from_secs(100_000);
+/// With libc, the flag of a sleep until a moment.
+const TIMER_ABSTIME: i32 = 1;
 /// Clock number of the wall clock, with libc.
 const WALL_CLOCK: i32 = 0;
 
@@ -141,4 +145,72 @@ unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
     // SAFETY: the caller gives a writable timespec.
     unsafe { time.write(told) };
     0
+}
+
+/// Stands in for libc's. A simulated thread is held up for no time: nothing else happens meanwhile.
+///
+/// # Safety
+/// As clock_nanosleep(2): `time` points to a `timespec`, `left` to a writable one or nowhere.
+#[expect(unsafe_code, reason = "takes the place of a C function")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_nanosleep(
+    clock: i32,
+    flags: i32,
+    time: *const Timespec,
+    left: *mut Timespec,
+) -> i32 {
+    if NOW.try_with(Cell::get).ok().flatten().is_some() {
+        return 0;
+    }
+    // SAFETY: the caller gives a timespec.
+    let asked = unsafe { time.read() };
+    let asked = rustix::time::Timespec {
+        tv_sec: asked.seconds,
+        tv_nsec: asked.nanoseconds,
+    };
+    let clock = if clock == WALL_CLOCK {
+        ClockId::Realtime
+    } else {
+        ClockId::Monotonic
+    };
+    if flags & TIMER_ABSTIME != 0 {
+        let slept = clock_nanosleep_absolute(clock, &asked);
+        return slept.map_or_else(rustix::io::Errno::raw_os_error, |()| 0);
+    }
+    match clock_nanosleep_relative(clock, &asked) {
+        NanosleepRelativeResult::Ok => 0,
+        NanosleepRelativeResult::Err(error) => error.raw_os_error(),
+        NanosleepRelativeResult::Interrupted(rest) => {
+            if !left.is_null() {
+                let rest = Timespec {
+                    seconds: rest.tv_sec,
+                    nanoseconds: rest.tv_nsec,
+                };
+                // SAFETY: the caller gives a writable timespec.
+                unsafe { left.write(rest) };
+            }
+            rustix::io::Errno::INTR.raw_os_error()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn only_a_simulated_thread_is_never_held_up() {
+        let pause = Duration::from_millis(30);
+        let begun = Instant::now();
+        std::thread::sleep(pause);
+        assert!(begun.elapsed() >= pause);
+        let simulated = std::thread::spawn(move || {
+            enter(1);
+            std::thread::sleep(Duration::from_secs(3_600));
+        });
+        simulated.join().expect("it ends at once");
+        assert!(begun.elapsed() < Duration::from_secs(600));
+    }
 }

@@ -32,7 +32,8 @@ pub(crate) async fn run(global: &Global, args: &ServeArgs, logs: Logs) -> Outcom
     let mut config = session::config(global)?;
     let mut stops = Stops::listen()?;
     if !args.join.is_empty() {
-        let joining = joining_config(&config, &args.name, &args.join);
+        let transport = config.transport()?;
+        let joining = joining_config(&config, &args.name, &args.join, transport);
         config = tokio::select! {
             joined = joining => joined?,
             () = stops.next() => return Ok(()),

@@ -109,7 +109,7 @@ impl Guest {
 }
 
 /// The configuration of a server that joins a running cluster: its own, with the servers that one
-/// of `mservers` tells. Asks them in turn until one does.
+/// of `mservers` tells. Asks them in turn over `transport` until one does.
 ///
 /// # Errors
 /// When the list does not know the server, or knows it otherwise than `config` does.
@@ -117,12 +117,13 @@ pub async fn joining_config(
     config: &Arc<Config>,
     name: &str,
     mservers: &[SocketAddr],
+    transport: Arc<dyn Transport>,
 ) -> Result<Arc<Config>, ServerError> {
     let Some(me) = config.server_named(name) else {
         return Err(ServerError::unknown(config, name));
     };
     let guest = Guest {
-        transport: config.transport()?,
+        transport,
         config: Arc::clone(config),
         name: me.name.clone(),
     };

@@ -14,8 +14,20 @@ const PROPERTY: &str = "the cluster heals";
 pub(crate) fn mesh_reforms(cluster: &Cluster) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut say = |what: String| violations.push(Violation::new(PROPERTY, what));
+    if !cluster.orders.are_given() {
+        say("an order waits".to_owned());
+    }
+    // At this moment nobody is being drained.
+    let dservers = cluster.of_role(Role::Dserver).len();
+    let copies = usize::from(cluster.config.storage.copies).min(dservers);
     for server in &cluster.servers {
         let name = &server.config.name;
+        if server.has_left() {
+            continue;
+        }
+        if server.is_leaving.get() {
+            say(format!("{name} has not left"));
+        }
         let Some(running) = server.running() else {
             say(format!("{name} does not stand"));
             continue;
@@ -44,6 +56,9 @@ pub(crate) fn mesh_reforms(cluster: &Cluster) -> Vec<Violation> {
         for volume in &status.volumes {
             if !volume.is_writable() {
                 say(format!("{name} takes no blocks in {volume:?}"));
+            }
+            if volume.members.len() < copies {
+                say(format!("{name} says too few keep {volume:?}"));
             }
             let mut members = volume.members.iter();
             if !members.all(|member| member.state == MemberState::InSync) {

@@ -4,10 +4,6 @@
 //! Only files whose put was acknowledged at the first attempt of each of its calls and blocks. An
 //! attempt that was given up may leave a block under a version the record never gets, and a put
 //! that nobody acknowledged leaves all of its blocks: `sdfs verify --repair` is for these.
-//!
-//! What only some members of a volume keep counts in runs in which no server was out of reach of
-//! others while it was up: a member that syncs while one it syncs from is silent keeps what was
-//! deleted meanwhile.
 
 use super::{Judged, Violation};
 
