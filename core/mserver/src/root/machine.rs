@@ -31,8 +31,8 @@ use crate::volumes::{VolumeAnswer, VolumeTable};
 /// What is remembered of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RememberedAnswer {
-    /// Its outcome. A refusal is remembered for the end of a put only, whose blocks are given up
-    /// with it; any other refused request changed nothing and may be tried again.
+    /// Its outcome. A refusal is one too where another attempt may be on its way still, held up by
+    /// the network: done then, it would undo what others have done since its client was refused.
     pub answer: Result<RootAnswer, Refusal>,
 }
 
@@ -254,7 +254,7 @@ impl Applying<'_> {
             return remembered.answer.map_err(Fault::Refused);
         }
         let answer = match self.now(command) {
-            Err(Fault::Refused(refusal)) if ends_a_put(command) => Err(refusal),
+            Err(Fault::Refused(refusal)) if stays_refused(command) => Err(refusal),
             other => Ok(other?),
         };
         let remembered = RememberedAnswer { answer };
@@ -444,7 +444,12 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
     }
 }
 
-/// A put that was refused stays refused: its blocks are given up.
-fn ends_a_put(command: &RootCommand) -> bool {
-    matches!(command, RootCommand::Decide(wanted) if matches!(wanted.begun, Begun::Blocks(_)))
+/// Whether a refusal of it is for good. Blocks of a put are given up with it. A content that was
+/// not linked is sent under the same request, and a file that no dserver took is made once more.
+fn stays_refused(command: &RootCommand) -> bool {
+    match command {
+        RootCommand::Decide(wanted) => matches!(wanted.begun, Begun::Blocks(_)),
+        RootCommand::Link(_) => false,
+        _ => true,
+    }
 }

@@ -2,7 +2,9 @@
 
 use crate::driver::{Names, descriptor_of, locate, name_of, path};
 use sdfs_mserver::root::{Begun, Decide, RootAnswer, RootCommand};
-use sdfs_types::{Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal, ServerId};
+use sdfs_types::{
+    Access, FileDescriptor, FileId, FileVersion, PathRight, Refusal, RequestId, ServerId,
+};
 
 #[test]
 fn recreated_name_has_next_version() {
@@ -292,6 +294,42 @@ fn withdrawn_create_may_be_repeated() {
     assert!(names.stat("/a").is_err());
     let mut names = names.reopened();
     assert_eq!(Some(descriptor_of(names.run(command))), first.next_life());
+}
+
+/// The first attempt reaches a mserver when the client was long refused at another one, and
+/// somebody else has made the file.
+#[test]
+fn a_refused_change_that_comes_again_stays_refused() {
+    let mut names = Names::new();
+    names.create("/from").unwrap();
+    let request = |sequence| RequestId {
+        client: 77,
+        sequence,
+    };
+    let changes = [
+        RootCommand::Delete {
+            request: request(1),
+            path: path("/a"),
+            recursive: false,
+            now_ms: 1,
+        },
+        RootCommand::Rename {
+            request: request(2),
+            from: path("/a"),
+            to: path("/b"),
+            replace: false,
+        },
+    ];
+    let refused = Err(Refusal::NotFound { path: path("/a") });
+    for change in &changes {
+        assert_eq!(names.run(change.clone()), refused);
+    }
+    names.create("/a").unwrap();
+    let mut names = names.reopened();
+    for change in &changes {
+        assert_eq!(names.run(change.clone()), refused);
+    }
+    assert!(names.stat("/a").is_ok());
 }
 
 #[test]
