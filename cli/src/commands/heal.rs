@@ -7,7 +7,7 @@ use sdfs_client::Client;
 use sdfs_server_group::{Config, Role, ServerConfig};
 use sdfs_types::calls::maintenance::{Maintenance, MaintenanceOrder};
 use sdfs_types::calls::status::{ServerStatus, SyncStatus};
-use sdfs_types::{MemberState, ServerId, Volume};
+use sdfs_types::{MemberState, ServerId, ServerState, Volume};
 use serde_json::json;
 
 use crate::args::{Global, HealCommand};
@@ -72,7 +72,13 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
             seen(client, &config, global.timeout),
             maintenance::orders(client, global.timeout),
         );
-        let missing = missing(&seen, orders.as_ref().map(|orders| (&*config, orders)));
+        // One that only is to join has nothing yet that could be missed.
+        let mut staying = (*config).clone();
+        staying.servers.retain(|server| {
+            let record = list.named(server.name.as_str());
+            record.is_none_or(|record| record.state != ServerState::Joining)
+        });
+        let missing = missing(&seen, orders.as_ref().map(|orders| (&staying, orders)));
         if has_every_copy(&seen, &missing) || !wait {
             show(&config, (&seen, orders.as_ref()), &missing, out);
             return Ok(());

@@ -82,6 +82,9 @@ pub(crate) fn next_member(
     };
     let fresh = |place: &Place| is_able(place) && volume.state_of(place.server).is_none();
     let usable: Vec<&Place> = places.iter().filter(|place| fresh(place)).collect();
+    if usable.is_empty() {
+        return None;
+    }
     let seed = usize::try_from(volume.id.0).unwrap_or(usize::MAX);
     let taken = volumes_of_each(map.volumes.values());
     Some(best_next(&usable, &members, &taken, seed)?.server)

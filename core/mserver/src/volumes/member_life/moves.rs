@@ -173,6 +173,17 @@ pub(crate) fn replacing(
         .then(|| sight.change(MemberChange::Replace { member, by }))
 }
 
+/// Whether a volume may get a member more without its writes being held up meanwhile, as more
+/// copies would have to be in sync then; if not, one such volume at a time, while others take them.
+fn may_grow(sight: Sight<'_>, around: &Around<'_>) -> bool {
+    let volume = sight.volume;
+    let needed = usize::from(sight.copies_min).clamp(1, volume.members.len() + 1);
+    let others = around.map.volumes.values();
+    let mut others = others.filter(|other| other.id != volume.id).peekable();
+    let has_others = others.peek().is_some();
+    volume.readable().count() >= needed || has_others && others.all(Volume::is_writable)
+}
+
 /// One more member: for one that is to leave, because there are too few, or because the volume is
 /// better kept there.
 pub(crate) fn joining(
@@ -195,7 +206,9 @@ pub(crate) fn joining(
             around.next_member(volume, Some(leaving))?
         }
         // There were fewer dservers when it was founded, or when one was emptied.
-        None if volume.members.len() < around.copies => around.next_member(volume, None)?,
+        None if volume.members.len() < around.copies && may_grow(sight, around) => {
+            around.next_member(volume, None)?
+        }
         None => around.better.filter(|(id, _)| *id == volume.id)?.1,
     };
     sight

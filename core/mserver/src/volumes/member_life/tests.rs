@@ -702,6 +702,26 @@ fn a_dserver_more_gets_the_copies_that_were_too_few() {
     assert!(volumes.all(|volume| volume.members.len() == 3));
 }
 
+/// A volume with one copy takes no writes while it gets the second one it needs then.
+#[test]
+fn volumes_that_need_more_copies_grow_one_after_the_other() {
+    let mut scene = Scene::new(1, 3, 2);
+    for number in [2, 3] {
+        scene.seen.push(dserver(number));
+    }
+    for _ in 0..12 {
+        scene.wait(RETRY_MAX);
+        let closed = scene.table.map().volumes.values();
+        let closed = closed.filter(|volume| !volume.is_writable()).count();
+        assert!(closed < 2, "{:?}", scene.table.map());
+        scene.finishes_syncs();
+    }
+    for volume in scene.table.map().volumes.values() {
+        assert_eq!(volume.readable().count(), 3, "{volume:?}");
+        assert_eq!(volume.status, VolumeStatus::Writable);
+    }
+}
+
 #[test]
 fn a_dserver_that_stays_after_all_gets_its_copies_back() {
     let mut scene = Scene::new(3, 3, 2);

@@ -255,8 +255,8 @@ impl VolumeLife {
             .or_else(|| self.syncing(sight).filter(|_| !is_held).map(stays))
             .or_else(|| move_copy(true).map(moves))
             .or_else(|| {
-                let joining = moves::joining(self, sight, around);
-                joining.filter(|_| may_move && !is_held).map(moves)
+                let may_begin = may_move && !is_held;
+                may_begin.then(|| moves::joining(self, sight, around).map(moves))?
             })
             .or_else(|| self.room(sight).map(stays))
     }
