@@ -110,6 +110,35 @@ pub(crate) enum Deed {
 }
 
 impl Deed {
+    /// The server it is done to.
+    fn server(&self) -> Option<usize> {
+        match self {
+            Deed::Kill { server, .. }
+            | Deed::LosePower { server, .. }
+            | Deed::LoseDisk { server, .. }
+            | Deed::Freeze { server, .. }
+            | Deed::BreakDisk { server, .. }
+            | Deed::FailSync { server, .. }
+            | Deed::FailReads { server }
+            | Deed::ReadAgain { server }
+            | Deed::Fill { server, .. }
+            | Deed::Empty { server }
+            | Deed::SlowDisk { server, .. }
+            | Deed::FasterDisk { server }
+            | Deed::Rot { server, .. }
+            | Deed::SetClock { server, .. }
+            | Deed::Leave { server }
+            | Deed::Replace { server, .. } => Some(*server),
+            Deed::Cut(_)
+            | Deed::Mend(_)
+            | Deed::Reset(..)
+            | Deed::SlowNetwork { .. }
+            | Deed::FasterNetwork
+            | Deed::Join
+            | Deed::Order(_) => None,
+        }
+    }
+
     /// Whether it may be done now, or has to wait until the cluster is whole.
     fn may_be_done(&self, cluster: &Cluster) -> bool {
         match self {
@@ -218,6 +247,13 @@ impl Hand {
     }
 
     fn perform(&self, cluster: &mut Cluster, deed: &mut Deed, strike: Strike) {
+        // In a script without the join of a server nothing is done to that one.
+        if deed
+            .server()
+            .is_some_and(|server| server >= cluster.servers.len())
+        {
+            return;
+        }
         self.trace.say(&format!("fault: {deed:?}"));
         match deed {
             Deed::Kill { server, down_ms } => {

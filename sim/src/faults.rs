@@ -87,9 +87,9 @@ pub(crate) const RATES: [(Kind, u64, u64); 23] = [
     (Kind::SlowDisk, 40, 6),
     (Kind::Rot, 40, 10),
     (Kind::ClockJumps, 40, 6),
-    (Kind::ServerJoins, 30, 6),
-    (Kind::ServerLeaves, 30, 6),
-    (Kind::MserverReplaced, 30, 6),
+    (Kind::ServerJoins, 40, 10),
+    (Kind::ServerLeaves, 40, 10),
+    (Kind::MserverReplaced, 30, 8),
     (Kind::Ordered, 40, 8),
 ];
 

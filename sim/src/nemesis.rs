@@ -1,11 +1,11 @@
 //! Whoever injects the faults of a run: which, when and to whom, all drawn from the seed; or as a
 //! script says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sdfs_server_group::Role;
+use sdfs_server_group::{Role, ServerId};
 use sdfs_types::calls::maintenance::MaintenanceOrder;
 use sdfs_types::limits::HEAL_BYTES_PER_S_MIN;
 use tokio::time::Instant;
@@ -60,6 +60,8 @@ pub(crate) struct Nemesis {
     is_lost: bool,
     /// Who may be struck.
     victims: Vec<usize>,
+    /// Dservers that were drained or are to leave: staying after all would end the other.
+    moved: BTreeSet<ServerId>,
     /// How often the list of servers was to change, by kind.
     changed: BTreeMap<Kind, u32>,
     /// Addresses of the clients, whose links are struck too.
@@ -90,6 +92,7 @@ impl Nemesis {
             rotting,
             is_lost: false,
             victims,
+            moved: BTreeSet::new(),
             changed: BTreeMap::new(),
             clients,
             random,
@@ -229,6 +232,9 @@ impl Nemesis {
             // One with rot may have the only whole copy of something.
             Kind::ServerLeaves if *changed == 1 && !self.faults.has(Kind::Rot) => {
                 let server = *self.random.pick(&dservers);
+                if !self.moved.insert(cluster.servers[server].config.id) {
+                    return;
+                }
                 Deed::Leave { server }
             }
             Kind::MserverReplaced if *changed == 1 => {
@@ -255,6 +261,9 @@ impl Nemesis {
             (LimitHealing { bytes_per_s }, usual),
             (Rebalance, StopRebalance),
         ]);
+        if order == (Drain { server }) && !self.moved.insert(server) {
+            return;
+        }
         self.hand.act(cluster, strike, &mut Deed::Order(order));
         self.undo_within(500..8_000, strike, Undo::Ordered(taken_back));
     }

@@ -35,7 +35,7 @@ thread_local! {
 /// Makes this thread a simulated one, for as long as it lives.
 ///
 /// # Panics
-/// When the two functions here are not the ones the program calls.
+/// When the functions here are not the ones the program calls.
 pub(crate) fn enter(seed: u64) {
     RANDOM.with_borrow_mut(|random| *random = Some(Random::of(seed, "getrandom")));
     set_now(Duration::ZERO);
