@@ -341,6 +341,8 @@ mod tests {
                 (name: "d2", role: Dserver, address: "127.0.0.1:3", space: ["2"], group: "a"),
                 (name: "d3", role: Dserver, address: "127.0.0.1:4", space: ["3"], group: "a"),
                 (name: "d4", role: Dserver, address: "127.0.0.1:5", space: ["4"], group: "b"),
+                (name: "d5", role: Dserver, address: "127.0.0.1:6", space: ["5"], group: "b"),
+                (name: "d6", role: Dserver, address: "127.0.0.1:7", space: ["6"], group: "b"),
             ])"#;
         let config = Config::parse(text, std::path::Path::new("config.conf")).expect("sound");
         let volume = |members: &[u16]| Volume {
@@ -355,17 +357,13 @@ mod tests {
         };
         let mut orders = Maintenance::default();
         assert_eq!(copies_of(&volume(&[2, 3]), &config, &orders), 3);
-        assert_eq!(
-            copies_of(&volume(&[5]), &config, &orders),
-            1,
-            "in its group"
-        );
         let ordered = Ordered {
             by: "ann".to_owned(),
             at_ms: 1,
         };
         orders.draining.insert(ServerId(4), ordered);
         assert_eq!(copies_of(&volume(&[2, 3]), &config, &orders), 2, "drained");
+        assert_eq!(copies_of(&volume(&[5]), &config, &orders), 3, "elsewhere");
     }
 
     #[test]

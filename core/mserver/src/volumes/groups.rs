@@ -33,8 +33,8 @@ impl Labels {
         self.home(volume.members.iter().map(|member| member.server))
     }
 
-    /// Whether a dserver may keep a copy of a volume, which a member may be to leave. One that lies in
-    /// several groups may be kept by all.
+    /// Whether a dserver may keep a copy of a volume, which a member may be to leave. One that lies
+    /// in several groups may be kept by all.
     pub(crate) fn may_keep(
         &self,
         server: ServerId,
