@@ -162,6 +162,27 @@ fn a_dserver_joins_and_another_leaves_under_load() {
 }
 
 #[test]
+fn a_third_dserver_gets_a_copy_of_all_there_is() {
+    run(async {
+        let mut servers = Servers::start(1, 2).await;
+        put_all(&servers).await;
+        let (config, address) = newcomer(&servers, "dserver-3");
+        json(&servers, &join("dserver-3", &address));
+        // While it only is expected nothing is missed there.
+        assert_eq!(json(&servers, &["heal", "status"])["whole"], true);
+        servers.spawn_joining("dserver-3", &config);
+        until_state(&servers, "dserver-3", "member").await;
+        let told = json(&servers, &["heal", "status", "--wait"]);
+        assert_eq!(told["whole"], true, "{told}");
+        let map = servers.client().await.volume_map().await.expect("a map");
+        for volume in map.volumes.values() {
+            assert_eq!(volume.readable().count(), 3, "{volume:?}");
+        }
+        check_all(&servers).await;
+    });
+}
+
+#[test]
 fn a_stranger_is_told_how_to_join() {
     run(async {
         let servers = Servers::start(1, 1).await;
