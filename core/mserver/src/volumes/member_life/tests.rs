@@ -705,11 +705,15 @@ fn a_dserver_more_gets_the_copies_that_were_too_few() {
 /// A volume with one copy takes no writes while it gets the second one it needs then.
 #[test]
 fn volumes_that_need_more_copies_grow_one_after_the_other() {
-    let mut scene = Scene::new(1, 3, 2);
+    let mut scene = Scene::before_volumes(1, 3, 2);
+    scene.life.rules.place.volumes_per_dserver = 4;
+    scene.see();
+    scene.wait(FENCE_GRACE);
+    assert_eq!(scene.volumes_of(1), 4);
     for number in [2, 3] {
         scene.seen.push(dserver(number));
     }
-    for _ in 0..12 {
+    for _ in 0..24 {
         scene.wait(RETRY_MAX);
         let closed = scene.table.map().volumes.values();
         let closed = closed.filter(|volume| !volume.is_writable()).count();
