@@ -1,6 +1,7 @@
 //! What is done to a cluster, with nothing left to chance: the faults of a run can be written
 //! down, done again, and left out one by one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -271,28 +272,22 @@ impl Hand {
                 crash(cluster, *server, (Crash::DiskLost, *down_ms), &strike);
             }
             Deed::Replace { server, down_ms } => {
-                let is_taken = cluster.take_mserver(*server, ms(*down_ms));
+                let may_return = cluster.take_mserver(*server, ms(*down_ms));
                 let name = cluster.servers[*server].config.name.clone();
-                cluster.orders.give(Given {
-                    order: Order::Servers(ServerOrder::Replace { name }),
-                    strike,
-                    is_taken,
-                });
+                let order = Order::Servers(ServerOrder::Replace { name });
+                give(cluster, order, strike, may_return);
             }
             Deed::Join => {
-                let order = cluster.add_dserver();
-                give(cluster, Order::Servers(order), strike);
+                let order = Order::Servers(cluster.add_dserver());
+                give(cluster, order, strike, Rc::default());
             }
             Deed::Leave { server } => {
                 let server = &cluster.servers[*server];
                 let name = server.config.name.clone();
-                cluster.orders.give(Given {
-                    order: Order::Servers(ServerOrder::Leave { name }),
-                    strike,
-                    is_taken: Rc::clone(&server.is_leaving),
-                });
+                let order = Order::Servers(ServerOrder::Leave { name });
+                give(cluster, order, strike, Rc::clone(&server.is_leaving));
             }
-            Deed::Order(order) => give(cluster, Order::Copies(*order), strike),
+            Deed::Order(order) => give(cluster, Order::Copies(*order), strike, Rc::default()),
             Deed::Cut(links) => {
                 for (from, to) in links {
                     cluster.network.cut(*from, *to, &strike);
@@ -358,8 +353,7 @@ fn strike_disk(cluster: &Cluster, deed: &mut Deed, strike: Strike) {
     }
 }
 
-fn give(cluster: &Cluster, order: Order, strike: Strike) {
-    let is_taken = Rc::default();
+fn give(cluster: &Cluster, order: Order, strike: Strike, is_taken: Rc<Cell<bool>>) {
     cluster.orders.give(Given {
         order,
         strike,

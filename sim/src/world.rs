@@ -102,6 +102,15 @@ unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, flags: u32) -> is
     }
 }
 
+/// The kernel's clock for a number of libc's.
+fn kernels(clock: i32) -> ClockId {
+    if clock == WALL_CLOCK {
+        ClockId::Realtime
+    } else {
+        ClockId::Monotonic
+    }
+}
+
 /// Seconds and nanoseconds, as C lays them out on this system.
 #[repr(C)]
 struct Timespec {
@@ -130,12 +139,7 @@ unsafe extern "C" fn clock_gettime(clock: i32, time: *mut Timespec) -> i32 {
             }
         }
         None => {
-            let clock = if clock == WALL_CLOCK {
-                ClockId::Realtime
-            } else {
-                ClockId::Monotonic
-            };
-            let now = rustix::time::clock_gettime(clock);
+            let now = rustix::time::clock_gettime(kernels(clock));
             Timespec {
                 seconds: now.tv_sec,
                 nanoseconds: now.tv_nsec,
@@ -168,11 +172,7 @@ unsafe extern "C" fn clock_nanosleep(
         tv_sec: asked.seconds,
         tv_nsec: asked.nanoseconds,
     };
-    let clock = if clock == WALL_CLOCK {
-        ClockId::Realtime
-    } else {
-        ClockId::Monotonic
-    };
+    let clock = kernels(clock);
     if flags & TIMER_ABSTIME != 0 {
         let slept = clock_nanosleep_absolute(clock, &asked);
         return slept.map_or_else(rustix::io::Errno::raw_os_error, |()| 0);
