@@ -292,9 +292,9 @@ impl BlockTable {
         }
     }
 
-    /// How many blocks were ever found damaged, when none of a volume is.
-    pub(crate) fn sound(&self, volume: VolumeId) -> Option<u64> {
-        (!self.has_damage(Some(volume))).then_some(self.found_damaged)
+    /// How many blocks were ever found damaged, when none is; of one volume, or at all.
+    pub(crate) fn sound(&self, volume: Option<VolumeId>) -> Option<u64> {
+        (!self.has_damage(volume)).then_some(self.found_damaged)
     }
 
     /// How many blocks were found damaged, and how many of those are no more.

@@ -85,9 +85,9 @@ impl Shared {
         let limit = call.limit.min(INVENTORY_PAGE) as usize;
         // A block known to be damaged is in no list, and would be taken for one that was freed;
         // one that is repaired meanwhile too.
-        let sound = locked(&space.table).sound(call.volume);
+        let sound = locked(&space.table).sound(Some(call.volume));
         let (blocks, more) = space.list(call.volume, call.after, limit);
-        if sound.is_none() || locked(&space.table).sound(call.volume) != sound {
+        if sound.is_none() || locked(&space.table).sound(Some(call.volume)) != sound {
             return Err(Refusal::Busy {
                 why: "damaged blocks are being repaired here".to_owned(),
             });

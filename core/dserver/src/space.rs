@@ -261,9 +261,8 @@ impl Space {
 
     /// How many blocks were ever found damaged here, when none is and no record is lost.
     fn sound(&self) -> Option<u64> {
-        let table = locked(&self.table);
-        let is_sound = !self.has_lost_records.load(Ordering::Acquire) && !table.has_damage(None);
-        is_sound.then(|| table.damage().0)
+        let sound = locked(&self.table).sound(None);
+        sound.filter(|_| !self.has_lost_records.load(Ordering::Acquire))
     }
 
     /// Whether the space takes blocks.
