@@ -174,7 +174,8 @@ impl SegmentLog {
         {
             return false;
         }
-        self.inner.shared.help_writer();
+        let goes_on = self.inner.shared.help_writer();
+        let wait = if goes_on { wait } else { Duration::ZERO };
         matches!(told.recv_timeout(wait), Ok(Ok(_)))
     }
 

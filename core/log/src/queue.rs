@@ -261,11 +261,11 @@ impl Shared {
         }
     }
 
-    /// For one who is about to block until the disk thread has done something.
-    pub(crate) fn help_writer(&self) {
-        if let Some([writer, _]) = self.threads.get() {
-            writer.help();
-        }
+    /// For one who is about to block until the disk thread has done something; whether it does
+    /// more meanwhile.
+    pub(crate) fn help_writer(&self) -> bool {
+        let threads = self.threads.get();
+        threads.is_none_or(|[writer, _]| writer.help())
     }
 
     /// Tells the preparing thread that there is something to do.

@@ -29,8 +29,8 @@ pub trait Working: Send + Sync + fmt::Debug {
     /// Tells the work that there is something to do.
     fn wake(&self);
     /// Called by one who is about to block until the work has done something: without a thread of
-    /// its own it is done now.
-    fn help(&self);
+    /// its own all is done now that can be. Whether more is done while the caller blocks.
+    fn help(&self) -> bool;
     /// Whether it is the work itself that asks.
     fn is_current(&self) -> bool;
     /// Waits until the work is over; the caller has seen to it that it ends, and is not the work
@@ -80,7 +80,9 @@ impl Working for OwnThread {
         self.thread.unpark();
     }
 
-    fn help(&self) {}
+    fn help(&self) -> bool {
+        true
+    }
 
     fn is_current(&self) -> bool {
         std::thread::current().id() == self.thread.id()
