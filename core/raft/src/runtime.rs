@@ -10,6 +10,7 @@
 use futures::future::{Either, Ready, ready};
 use openraft::{AsyncRuntime, Instant, OptionalSend};
 use openraft_rt_tokio::{TokioInstant, TokioRuntime};
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,13 @@ const GRID_US_NONE: u64 = 1;
 
 /// Where the grid begins: at this process's first sleep, so that servers do not tick together.
 static BEGIN: OnceLock<TokioInstant> = OnceLock::new();
+
+thread_local! {
+    /// When the last short sleep of this thread began, and until when it was to last. Whoever asks
+    /// for the same once more looks at a clock that stands still, as a simulated one does, and
+    /// would ask for ever.
+    static SHORT: Cell<Option<(TokioInstant, TokioInstant)>> = const { Cell::new(None) };
+}
 
 /// Has the grid fit groups with this heartbeat. The shortest heartbeat of a process counts.
 pub(crate) fn sleep_for(heartbeat: Duration) {
@@ -69,8 +77,17 @@ impl AsyncRuntime for Runtime {
 
     fn sleep_until(deadline: Self::Instant) -> Self::Sleep {
         let now = TokioInstant::now();
-        if deadline <= now + SLEEP_SHORTEST {
+        if deadline <= now {
             return Either::Left(ready(()));
+        }
+        if deadline <= now + SLEEP_SHORTEST {
+            let asked = Some((now, deadline));
+            let is_asked_again = SHORT.replace(asked) == asked;
+            return if is_asked_again {
+                Either::Right(TokioRuntime::sleep_until(deadline))
+            } else {
+                Either::Left(ready(()))
+            };
         }
         let begin = *BEGIN.get_or_init(|| now);
         let put_off = rest_of_step(deadline - begin, GRID_US.load(Ordering::Relaxed));
@@ -139,5 +156,17 @@ mod tests {
         assert!(matches!(Runtime::sleep_until(soon), Either::Left(_)));
         let later = TokioInstant::now() + Duration::from_secs(60);
         assert!(matches!(Runtime::sleep_until(later), Either::Right(_)));
+    }
+
+    /// Also where a short sleep takes no time on the clock, the moment comes.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_clock_that_stands_still() {
+        let moment = TokioInstant::now() + SLEEP_SHORTEST;
+        let mut sleeps = 0;
+        while TokioInstant::now() < moment {
+            Runtime::sleep_until(moment).await;
+            sleeps += 1;
+            assert!(sleeps < 10, "the clock stands still");
+        }
     }
 }
