@@ -280,15 +280,20 @@ impl Simulation {
     fn start_clients(&mut self) -> io::Result<()> {
         for number in 0..self.setting.clients {
             let (host, actor) = self.client(&format!("client-{number}"), number)?;
-            let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
-            let ip = host.ip;
-            host.spawn(async move {
-                let client = connect(&config, &network, ip).await;
-                actor.run(client).await;
-            });
-            self.clients.push(host);
+            self.serve(host, async move |client| actor.run(client).await);
         }
         Ok(())
+    }
+
+    /// Has a machine do something with a client of its own.
+    fn serve(&mut self, host: Host, deed: impl AsyncFnOnce(Client) + 'static) {
+        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
+        let ip = host.ip;
+        host.spawn(async move {
+            let client = connect(&config, &network, ip).await;
+            deed(client).await;
+        });
+        self.clients.push(host);
     }
 
     fn start_auditor(&mut self) -> io::Result<()> {
@@ -299,26 +304,18 @@ impl Simulation {
             dservers: self.cluster.slots(Role::Dserver),
             ledger: self.ledger.clone(),
         };
-        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
-        let (ip, missed) = (host.ip, Rc::clone(&self.missed));
-        host.spawn(async move {
-            let client = connect(&config, &network, ip).await;
+        let missed = Rc::clone(&self.missed);
+        self.serve(host, async move |client| {
             let found = auditor.run(&client).await;
             missed.borrow_mut().extend(found);
         });
-        self.clients.push(host);
         Ok(())
     }
 
     fn start_operator(&mut self) -> io::Result<()> {
         let host = Host::new("administrator", client_ip(self.setting.clients + 4))?;
-        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
-        let (ip, orders, trace) = (host.ip, self.cluster.orders.clone(), self.trace.clone());
-        host.spawn(async move {
-            let client = connect(&config, &network, ip).await;
-            orders.run(&client, &trace).await;
-        });
-        self.clients.push(host);
+        let (orders, trace) = (self.cluster.orders.clone(), self.trace.clone());
+        self.serve(host, async move |client| orders.run(&client, &trace).await);
         Ok(())
     }
 
@@ -345,10 +342,7 @@ impl Simulation {
     /// Has every dserver read what it keeps, and waits until what is damaged is repaired.
     fn scrub(&mut self) -> io::Result<()> {
         let host = Host::new("operator", client_ip(self.setting.clients + 1))?;
-        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
-        let ip = host.ip;
-        host.spawn(async move {
-            let client: Client = connect(&config, &network, ip).await;
+        self.serve(host, async move |client| {
             while client
                 .scrub()
                 .await
@@ -357,7 +351,6 @@ impl Simulation {
                 sleep(STEP).await;
             }
         });
-        self.clients.push(host);
         self.run_while(HEAL_MAX, |run| {
             !properties::rot_is_repaired(&run.cluster).is_empty()
         })?;
@@ -380,15 +373,12 @@ impl Simulation {
             return Ok(Vec::new());
         };
         let host = Host::new("looker", client_ip(self.setting.clients + 3))?;
-        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
         let found: Rc<RefCell<Option<Vec<Copies>>>> = Rc::default();
-        let (ip, names, told) = (host.ip, self.history.names(), Rc::clone(&found));
-        host.spawn(async move {
-            let client: Client = connect(&config, &network, ip).await;
+        let (names, told) = (self.history.names(), Rc::clone(&found));
+        self.serve(host, async move |client| {
             let copies = looker.look_at_all(&client, &names).await;
             *told.borrow_mut() = Some(copies);
         });
-        self.clients.push(host);
         self.run_while(LOOK_MAX, |_| found.borrow().is_none())?;
         Ok(found.take().unwrap_or_default())
     }
@@ -410,8 +400,7 @@ impl Simulation {
         };
         let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
         let trace = self.trace.clone();
-        host.spawn(async move {
-            let client: Client = connect(&config, &network, ip).await;
+        self.serve(host, async move |client| {
             for name in NAMES.iter().cycle().take(2 * NAMES.len()) {
                 actor.get(&client, name).await;
                 sleep(STEP).await;
@@ -429,7 +418,6 @@ impl Simulation {
                 leaks,
             });
         });
-        self.clients.push(host);
         self.run_while(LOOK_MAX, |_| found.borrow().is_none())?;
         Ok(found.take())
     }

@@ -339,7 +339,8 @@ fn start_duties(core: &Arc<Core>, admin: UserName, key: UserKey) -> Vec<AbortHan
         let view = Arc::clone(view);
         let list = GroupFreeList::new(core.groups.clone(), raft_group(*group), view);
         let sweeping = sweep(
-            (Arc::clone(&servers), root_group(&core.groups)),
+            Arc::clone(&servers),
+            root_group(&core.groups),
             core.root.volumes.clone(),
             Arc::new(list),
         );

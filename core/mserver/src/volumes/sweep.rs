@@ -57,7 +57,8 @@ struct Sweep {
 
 /// Sweeps one meta group's list for as long as the process runs.
 pub async fn sweep(
-    (servers, root): (Arc<dyn Servers>, Arc<dyn RootGroup>),
+    servers: Arc<dyn Servers>,
+    root: Arc<dyn RootGroup>,
     map: VolumeWatch,
     list: Arc<dyn FreeList>,
 ) {

@@ -90,7 +90,8 @@ fn scene_and_root() -> (Arc<FakeServers>, Arc<FakeList>, Arc<FakeRoot>) {
         is_leader,
     });
     tokio::spawn(sweep(
-        (Arc::clone(&servers) as _, Arc::clone(&root) as _),
+        Arc::clone(&servers) as _,
+        Arc::clone(&root) as _,
         map,
         Arc::clone(&list) as _,
     ));
