@@ -52,6 +52,10 @@ impl Peers for Alone {
     }
 
     fn set_load(&self, _: Load) {}
+
+    fn load(&self, _: ServerId) -> Option<Load> {
+        None
+    }
 }
 
 fn caller() -> Caller {

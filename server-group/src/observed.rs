@@ -23,6 +23,9 @@ pub struct Load {
     pub queue: u32,
     /// Resident memory.
     pub memory_bytes: u64,
+    /// How often it has done something for clients since it told its load before; nothing says that
+    /// nobody notices what it does besides.
+    pub client_calls: u32,
 }
 
 /// Where a peer is in its life.

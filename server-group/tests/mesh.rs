@@ -416,6 +416,7 @@ fn load_travels_with_the_pongs() {
             total_bytes: 1 << 41,
             queue: 7,
             memory_bytes: 9,
+            client_calls: 11,
         };
         servers[1].mesh.set_load(load);
         until("the load arrives", || {

@@ -23,7 +23,7 @@ pub(crate) enum HealCommand {
     /// Make copies again
     #[command(after_help = "Example: sdfs heal start")]
     Start,
-    /// Bound what each dserver reads and copies to heal
+    /// Set how much each dserver reads and copies to heal, also while it serves clients
     #[command(after_help = "Examples:\n  sdfs heal limit 50MiB/s\n  sdfs heal limit none")]
     Limit {
         /// Bytes a second as 50MiB or 50MiB/s, at least 64KiB/s, or none

@@ -58,7 +58,7 @@ pub(crate) async fn run(global: &Global, command: &HealCommand, out: Output) -> 
     out.say(match (&orders.healing_paused, orders.heal_bytes_per_s) {
         (Some(_), _) => "no copies are made until `sdfs heal start`",
         (None, Some(_)) => "copies are made, at the rate that was set",
-        (None, None) => "copies are made, at the usual rate",
+        (None, None) => "copies are made, at the usual rate: lower while clients are served",
     });
     Ok(())
 }

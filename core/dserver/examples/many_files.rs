@@ -84,6 +84,10 @@ impl Peers for Alone {
     }
 
     fn set_load(&self, _load: Load) {}
+
+    fn load(&self, _: ServerId) -> Option<Load> {
+        None
+    }
 }
 
 fn main() {

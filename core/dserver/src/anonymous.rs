@@ -103,6 +103,7 @@ impl AnonymousFiles {
     /// # Errors
     /// When no volume takes it in time.
     pub async fn put(&self, content: Bytes, deadline: Deadline) -> Result<AnonymousFile, Refusal> {
+        self.shared.note_client();
         let crc32c = crc32c(&content);
         let mut refused = BTreeSet::new();
         loop {

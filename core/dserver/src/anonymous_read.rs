@@ -45,6 +45,7 @@ impl AnonymousFiles {
         }
         let here = self.shared.in_sync_here(file.volume)?;
         let space = here.space.as_ref()?;
+        self.shared.note_client();
         let loaded = space.load_now(file.volume, &file.stamp.block(), (0, u32::MAX))?;
         Some(loaded.bytes)
     }
@@ -63,6 +64,7 @@ impl AnonymousFiles {
         let block = (file.volume, file.stamp.block());
         let here = self.load_here(block, range).await;
         if let Said::Has(bytes) = here {
+            self.shared.note_client();
             return Ok(Some(bytes));
         }
         // One that was taken out of the volume and has not heard of it lacks what came since.

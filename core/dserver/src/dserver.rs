@@ -1,7 +1,7 @@
 //! Starting a data-server, and its door for calls.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Addr, MailboxError};
@@ -92,6 +92,7 @@ pub async fn start(options: DserverOptions) -> Result<Dserver, StartError> {
         reports,
         syncs: DashMap::new(),
         pace: SyncPace::new(),
+        client_calls: AtomicU32::new(0),
         stamps: Mutex::default(),
         is_leasing: AtomicBool::new(false),
         reads: Mutex::default(),

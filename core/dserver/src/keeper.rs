@@ -348,6 +348,7 @@ impl Keeper {
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         self.tell_load();
+        self.shared.make_way();
         self.report_failed_spaces();
         self.repair(ctx);
     }
@@ -356,6 +357,7 @@ impl Keeper {
         let now_s = self.begun.elapsed().as_secs();
         let mut load = Load {
             memory_bytes: resident_bytes(),
+            client_calls: self.shared.client_calls.swap(0, Ordering::Relaxed),
             ..Load::default()
         };
         for (number, slot) in self.shared.spaces.iter().enumerate() {

@@ -39,8 +39,15 @@ pub const SYNC_COPIES_AT_ONCE: usize = 8;
 pub const SYNC_BYTES_AT_ONCE: u64 = 32 << 20;
 
 /// Bytes a second that all syncs together read and copy at most unless an operator orders another
-/// rate, so that clients keep most of the disks.
+/// rate.
 pub const SYNC_BYTES_PER_S: u64 = 256 << 20;
+
+/// The same while clients are served, here or where is copied from: they keep most of the disks.
+/// Not while a volume with a single copy in sync is at work.
+pub const SYNC_BYTES_PER_S_SHARED: u64 = 64 << 20;
+
+/// How long clients count that were seen once: the calls of a large put are seconds apart.
+pub const CLIENTS_SEEN_FOR: Duration = Duration::from_secs(5);
 
 /// A volume with fewer copies keeps others back only while it gets on: for so long after it last
 /// asked for its turn.

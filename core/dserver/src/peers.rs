@@ -26,6 +26,8 @@ pub trait Peers: Send + Sync + 'static {
     fn dservers(&self) -> Vec<ServerId>;
     /// Sets the load the other servers see.
     fn set_load(&self, load: Load);
+    /// The load a server told last.
+    fn load(&self, of: ServerId) -> Option<Load>;
 }
 
 impl Peers for Mesh {
@@ -59,6 +61,10 @@ impl Peers for Mesh {
 
     fn set_load(&self, load: Load) {
         Mesh::set_load(self, load);
+    }
+
+    fn load(&self, of: ServerId) -> Option<Load> {
+        Mesh::load(self, of)
     }
 }
 

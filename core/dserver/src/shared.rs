@@ -1,7 +1,7 @@
 //! What everybody in the data-server holds: spaces, the volumes pushed here, and the ways out.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     /// How far each sync under way is: written by the sync, read by whoever asks.
     pub(crate) syncs: DashMap<VolumeId, SyncStatus>,
     pub(crate) pace: SyncPace,
+    /// How often something was done for clients since the load was told.
+    pub(crate) client_calls: AtomicU32,
     /// What may be given out of stamps: taken by whoever stores an anonymous file, in a moment.
     pub(crate) stamps: Mutex<Stamps>,
     /// Whether stamps are being asked for.
@@ -118,6 +120,27 @@ impl Shared {
         home.is_some_and(|home| !Arc::ptr_eq(home, space) && home.is_open())
     }
 
+    /// Counts something that is done for a client.
+    pub(crate) fn note_client(&self) {
+        self.client_calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Lets syncs be slower while clients are served, here or where is copied from.
+    pub(crate) fn make_way(&self) {
+        let serves = |server| {
+            let load = self.peers.load(server);
+            load.is_some_and(|load| load.client_calls > 0)
+        };
+        let syncing: Vec<VolumeId> = self.syncs.iter().map(|sync| *sync.key()).collect();
+        let sources_serve = |volume: &VolumeId| {
+            let here = self.volumes.get(volume);
+            here.is_some_and(|here| here.volume.readable().any(serves))
+        };
+        if serves(self.me) || syncing.iter().any(sources_serve) {
+            self.pace.make_way();
+        }
+    }
+
     /// Whether a caller may do that with a file's blocks: servers may, clients by their grant.
     pub(crate) fn check_grant(
         &self,
@@ -128,11 +151,13 @@ impl Shared {
     ) -> Result<(), Refusal> {
         let is_allowed = from.role != Role::Client
             || grant.is_some_and(|grant| self.grants.allows(grant, file, rights, clock::now_ms()));
-        if is_allowed {
-            Ok(())
-        } else {
-            Err(Refusal::NotGranted)
+        if !is_allowed {
+            return Err(Refusal::NotGranted);
         }
+        if from.role == Role::Client {
+            self.note_client();
+        }
+        Ok(())
     }
 
     /// Tells the root leader of a member in trouble. What the queue has no room for is dropped: it

@@ -122,6 +122,10 @@ mod tests {
         }
 
         fn set_load(&self, _: Load) {}
+
+        fn load(&self, _: ServerId) -> Option<Load> {
+            None
+        }
     }
 
     fn block(file: u32) -> BlockDescriptor {

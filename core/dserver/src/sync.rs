@@ -66,6 +66,7 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
         present: 0,
     };
     job.publish();
+    job.shared.make_way();
     while job.space.is_open() {
         job.pace(0).await;
         if job.attempt(&sources).await {

@@ -1,5 +1,5 @@
-//! How fast this dserver brings volumes up to date: one rate for all of them, and the volume with
-//! the fewest copies first.
+//! How fast this dserver brings volumes up to date: one rate for all of them, lower while clients
+//! are served, and the volume with the fewest copies first.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,7 +9,10 @@ use sdfs_types::VolumeId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::limits::{SYNC_BYTES_AT_ONCE, SYNC_BYTES_PER_S, SYNC_URGENT_FOR};
+use crate::limits::{
+    CLIENTS_SEEN_FOR, SYNC_BYTES_AT_ONCE, SYNC_BYTES_PER_S, SYNC_BYTES_PER_S_SHARED,
+    SYNC_URGENT_FOR,
+};
 use crate::locked::locked;
 
 /// Looks again this often while a more urgent volume is at work.
@@ -29,7 +32,7 @@ pub(crate) struct SyncPace {
 impl SyncPace {
     pub(crate) fn new() -> SyncPace {
         SyncPace {
-            pace: Mutex::new(Pace::new(SYNC_BYTES_PER_S)),
+            pace: Mutex::default(),
             changed: Notify::new(),
             begun: Instant::now(),
         }
@@ -37,9 +40,19 @@ impl SyncPace {
 
     /// Sets the rate of all syncs together, bytes a second; `None` for the usual one.
     pub(crate) fn set(&self, bytes_per_s: Option<u64>) {
-        let rate = bytes_per_s.unwrap_or(SYNC_BYTES_PER_S);
-        locked(&self.pace).set(self.begun.elapsed(), rate);
+        let mut pace = locked(&self.pace);
+        pace.pass(self.begun.elapsed());
+        pace.ordered = bytes_per_s;
+        drop(pace);
         self.changed.notify_waiters();
+    }
+
+    /// There are clients who would notice the usual rate.
+    pub(crate) fn make_way(&self) {
+        let mut pace = locked(&self.pace);
+        let now = self.begun.elapsed();
+        pace.pass(now);
+        pace.clients_at = Some(now);
     }
 
     /// Counts bytes that a sync has gone through, and waits for its next turn.
@@ -63,15 +76,18 @@ impl SyncPace {
 
     /// Bytes to be copied at once: about a quarter of a second's.
     pub(crate) fn portion_bytes(&self) -> u64 {
-        (locked(&self.pace).bytes_per_s / 4).clamp(1, SYNC_BYTES_AT_ONCE)
+        let rate = locked(&self.pace).bytes_per_s(self.begun.elapsed());
+        (rate / 4).clamp(1, SYNC_BYTES_AT_ONCE)
     }
 }
 
 /// The decision alone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pace {
-    /// 0 stands still.
-    bytes_per_s: u64,
+    /// What an operator has ordered, bytes a second; 0 stands still.
+    ordered: Option<u64>,
+    /// When clients were last seen.
+    clients_at: Option<Duration>,
     /// Bytes gone through too early.
     debt_bytes: u64,
     at: Duration,
@@ -80,18 +96,18 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(bytes_per_s: u64) -> Pace {
-        Pace {
-            bytes_per_s,
-            debt_bytes: 0,
-            at: Duration::ZERO,
-            at_work: BTreeMap::new(),
-        }
-    }
-
-    fn set(&mut self, now: Duration, bytes_per_s: u64) {
-        self.pass(now);
-        self.bytes_per_s = bytes_per_s;
+    fn bytes_per_s(&self, now: Duration) -> u64 {
+        let is_last = |(copies, asked): &(usize, Duration)| {
+            *copies < 2 && now.saturating_sub(*asked) < SYNC_URGENT_FOR
+        };
+        let seen = |at| now.saturating_sub(at) < CLIENTS_SEEN_FOR;
+        // Whoever has a single copy left cannot wait for clients to have gone.
+        let usual = if self.clients_at.is_some_and(seen) && !self.at_work.values().any(is_last) {
+            SYNC_BYTES_PER_S_SHARED
+        } else {
+            SYNC_BYTES_PER_S
+        };
+        self.ordered.unwrap_or(usual)
     }
 
     fn count(&mut self, now: Duration, bytes: u64) {
@@ -103,7 +119,8 @@ impl Pace {
     fn wait(&mut self, now: Duration, volume: VolumeId, copies: usize) -> Option<Duration> {
         self.pass(now);
         self.at_work.insert(volume, (copies, now));
-        if self.bytes_per_s == 0 {
+        let bytes_per_s = self.bytes_per_s(now);
+        if bytes_per_s == 0 {
             return Some(STILL);
         }
         let is_urgent = |(fewer, asked): &(usize, Duration)| {
@@ -112,13 +129,14 @@ impl Pace {
         if self.at_work.values().any(is_urgent) {
             return Some(LOOK_AGAIN);
         }
-        let wait = Duration::from_secs_f64(self.debt_bytes as f64 / self.bytes_per_s as f64);
-        (wait > SHORT).then_some(wait)
+        let wait = Duration::from_secs_f64(self.debt_bytes as f64 / bytes_per_s as f64);
+        // Whoever waits long asks again meanwhile, or would count as one that does not get on.
+        (wait > SHORT).then_some(wait.min(SYNC_URGENT_FOR / 2))
     }
 
     fn pass(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.at);
-        let paid = passed.as_secs_f64() * self.bytes_per_s as f64;
+        let paid = passed.as_secs_f64() * self.bytes_per_s(now) as f64;
         self.debt_bytes = self.debt_bytes.saturating_sub(paid as u64);
         self.at = now;
     }
@@ -135,9 +153,16 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn ordered(bytes_per_s: u64) -> Pace {
+        Pace {
+            ordered: Some(bytes_per_s),
+            ..Pace::default()
+        }
+    }
+
     #[test]
     fn all_volumes_share_one_rate() {
-        let mut pace = Pace::new(1_000);
+        let mut pace = ordered(1_000);
         let mut done = [0_u64; 2];
         for now in (0..10_000).map(ms) {
             for (at, volume) in [ONE, TWO].into_iter().enumerate() {
@@ -153,7 +178,7 @@ mod tests {
 
     #[test]
     fn fewest_copies_go_first() {
-        let mut pace = Pace::new(1_000_000);
+        let mut pace = ordered(1_000_000);
         assert_eq!(pace.wait(ms(0), TWO, 1), None);
         assert_eq!(pace.wait(ms(1), ONE, 2), Some(LOOK_AGAIN));
         assert_eq!(pace.wait(ms(2), TWO, 1), None);
@@ -163,22 +188,89 @@ mod tests {
 
     #[test]
     fn zero_stands_still() {
-        let mut pace = Pace::new(0);
+        let mut pace = ordered(0);
         assert_eq!(pace.wait(ms(0), ONE, 1), Some(STILL));
         pace.count(ms(1), 1_000);
         assert_eq!(pace.wait(ms(60_000), ONE, 1), Some(STILL));
-        pace.set(ms(60_000), 1_000);
-        assert_eq!(pace.wait(ms(60_000), ONE, 1), Some(ms(1_000)));
+        pace.ordered = Some(1_000);
+        assert_eq!(pace.wait(ms(60_000), ONE, 1), Some(SYNC_URGENT_FOR / 2));
+        assert_eq!(pace.wait(ms(60_900), ONE, 1), Some(ms(100)));
         assert_eq!(pace.wait(ms(61_000), ONE, 1), None);
     }
 
     #[test]
     fn a_higher_rate_counts_at_once() {
-        let mut pace = Pace::new(1_000);
+        let mut pace = ordered(1_000);
         pace.count(ms(0), 10_000);
-        assert_eq!(pace.wait(ms(0), ONE, 1), Some(ms(10_000)));
-        pace.set(ms(0), 100_000);
+        assert_eq!(pace.wait(ms(0), ONE, 1), Some(SYNC_URGENT_FOR / 2));
+        pace.ordered = Some(100_000);
         assert_eq!(pace.wait(ms(0), ONE, 1), Some(ms(100)));
+    }
+
+    #[test]
+    fn clients_keep_most_of_the_disks() {
+        const SHARED: u64 = SYNC_BYTES_PER_S_SHARED;
+        let (none, some) = (None, Some(ms(0)));
+        for (clients_at, copies, ordered, expected) in [
+            (none, 2, None, SYNC_BYTES_PER_S),
+            (some, 2, None, SHARED),
+            (some, 1, None, SYNC_BYTES_PER_S),
+            (some, 2, Some(1 << 30), 1 << 30),
+            (some, 1, Some(0), 0),
+            (none, 2, Some(1_000), 1_000),
+        ] {
+            let mut pace = Pace {
+                ordered,
+                clients_at,
+                ..Pace::default()
+            };
+            pace.wait(ms(0), ONE, copies);
+            let said = format!("{clients_at:?} {copies} {ordered:?}");
+            assert_eq!(pace.bytes_per_s(ms(1)), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn clients_and_last_copies_are_forgotten() {
+        let mut pace = Pace {
+            clients_at: Some(ms(0)),
+            ..Pace::default()
+        };
+        pace.wait(ms(0), ONE, 1);
+        for (now, expected) in [
+            (SYNC_URGENT_FOR - ms(1), SYNC_BYTES_PER_S),
+            // One that does not get on hurries nobody.
+            (SYNC_URGENT_FOR, SYNC_BYTES_PER_S_SHARED),
+            (CLIENTS_SEEN_FOR - ms(1), SYNC_BYTES_PER_S_SHARED),
+            (CLIENTS_SEEN_FOR, SYNC_BYTES_PER_S),
+        ] {
+            assert_eq!(pace.bytes_per_s(now), expected, "{now:?}");
+        }
+    }
+
+    /// However many have copied their portion and wait.
+    #[test]
+    fn last_copies_are_made_at_the_full_rate() {
+        let mut pace = Pace::default();
+        let mut due = [ms(0); 100];
+        pace.count(ms(0), due.len() as u64 * SYNC_BYTES_AT_ONCE);
+        let all_paid_s = due.len() as u64 * SYNC_BYTES_AT_ONCE / SYNC_BYTES_PER_S;
+        let mut turn = None;
+        for now in (0..60_000).step_by(100).map(ms) {
+            pace.pass(now);
+            pace.clients_at = Some(now);
+            for (volume, due) in (0..).map(VolumeId).zip(&mut due) {
+                if *due > now {
+                    continue;
+                }
+                match pace.wait(now, volume, 1) {
+                    Some(wait) => *due = now + wait,
+                    None => turn = turn.or(Some(now)),
+                }
+            }
+        }
+        let turn = turn.map(|turn| turn.as_secs());
+        assert_eq!(turn, Some(all_paid_s));
     }
 
     #[tokio::test]

@@ -123,6 +123,7 @@ impl Shared {
     ) -> Result<(), Refusal> {
         let here = self.volume(call.volume)?;
         check_member(&here.volume, call.epoch, self.me)?;
+        self.note_client();
         let body = checked(call.block, payload.into_pieces(), call.crc32c)?;
         let stored = self.store(&here, &body, (call.volume, call.block, call.durability));
         let stored = tokio::time::timeout_at(deadline.instant(), stored).await;

@@ -9,14 +9,20 @@ mod common;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use common::{Cluster, VOLUME, block, bytes_for, volume, wait_for};
-use sdfs_dserver::limits::{BACKGROUND_SYNC_WAIT, LEFT_BEHIND_EVERY, LEFT_BEHIND_WAIT};
+use bytes::Bytes;
+use common::{Cluster, VOLUME, block, bytes_for, grants, read_call, volume, wait_for};
+use sdfs_dserver::limits::{
+    BACKGROUND_SYNC_WAIT, LEFT_BEHIND_EVERY, LEFT_BEHIND_WAIT, SYNC_BYTES_PER_S_SHARED,
+};
 use sdfs_log::{CrashLoss, Fault, MemoryDisk};
-use sdfs_server_group::ServerId;
+use sdfs_server_group::{Role, ServerId};
 use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes, SyncVolume};
 use sdfs_types::calls::negotiation::Trouble;
-use sdfs_types::{Epoch, MemberState, Refusal, VolumeId, VolumeMember, VolumeStatus};
+use sdfs_types::{
+    Epoch, GrantRights, MemberState, Refusal, VolumeId, VolumeMember, VolumeStatus, clock,
+};
 
 use MemberState::{InSync, Out, Syncing};
 
@@ -68,6 +74,50 @@ async fn lost_disk_is_noticed() {
         refused.is_err(),
         "no copy is stored where the others are lost"
     );
+}
+
+#[actix::test]
+async fn a_sync_makes_way_for_clients() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    cluster.set_down(3, true);
+    let degraded = volume(3, &[InSync, InSync, Out], VolumeStatus::Degraded);
+    cluster.push_to(1, 3, &degraded).await;
+    cluster.push_to(2, 3, &degraded).await;
+    let (blocks, block_bytes) = (32, 2 << 20);
+    for n in 0..blocks {
+        let bytes = bytes_for(n, block_bytes);
+        cluster.write(1, 3, block(n, 0), &bytes).await.unwrap();
+    }
+    cluster.set_down(3, false);
+    let syncing = volume(4, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    cluster.push(4, &syncing).await;
+    let at = block(0, 0);
+    let until = clock::now_ms() + 600_000;
+    let grant = grants().grant(at.file, GrantRights::Read, until);
+    let read = read_call(at, Some(grant));
+    let reading = async {
+        loop {
+            let answer = cluster.ask_as(Role::Client, 1, &read, Bytes::new()).await;
+            answer.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let copying = async {
+        let serves = || (cluster.wires.load(ServerId(1)).client_calls > 0).then_some(());
+        wait_for("the load tells of clients", serves).await;
+        let begun = Instant::now();
+        cluster.sync(3, &syncing).await;
+        assert_eq!(cluster.synced(4).await.copied, u64::from(blocks));
+        begun.elapsed()
+    };
+    let took = tokio::select! {
+        () = reading => unreachable!("it reads for ever"),
+        took = copying => took,
+    };
+    let bytes = blocks as usize * block_bytes;
+    let least = bytes as f64 / SYNC_BYTES_PER_S_SHARED as f64;
+    assert!(took.as_secs_f64() > 0.8 * least, "{took:?}, {least} s");
 }
 
 #[actix::test]

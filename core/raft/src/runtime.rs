@@ -5,7 +5,7 @@
 //!   openraft knows no value of a runtime, only its type, so the grid belongs to the process.
 //! - openraft gathers what its log has finished for a microsecond. The shortest sleep of tokio is
 //!   a millisecond, which each commit of a busy group would wait for; so short a sleep ends at
-//!   once here.
+//!   once here, unless the clock stands still.
 
 use futures::future::{Either, Ready, ready};
 use openraft::{AsyncRuntime, Instant, OptionalSend};

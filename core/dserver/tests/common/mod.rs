@@ -93,6 +93,10 @@ impl Peers for Door {
     fn set_load(&self, load: Load) {
         self.wires.loads.lock().unwrap().insert(self.me, load);
     }
+
+    fn load(&self, of: ServerId) -> Option<Load> {
+        self.wires.loads.lock().unwrap().get(&of).copied()
+    }
 }
 
 impl Wires {

@@ -189,6 +189,7 @@ impl Servers for FakeServers {
             total_bytes,
             queue: 0,
             memory_bytes: 0,
+            client_calls: 0,
         })
     }
 
