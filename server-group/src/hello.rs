@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_a_hello() {
-        let mut golden = vec![6, 4, b's', b'd', b'f', b's', 1, 4, 9];
+        let mut golden = vec![7, 4, b's', b'd', b'f', b's', 1, 4, 9];
         golden.extend(b"dserver-1");
         golden.extend([0xac, 0x02]);
         golden.extend([5; 32]);
