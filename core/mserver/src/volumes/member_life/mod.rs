@@ -253,6 +253,15 @@ impl MemberLife {
         dserver.push.done();
         dserver.answered();
         dserver.kept = Some(map_version);
+        for (id, volume) in &self.map.volumes {
+            let may_found = volume.epoch == Epoch(1) && volume.state_of(from.0).is_some();
+            if may_found
+                && !lost.contains(id)
+                && let Some(life) = self.volumes.get_mut(id)
+            {
+                life.note(from.0).registered();
+            }
+        }
         for id in lost {
             let state = self
                 .map
@@ -477,7 +486,22 @@ impl MemberLife {
             .collect()
     }
 
+    /// Has those told of the map once more who had no disk for a volume that is not founded yet.
+    fn register_again(&mut self, now: Duration) {
+        for (id, volume) in &self.map.volumes {
+            let Some(life) = self.volumes.get(id) else {
+                continue;
+            };
+            for member in life.to_register_again(volume, now) {
+                if let Some(dserver) = self.dservers.get_mut(&member) {
+                    dserver.kept = dserver.kept.min(Some(life.unseen_version()));
+                }
+            }
+        }
+    }
+
     fn decide_dservers(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        self.register_again(now);
         let withheld = self.interrupted();
         for (id, dserver) in &mut self.dservers {
             let Some(connection) = dserver.connection else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sdfs_types::VolumeStatus;
 
 use super::*;
-use crate::volumes::limits::{RETRY_MAX, STRIKE_APART, SYNC_AGAIN_MIN};
+use crate::volumes::limits::{RETRY_MAX, STRIKE_APART, SYNC_AGAIN_MAX, SYNC_AGAIN_MIN};
 use crate::volumes::machine::VolumeTable;
 use sdfs_store::{Keyspace, Store};
 use sdfs_types::calls::blocks::SyncVolume;
@@ -132,9 +132,12 @@ impl Scene {
                 lost: push
                     .volumes
                     .iter()
-                    .filter(|volume| volume.state_of(server) == Some(MemberState::InSync))
+                    .filter(|volume| match volume.state_of(server) {
+                        Some(MemberState::InSync) => self.lost.contains(&(server, volume.id)),
+                        Some(MemberState::Syncing) => self.failed.contains(&server),
+                        Some(MemberState::Out) | None => false,
+                    })
                     .map(|volume| volume.id)
-                    .filter(|volume| self.lost.contains(&(server, *volume)))
                     .collect(),
             }),
             Effect::Probe { server, connection } => Some(Event::Probed {
@@ -317,6 +320,21 @@ fn an_unregistered_member_is_not_in_sync() {
     assert_eq!(scene.states(), "1:Syncing 2:Syncing 3:Syncing ReadOnly");
     scene.wait(FOUND_GRACE + TICK);
     assert_eq!(scene.states(), "1:InSync 2:InSync 3:Out Degraded");
+}
+
+#[test]
+fn who_has_no_disk_founds_nothing() {
+    let mut scene = Scene::before_volumes(3, 3, 2);
+    scene.failed = vec![id(2), id(3)];
+    scene.see();
+    scene.wait(FOUND_GRACE * 10);
+    assert_eq!(scene.states(), "1:Syncing 2:Syncing 3:Syncing ReadOnly");
+    assert_eq!(scene.alarms, 0);
+    // A disk of its works again, without a restart.
+    scene.failed = vec![id(3)];
+    scene.wait(SYNC_AGAIN_MAX + FOUND_GRACE);
+    let states = scene.states();
+    assert!(states.starts_with("1:InSync 2:InSync 3:"), "{states}");
 }
 
 #[test]

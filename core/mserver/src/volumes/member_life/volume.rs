@@ -75,6 +75,11 @@ impl MemberNote {
         }
     }
 
+    /// It keeps a volume that is not founded yet.
+    pub(crate) fn registered(&mut self) {
+        self.is_condemned = false;
+    }
+
     /// It has verified that it has everything, in this epoch.
     pub(crate) fn synced(&mut self, epoch: Epoch) {
         self.synced = Some(epoch);
@@ -279,16 +284,25 @@ impl VolumeLife {
         if all.iter().any(is_awaited) && !is_late {
             return None;
         }
-        let is_able = |server: &ServerId| {
-            let note = self.members.get(server);
-            note.is_none_or(|note| !note.is_condemned || sight.now >= note.sync_after)
-        };
         let members: Vec<ServerId> = all
             .into_iter()
-            .filter(|s| has_registered(s) && is_able(s))
+            .filter(|s| has_registered(s) && self.is_sound(*s))
             .collect();
         let is_enough = members.len() >= copies_needed(sight.volume, sight.copies_min);
         is_enough.then(|| sight.change(MemberChange::Found { members }))
+    }
+
+    /// Members of a volume that is not founded yet which had no disk for it, and may have one now.
+    pub(crate) fn to_register_again(&self, volume: &Volume, now: Duration) -> Vec<ServerId> {
+        let is_due = |note: &MemberNote| note.is_condemned && now >= note.sync_after;
+        let notes = self.members.iter().filter(|(_, note)| is_due(note));
+        let members = notes.map(|(server, _)| *server);
+        members.filter(|_| volume.epoch == Epoch(1)).collect()
+    }
+
+    /// A version of the map that whoever has registered the volume has left behind.
+    pub(crate) fn unseen_version(&self) -> u64 {
+        self.seen_version.saturating_sub(1)
     }
 
     fn losing(&self, sight: Sight<'_>) -> Option<VolumeCommand> {
