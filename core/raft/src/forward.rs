@@ -58,7 +58,8 @@ pub(crate) async fn propose_all(
     let written = raft
         .client_write_many(commands.into_iter().map(Command))
         .await;
-    let mut written = written.map_err(|_| NotServed::Stopped)?;
+    // It ends early when raft stops, and must not be asked again after its end.
+    let mut written = written.map_err(|_| NotServed::Stopped)?.fuse();
     let mut outcomes = BytesMut::new();
     for _ in 0..count {
         let outcome = match written.next().await {
