@@ -68,7 +68,7 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
     job.publish();
     job.shared.make_way();
     while job.space.is_open() {
-        job.pace(0).await;
+        job.pace(0, 0).await;
         if job.attempt(&sources).await {
             let report = job.report();
             tracing::info!(?report, "a volume is up to date");
@@ -248,7 +248,9 @@ impl SyncJob {
                     Err(LoadFault::Damaged | LoadFault::Busy) => wanted.push(kept),
                     Err(LoadFault::Failed) => return Err(SyncFault::Disk),
                 }
-                self.pace(u64::from(kept.length_bytes)).await;
+                let bytes = u64::from(kept.length_bytes);
+                let counted = self.shared.pace.of_verified(bytes);
+                self.pace(bytes, counted).await;
             }
         }
         for some in portions(&wanted, self.shared.pace.portion_bytes()) {
@@ -267,18 +269,18 @@ impl SyncJob {
                 bytes += copied;
             }
             self.copied_bytes += bytes;
-            self.pace(bytes).await;
+            self.pace(bytes, bytes).await;
         }
         Ok(())
     }
 
-    /// Holds reading and copying down to the rate of this server.
-    async fn pace(&mut self, bytes: u64) {
-        self.read_bytes += bytes;
+    /// Holds reading and copying down to the rate of this server, of which so much is counted.
+    async fn pace(&mut self, read_bytes: u64, counted_bytes: u64) {
+        self.read_bytes += read_bytes;
         self.publish();
         let copies = self.here.volume.readable().count();
         let pace = &self.shared.pace;
-        pace.turn(self.volume(), copies, bytes).await;
+        pace.turn(self.volume(), copies, counted_bytes).await;
     }
 }
 

@@ -69,6 +69,13 @@ impl SyncPace {
         }
     }
 
+    /// What counts of bytes that are present and verified. A server that was away for a moment
+    /// must be back soon, and reads what it has without taking anything from the others: at the
+    /// full rate, whoever is served.
+    pub(crate) fn of_verified(&self, bytes: u64) -> u64 {
+        locked(&self.pace).of_verified(self.begun.elapsed(), bytes)
+    }
+
     /// A sync has ended or rests: it keeps nobody back.
     pub(crate) fn rests(&self, volume: VolumeId) {
         locked(&self.pace).at_work.remove(&volume);
@@ -108,6 +115,13 @@ impl Pace {
             SYNC_BYTES_PER_S
         };
         self.ordered.unwrap_or(usual)
+    }
+
+    fn of_verified(&self, now: Duration, bytes: u64) -> u64 {
+        match self.ordered {
+            Some(_) => bytes,
+            None => bytes * self.bytes_per_s(now) / SYNC_BYTES_PER_S,
+        }
     }
 
     fn count(&mut self, now: Duration, bytes: u64) {
@@ -227,6 +241,9 @@ mod tests {
             pace.wait(ms(0), ONE, copies);
             let said = format!("{clients_at:?} {copies} {ordered:?}");
             assert_eq!(pace.bytes_per_s(ms(1)), expected, "{said}");
+            // A second's bytes, where nobody has ordered anything.
+            let second = ordered.unwrap_or(SYNC_BYTES_PER_S);
+            assert_eq!(pace.of_verified(ms(1), second), expected, "{said}");
         }
     }
 
