@@ -43,7 +43,7 @@ pub const SYNC_BYTES_AT_ONCE: u64 = 32 << 20;
 pub const SYNC_BYTES_PER_S: u64 = 256 << 20;
 
 /// The same while clients are served, here or where is copied from: they keep most of the disks.
-/// Not while a volume with a single copy in sync is at work.
+/// Not while a volume with a single copy in sync is at work, nor for what is present and verified.
 pub const SYNC_BYTES_PER_S_SHARED: u64 = 40 << 20;
 
 /// How long clients count that were seen once: the calls of a large put are seconds apart.
