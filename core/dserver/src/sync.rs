@@ -26,6 +26,7 @@ use crate::space::Space;
 use crate::space_read::LoadFault;
 use crate::space_write::{BlockBody, Purpose, StoreFault};
 use crate::surplus::droppable;
+use crate::sync_pace::Gone;
 use crate::sync_plan::{SyncPlan, compare, portions};
 
 /// Why a source could not be gone through.
@@ -68,7 +69,7 @@ pub(crate) async fn run(shared: Arc<Shared>, here: Arc<VolumeHere>, sources: Vec
     job.publish();
     job.shared.make_way();
     while job.space.is_open() {
-        job.pace(0, 0).await;
+        job.pace(Gone::Copied(0)).await;
         if job.attempt(&sources).await {
             let report = job.report();
             tracing::info!(?report, "a volume is up to date");
@@ -248,9 +249,7 @@ impl SyncJob {
                     Err(LoadFault::Damaged | LoadFault::Busy) => wanted.push(kept),
                     Err(LoadFault::Failed) => return Err(SyncFault::Disk),
                 }
-                let bytes = u64::from(kept.length_bytes);
-                let counted = self.shared.pace.of_verified(bytes);
-                self.pace(bytes, counted).await;
+                self.pace(Gone::Verified(kept.length_bytes.into())).await;
             }
         }
         for some in portions(&wanted, self.shared.pace.portion_bytes()) {
@@ -269,18 +268,19 @@ impl SyncJob {
                 bytes += copied;
             }
             self.copied_bytes += bytes;
-            self.pace(bytes, bytes).await;
+            self.pace(Gone::Copied(bytes)).await;
         }
         Ok(())
     }
 
-    /// Holds reading and copying down to the rate of this server, of which so much is counted.
-    async fn pace(&mut self, read_bytes: u64, counted_bytes: u64) {
-        self.read_bytes += read_bytes;
+    /// Holds reading and copying down to the rate of this server.
+    async fn pace(&mut self, gone: Gone) {
+        let (Gone::Copied(bytes) | Gone::Verified(bytes)) = gone;
+        self.read_bytes += bytes;
         self.publish();
         let copies = self.here.volume.readable().count();
         let pace = &self.shared.pace;
-        pace.turn(self.volume(), copies, counted_bytes).await;
+        pace.turn(self.volume(), copies, gone).await;
     }
 }
 

@@ -22,6 +22,16 @@ const STILL: Duration = Duration::from_secs(5);
 /// Less than this is not waited for: timers are no finer.
 const SHORT: Duration = Duration::from_millis(5);
 
+/// Bytes a sync has gone through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Gone {
+    /// Copied from another member.
+    Copied(u64),
+    /// Present and verified. A server that was away for a moment must be back soon, and reads what
+    /// it has without taking anything from the others: at the full rate, whoever is served.
+    Verified(u64),
+}
+
 /// Shared by all syncs of a dserver. The mutex is held for single looks.
 pub(crate) struct SyncPace {
     pace: Mutex<Pace>,
@@ -56,8 +66,8 @@ impl SyncPace {
     }
 
     /// Counts bytes that a sync has gone through, and waits for its next turn.
-    pub(crate) async fn turn(&self, volume: VolumeId, copies: usize, bytes: u64) {
-        locked(&self.pace).count(self.begun.elapsed(), bytes);
+    pub(crate) async fn turn(&self, volume: VolumeId, copies: usize, gone: Gone) {
+        locked(&self.pace).count(self.begun.elapsed(), gone);
         loop {
             let changed = self.changed.notified();
             let wait = locked(&self.pace).wait(self.begun.elapsed(), volume, copies);
@@ -67,13 +77,6 @@ impl SyncPace {
                 Some(wait) => drop(tokio::time::timeout(wait, changed).await),
             }
         }
-    }
-
-    /// What counts of bytes that are present and verified. A server that was away for a moment
-    /// must be back soon, and reads what it has without taking anything from the others: at the
-    /// full rate, whoever is served.
-    pub(crate) fn of_verified(&self, bytes: u64) -> u64 {
-        locked(&self.pace).of_verified(self.begun.elapsed(), bytes)
     }
 
     /// A sync has ended or rests: it keeps nobody back.
@@ -117,16 +120,14 @@ impl Pace {
         self.ordered.unwrap_or(usual)
     }
 
-    fn of_verified(&self, now: Duration, bytes: u64) -> u64 {
-        match self.ordered {
-            Some(_) => bytes,
-            None => bytes * self.bytes_per_s(now) / SYNC_BYTES_PER_S,
-        }
-    }
-
-    fn count(&mut self, now: Duration, bytes: u64) {
+    fn count(&mut self, now: Duration, gone: Gone) {
         self.pass(now);
-        self.debt_bytes += bytes;
+        self.debt_bytes += match gone {
+            Gone::Verified(bytes) if self.ordered.is_none() => {
+                bytes * self.bytes_per_s(now) / SYNC_BYTES_PER_S
+            }
+            Gone::Copied(bytes) | Gone::Verified(bytes) => bytes,
+        };
     }
 
     /// How long this volume waits before it looks again; nothing when it is its turn.
@@ -181,7 +182,7 @@ mod tests {
         for now in (0..10_000).map(ms) {
             for (at, volume) in [ONE, TWO].into_iter().enumerate() {
                 if pace.wait(now, volume, 2).is_none() {
-                    pace.count(now, 100);
+                    pace.count(now, Gone::Copied(100));
                     done[at] += 100;
                 }
             }
@@ -204,7 +205,7 @@ mod tests {
     fn zero_stands_still() {
         let mut pace = ordered(0);
         assert_eq!(pace.wait(ms(0), ONE, 1), Some(STILL));
-        pace.count(ms(1), 1_000);
+        pace.count(ms(1), Gone::Copied(1_000));
         assert_eq!(pace.wait(ms(60_000), ONE, 1), Some(STILL));
         pace.ordered = Some(1_000);
         assert_eq!(pace.wait(ms(60_000), ONE, 1), Some(SYNC_URGENT_FOR / 2));
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn a_higher_rate_counts_at_once() {
         let mut pace = ordered(1_000);
-        pace.count(ms(0), 10_000);
+        pace.count(ms(0), Gone::Copied(10_000));
         assert_eq!(pace.wait(ms(0), ONE, 1), Some(SYNC_URGENT_FOR / 2));
         pace.ordered = Some(100_000);
         assert_eq!(pace.wait(ms(0), ONE, 1), Some(ms(100)));
@@ -243,7 +244,8 @@ mod tests {
             assert_eq!(pace.bytes_per_s(ms(1)), expected, "{said}");
             // A second's bytes, where nobody has ordered anything.
             let second = ordered.unwrap_or(SYNC_BYTES_PER_S);
-            assert_eq!(pace.of_verified(ms(1), second), expected, "{said}");
+            pace.count(ms(1), Gone::Verified(second));
+            assert_eq!(pace.debt_bytes, expected, "{said}");
         }
     }
 
@@ -270,7 +272,7 @@ mod tests {
     fn last_copies_are_made_at_the_full_rate() {
         let mut pace = Pace::default();
         let mut due = [ms(0); 100];
-        pace.count(ms(0), due.len() as u64 * SYNC_BYTES_AT_ONCE);
+        pace.count(ms(0), Gone::Copied(due.len() as u64 * SYNC_BYTES_AT_ONCE));
         let all_paid_s = due.len() as u64 * SYNC_BYTES_AT_ONCE / SYNC_BYTES_PER_S;
         let mut turn = None;
         for now in (0..60_000).step_by(100).map(ms) {
@@ -294,7 +296,7 @@ mod tests {
     async fn a_change_wakes_those_who_wait() {
         let pace = SyncPace::new();
         pace.set(Some(0));
-        let mut waiting = std::pin::pin!(pace.turn(ONE, 1, 1));
+        let mut waiting = std::pin::pin!(pace.turn(ONE, 1, Gone::Copied(1)));
         let early = tokio::time::timeout(ms(20), waiting.as_mut()).await;
         assert!(early.is_err(), "it did not stand still");
         pace.set(None);

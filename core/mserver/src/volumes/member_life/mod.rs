@@ -488,11 +488,12 @@ impl MemberLife {
 
     /// Has those told of the map once more who had no disk for a volume that is not founded yet.
     fn register_again(&mut self, now: Duration) {
-        for (id, volume) in &self.map.volumes {
+        let unfounded = self.map.volumes.iter();
+        for (id, _) in unfounded.filter(|(_, volume)| volume.epoch == Epoch(1)) {
             let Some(life) = self.volumes.get(id) else {
                 continue;
             };
-            for member in life.to_register_again(volume, now) {
+            for member in life.to_register_again(now) {
                 if let Some(dserver) = self.dservers.get_mut(&member) {
                     dserver.kept = dserver.kept.min(Some(life.unseen_version()));
                 }

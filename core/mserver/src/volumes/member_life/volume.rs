@@ -293,11 +293,10 @@ impl VolumeLife {
     }
 
     /// Members of a volume that is not founded yet which had no disk for it, and may have one now.
-    pub(crate) fn to_register_again(&self, volume: &Volume, now: Duration) -> Vec<ServerId> {
-        let is_due = |note: &MemberNote| note.is_condemned && now >= note.sync_after;
-        let notes = self.members.iter().filter(|(_, note)| is_due(note));
-        let members = notes.map(|(server, _)| *server);
-        members.filter(|_| volume.epoch == Epoch(1)).collect()
+    pub(crate) fn to_register_again(&self, now: Duration) -> impl Iterator<Item = ServerId> {
+        let is_due = move |note: &MemberNote| note.is_condemned && now >= note.sync_after;
+        let notes = self.members.iter().filter(move |(_, note)| is_due(note));
+        notes.map(|(server, _)| *server)
     }
 
     /// A version of the map that whoever has registered the volume has left behind.
