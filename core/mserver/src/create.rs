@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::task::JoinHandle;
 
-use sdfs_server_group::{Deadline, ServerId, Trace};
+use sdfs_server_group::{Deadline, Role, ServerId, Trace};
 use sdfs_types::calls::names::{CreateFile, FileCreated};
 use sdfs_types::calls::negotiation::{Ballot, CanCreateAsk, MetaDataCreated, MetaDataWanted};
 use sdfs_types::{
@@ -63,15 +63,10 @@ async fn created(
     if core.root.is_decided(wanted.request) {
         return repeated(core, &wanted, attributes, deadline).await;
     }
-    let (locate, ballot) = match vote(core, &wanted, deadline, timeline).await? {
-        Voted::Repeated => return repeated(core, &wanted, attributes, deadline).await,
-        Voted::Go { can, ballot } => (choose(core, &can, timeline)?, ballot),
-    };
-    let (begun, expected) = begin(core, &wanted.path, deadline).await?;
-    let decide = Decide {
+    let decide = |locate: Locate, begun: Begun| Decide {
         request: wanted.request,
-        path: wanted.path,
-        owner: wanted.owner,
+        path: wanted.path.clone(),
+        owner: Arc::clone(&wanted.owner),
         size_bytes: wanted.size_bytes,
         block_size,
         locate,
@@ -80,6 +75,18 @@ async fn created(
         replace: false,
         begun,
     };
+    let (locate, ballot) = match vote(core, &wanted, deadline, timeline).await? {
+        Voted::Repeated => return repeated(core, &wanted, attributes, deadline).await,
+        Voted::Cannot { refusal } if refusal_may_pass(&refusal) => {
+            let locate = mains::choose(core, &core.mesh.up(Role::Mserver))?;
+            decide_name(core, &decide(locate, Begun::Nothing), None, deadline).await?;
+            return repeated(core, &wanted, attributes, deadline).await;
+        }
+        Voted::Cannot { refusal } => return Err(refusal),
+        Voted::Go { can, ballot } => (choose(core, &can, timeline)?, ballot),
+    };
+    let (begun, expected) = begin(core, &wanted.path, deadline).await?;
+    let decide = decide(locate, begun);
     // What is decided is finished even when the client stops waiting.
     let to_the_end = deadline.max(Deadline::after(FINISH_ALONE_MAX));
     let expected = decide.name(expected).ok_or(PathFault::IsRoot)?;
@@ -117,6 +124,11 @@ pub(crate) enum Voted {
     },
     /// The request has been decided before.
     Repeated,
+    /// This speaks against the name, with all that has been acknowledged anywhere.
+    Cannot {
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 /// Steps 2 to 4. A voter that says no may be behind: its reason is looked at again here, with all
@@ -146,13 +158,29 @@ pub(crate) async fn vote(
             if core.root.is_decided(wanted.request) {
                 return Ok(Voted::Repeated);
             }
-            check_now(core, wanted)?;
+            if let Err(refusal) = check_now(core, wanted) {
+                return Ok(Voted::Cannot { refusal });
+            }
             Ok(Voted::Go {
                 can: vec![(core.me(), 0)],
                 ballot: None,
             })
         }
     }
+}
+
+/// Whether it depends on what others do. Such a refusal is the root group's to give, which remembers
+/// it: another attempt of the request, held up by the network, would make the file of which the
+/// client was told that it cannot be made.
+fn refusal_may_pass(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Exists { .. }
+            | Refusal::IsDirectory { .. }
+            | Refusal::NotDirectory { .. }
+            | Refusal::NotFound { .. }
+            | Refusal::Quota { .. }
+    )
 }
 
 /// What speaks against a name in the state here.

@@ -14,7 +14,7 @@ use sdfs_types::{
 };
 
 use crate::core::{Core, unknown};
-use crate::create::{Counted, block_size_for, check_now, grant, vote};
+use crate::create::{Counted, Voted, block_size_for, check_now, grant, vote};
 use crate::limits::PLAN_VOLUMES_MAX;
 use crate::mains;
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
@@ -145,7 +145,8 @@ fn start_vote(core: &Arc<Core>, wanted: NameWanted) {
         let mut timeline = Timeline::start();
         timeline.add(core.me(), TraceWhat::Received);
         let deadline = Deadline::after_ms(RESERVATION_MS);
-        if let Err(refusal) = vote(&core, &wanted, deadline, &mut timeline).await {
+        let voted = vote(&core, &wanted, deadline, &mut timeline).await;
+        if let Ok(Voted::Cannot { refusal }) | Err(refusal) = voted {
             tracing::debug!(request = %wanted.request, %refusal, "a put was voted down");
         }
         core.timelines.keep(wanted.request, timeline);

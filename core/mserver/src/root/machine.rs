@@ -13,7 +13,7 @@ use sdfs_store::{Batch, KeyRange, Keyspace, StoreError};
 use sdfs_types::wire;
 use sdfs_types::{FileDescriptor, FileMetaMetaData, MetaGroup, Refusal, RequestId, User};
 
-use super::command::{Begun, RootAnswer, RootAnswers, RootCommand, ToTrash};
+use super::command::{RootAnswer, RootAnswers, RootCommand, ToTrash};
 use super::counters::Counters;
 use super::names::Entries;
 use super::servers::ServerTable;
@@ -444,12 +444,8 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
     }
 }
 
-/// Whether a refusal of it is for good. Blocks of a put are given up with it. A content that was
-/// not linked is sent under the same request, and a file that no dserver took is made once more.
+/// Whether a refusal of it is for good. A content that was not linked is sent under the same
+/// request.
 fn stays_refused(command: &RootCommand) -> bool {
-    match command {
-        RootCommand::Decide(wanted) => matches!(wanted.begun, Begun::Blocks(_)),
-        RootCommand::Link(_) => false,
-        _ => true,
-    }
+    !matches!(command, RootCommand::Link(_))
 }

@@ -79,6 +79,23 @@ fn racing_creators_get_one_winner() {
     });
 }
 
+/// Its first attempt was held up, and reaches a mserver when the name is free.
+#[test]
+fn a_refused_create_is_not_done_later() {
+    run(async {
+        let cluster = Cluster::start().await;
+        let (first, second) = (cluster.admin(1).await, cluster.admin(2).await);
+        let descriptor = first.create("/taken").await.unwrap().open.name.descriptor;
+        let creation = first.creation("/taken");
+        let path = path("/taken");
+        let refused = Refusal::Exists { path, descriptor };
+        assert_eq!(second.call(&creation).await.err(), Some(refused.clone()));
+        delete(&second, "/taken", false).await.unwrap();
+        assert_eq!(first.call(&creation).await.err(), Some(refused));
+        first.create("/taken").await.unwrap();
+    });
+}
+
 #[test]
 fn repetition_at_another_mserver_gets_the_first_outcome() {
     run(async {

@@ -332,6 +332,21 @@ fn a_refused_change_that_comes_again_stays_refused() {
     assert!(names.stat("/a").is_ok());
 }
 
+/// The same of a create: somebody else has deleted the file that had the name.
+#[test]
+fn a_refused_create_that_comes_again_stays_refused() {
+    let mut names = Names::new();
+    let descriptor = descriptor_of(names.create("/a"));
+    let create = RootCommand::Decide(Box::new(names.decide("/a")));
+    let path = path("/a");
+    let refused = Err(Refusal::Exists { path, descriptor });
+    assert_eq!(names.run(create.clone()), refused);
+    names.delete("/a", false).unwrap();
+    let mut names = names.reopened();
+    assert_eq!(names.run(create), refused);
+    assert!(names.stat("/a").is_err());
+}
+
 #[test]
 fn removed_files_leave_the_list() {
     let mut names = Names::new();
