@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Names the content of one write: no two writes of a run store the same.
+/// Names a content. Two writes of a run store the same only where the names are to share it.
 pub(super) type Value = u64;
 
 /// What a client asked of a name.

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -163,8 +164,12 @@ impl Worker {
             (0..30, _) => drop(self.get(&name).await),
             (30..40, _) => self.get_range(&name).await,
             (40..46, _) => self.stat(&name).await,
-            (46..66, Some(value)) if !content::is_hole(value) => {
+            (46..62, Some(value)) if !content::is_hole(value) => {
                 self.overwrite(&name, value).await;
+            }
+            (62..70, Some(value)) if !content::is_hole(value) => {
+                let other = format!("{}/{}", self.work.own(self.number), number ^ 1);
+                self.put_instant(&name, &other, value).await;
             }
             (46..80, _) => drop(self.put(&name, true).await),
             (80..88, _) => drop(self.put(&name, false).await),
@@ -250,6 +255,23 @@ impl Worker {
             async move { changed(client.put(name, bytes, options).await) }
         })
         .await
+    }
+
+    /// Stores a value once more under the name that holds it and under another one, which share
+    /// their bytes from then on.
+    async fn put_instant(&mut self, held_by: &str, other: &str, value: Value) {
+        let bytes = content::content(value);
+        let options = PutOptions {
+            replace: true,
+            ..PutOptions::default()
+        };
+        for name in [held_by, other] {
+            self.change(name, Ask::Put(value), |client| {
+                let (mut reader, options) = (Cursor::new(bytes.clone()), options.clone());
+                async move { changed(client.put_instant(name, &mut reader, options).await) }
+            })
+            .await;
+        }
     }
 
     async fn create(&mut self, name: &str) -> Outcome {
