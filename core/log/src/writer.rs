@@ -221,6 +221,9 @@ impl Writer {
             // The next one found no room.
             return Ok(());
         }
+        // So that the end says of every record before it that it was durable: one that cannot be
+        // read later is then no torn commit.
+        self.sync()?;
         let end = RecordHeader::end(self.active.home, self.active.synced_to).encode(&[]);
         let at = u64::from(self.active.offset);
         let result = self.active.file.write_at(at, &mut [IoSlice::new(&end)]);

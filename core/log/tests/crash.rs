@@ -372,6 +372,38 @@ fn old_contents_never_become_records() {
     );
 }
 
+/// The last records of a segment are made durable together with what follows them.
+#[test]
+fn rot_in_the_last_commit_of_a_segment_is_no_torn_commit() {
+    let disk = MemoryDisk::new(1 << 30);
+    let (log, _) = open(&as_disk(&disk));
+    let (tell, told) = std::sync::mpsc::channel();
+    let batch: Vec<_> = (0..20).map(|n| record(n, 4_000)).collect();
+    let places = log.append_all(batch, move |done| drop(tell.send(done)));
+    let places = places.unwrap();
+    told.recv_timeout(PATIENCE).unwrap().unwrap();
+    log.close();
+    let first = places[0].segment_id();
+    let (count, last) = places
+        .iter()
+        .zip(1..)
+        .filter(|(place, _)| place.segment_id() == first)
+        .map(|(place, count)| (count, place))
+        .last()
+        .unwrap();
+    assert!(count < places.len(), "the batch lies in two segments");
+    disk.flip_bit(&path_of(first), (u64::from(last.offset) + 2_000) * 8)
+        .unwrap();
+    let (log, seen) = open(&as_disk(&disk));
+    assert_eq!(seen.len(), places.len() - 1);
+    let damaged = &log.replay_report().damaged;
+    let damaged: Vec<_> = damaged
+        .iter()
+        .map(|one| (one.offset, one.was_synced))
+        .collect();
+    assert_eq!(damaged, [(last.offset, true)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 64,
