@@ -66,3 +66,6 @@ pub const SPACE_CHECK_BYTES: i64 = 8 << 20;
 /// A write that found no room is tried again after so long: often enough that nobody waits much
 /// longer than whoever took the room.
 pub const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);
+
+/// Segments that could not be taken away are tried again after so long.
+pub const REMOVE_AGAIN: Duration = Duration::from_secs(1);

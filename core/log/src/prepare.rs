@@ -9,10 +9,11 @@ use crate::disk::DiskFile;
 use crate::error::LogFailure;
 use crate::files::random_life;
 use crate::format::SegmentHeader;
-use crate::limits::{SEGMENT_HEADER_BYTES, ZERO_STEP_BYTES};
+use crate::limits::{REMOVE_AGAIN, SEGMENT_HEADER_BYTES, ZERO_STEP_BYTES};
 use crate::position::SegmentId;
 use crate::queue::{Made, Next, Shared, grown_bytes};
 use crate::work::Step;
+use crate::writer::is_full;
 
 const SPARE_SUFFIX: &str = ".spare";
 
@@ -57,7 +58,11 @@ impl Preparer {
                     zero(shared, segment, bytes);
                 }
             }
-            Job::Remove(segments) => remove(shared, &segments),
+            Job::Remove(segments) => {
+                if !remove(shared, &segments) {
+                    return Step::WaitFor(REMOVE_AGAIN);
+                }
+            }
             Job::GiveUp(spares) => give_up(shared, &spares),
             Job::Wait => return Step::Wait,
             Job::End => return Step::End,
@@ -84,11 +89,11 @@ fn next_job(shared: &Shared) -> Job {
             spare: state.spares.pop(),
         };
     }
-    if !state.to_remove.is_empty() {
-        return Job::Remove(std::mem::take(&mut state.to_remove));
-    }
     if !state.spares.is_empty() && !state.has_room_ahead(&shared.options) {
         return Job::GiveUp(std::mem::take(&mut state.spares));
+    }
+    if !state.to_remove.is_empty() {
+        return Job::Remove(std::mem::take(&mut state.to_remove));
     }
     Job::Wait
 }
@@ -135,7 +140,7 @@ fn zero(shared: &Shared, segment: SegmentId, bytes: u32) {
         let is_more = match result {
             Ok(is_more) => is_more,
             // The rest of the file is merely slower to append to.
-            Err(StepFault::Write(error)) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(StepFault::Write(error)) if is_full(&error) => {
                 tracing::warn!(log = shared.options.name, %segment, %error, "zeroing stopped");
                 false
             }
@@ -229,9 +234,10 @@ fn end_step(shared: &Shared, segment: SegmentId) {
 }
 
 /// Takes segments away: kept as spares as far as wanted, else deleted. They are gone for the
-/// log's users when that is durable.
-fn remove(shared: &Shared, segments: &[SegmentId]) {
+/// log's users when that is durable. Whether all are; what is left is tried again.
+fn remove(shared: &Shared, segments: &[SegmentId]) -> bool {
     let mut spares = Vec::new();
+    let mut taken = 0;
     for segment in segments {
         shared.files.forget(*segment);
         let keep = {
@@ -243,21 +249,29 @@ fn remove(shared: &Shared, segments: &[SegmentId]) {
             Ok(spare) => spares.extend(spare),
             Err(error) => {
                 tracing::warn!(log = shared.options.name, %segment, %error, "segment not removed");
-                return;
+                break;
             }
         }
+        taken += 1;
     }
-    if let Err(error) = shared.files.disk().sync_dir(shared.files.dir()) {
-        tracing::warn!(log = shared.options.name, %error, "removal of segments is not durable");
-        return;
+    let (gone, left) = segments.split_at(taken);
+    if let (Err(error), Some(segment)) = (
+        shared.files.disk().sync_dir(shared.files.dir()),
+        gone.last(),
+    ) {
+        // As with any sync, a later one proves nothing of what this one was to make durable.
+        shared.close_for_good(StepFault::Sync(error).of(*segment));
+        return true;
     }
     let mut state = shared.lock();
-    for segment in segments {
+    for segment in gone {
         state.segments.remove(segment);
     }
     state.spares.append(&mut spares);
+    state.to_remove.extend(left);
     drop(state);
     shared.ask_for_space();
+    left.is_empty()
 }
 
 fn give_up(shared: &Shared, spares: &[PathBuf]) {

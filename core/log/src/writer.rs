@@ -338,10 +338,16 @@ impl Writer {
 
 /// What a failed write means.
 fn trouble(source: io::Error, failure: impl FnOnce(io::Error) -> LogFailure) -> Trouble {
-    match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Trouble::NoRoom(failure(source)),
-        _ => Trouble::Failed(failure(source)),
+    match is_full(&source) {
+        true => Trouble::NoRoom(failure(source)),
+        false => Trouble::Failed(failure(source)),
     }
+}
+
+/// Whether a write failed for want of room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Bytes to append until free space is asked for again: what others may have taken of the disk

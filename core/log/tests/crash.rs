@@ -404,6 +404,29 @@ fn rot_in_the_last_commit_of_a_segment_is_no_torn_commit() {
     assert_eq!(damaged, [(last.offset, true)]);
 }
 
+#[test]
+fn what_could_not_be_removed_is_removed_later() {
+    let disk = MemoryDisk::new(1 << 30);
+    let (log, _) = open(&as_disk(&disk));
+    for n in 0..60 {
+        append(&log, record(n, 5_000)).unwrap();
+    }
+    let first = log.segments()[0].id;
+    // The next segment is made meanwhile.
+    let mut seen = 0;
+    wait_until("the disk is idle", || {
+        std::thread::sleep(Duration::from_millis(20));
+        std::mem::replace(&mut seen, disk.changes()) == disk.changes()
+    });
+    disk.fail_change(disk.changes(), Fault::Io);
+    assert!(log.remove_segment(first));
+    let is_there = || log.segments().iter().any(|segment| segment.id == first);
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(is_there());
+    wait_until("it is removed", || !is_there());
+    append(&log, record(60, 10)).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 64,
