@@ -1,7 +1,9 @@
 //! One group's log as it is known in memory: where each entry lies, and the last ones themselves.
 //! Pure: no file, no wait.
 
-use crate::limits::{ENTRY_OVERHEAD_BYTES, RECENT_BYTES_MAX, RECENT_ENTRIES_MAX};
+use crate::limits::{
+    COPY_OVERHEAD_BYTES, ENTRY_OVERHEAD_BYTES, RECENT_BYTES_MAX, RECENT_ENTRIES_MAX,
+};
 use crate::record::HardState;
 use crate::types::{Entry, LeaderId, LogId, Payload};
 use sdfs_log::{Position, SegmentId};
@@ -214,6 +216,17 @@ impl GroupLog {
             self.state_segment.is_some_and(|has| has <= segment),
             entries.unwrap_or(0),
         )
+    }
+
+    /// What the entries in `segment`, or all of them, would take of the log if each were written
+    /// again.
+    pub(crate) fn copied_bytes(&self, segment: Option<SegmentId>) -> u64 {
+        let is_there = |at| segment.is_none_or(|segment| segment == at);
+        let slots = self.slots.iter();
+        let there = slots.filter(|slot| is_there(slot.position.segment_id()));
+        there
+            .map(|slot| u64::from(slot.bytes) + COPY_OVERHEAD_BYTES)
+            .sum()
     }
 
     /// All entries that lie in `segment`.

@@ -51,9 +51,17 @@ pub(crate) const SEGMENT_BYTES: u32 = 16 << 20;
 /// Segments the log may have before the oldest is emptied by writing what is still needed again.
 pub(crate) const SEGMENTS_MAX: usize = 4;
 
-/// Entries of the oldest segment that may be written again at once. More than this means a busy
-/// group, whose next purge frees the segment without any copying.
+/// Entries of the oldest segment that may be written again at once, if they are no more than a
+/// quarter of it. More than this means a busy group, most likely, whose next purge frees the
+/// segment without any copying.
 pub(crate) const COPY_ENTRIES_MAX: u32 = 4_096;
+
+/// Segments the log may have while it waits for that purge. A group that is idle purges nothing:
+/// however many entries it has there, they are written again then, as long as that makes room.
+pub(crate) const SEGMENTS_PINNED_MAX: usize = 2 * SEGMENTS_MAX;
+
+/// What an entry that is written again costs in the log beside its bytes: it is a record by itself.
+pub(crate) const COPY_OVERHEAD_BYTES: u64 = 192;
 
 /// Entries read together when they are written again; neighbours share a record.
 pub(crate) const COPY_CHUNK_ENTRIES: usize = 256;

@@ -3,12 +3,12 @@
 use crate::entry_code::put_entry;
 use crate::group_log::{Found, Slot};
 use crate::ids::GroupId;
-use crate::limits::{COPY_CHUNK_ENTRIES, COPY_ENTRIES_MAX, SEGMENTS_MAX};
+use crate::limits::{COPY_CHUNK_ENTRIES, COPY_ENTRIES_MAX, SEGMENTS_MAX, SEGMENTS_PINNED_MAX};
 use crate::raft_log::{FetchFault, RaftLog};
 use crate::record::RecordHead;
 use crate::types::Entry;
 use bytes::BytesMut;
-use sdfs_log::{AppendRefused, ReadError, SegmentId};
+use sdfs_log::{AppendRefused, ReadError, SegmentId, SegmentStatus};
 use std::io;
 
 impl RaftLog {
@@ -23,7 +23,10 @@ impl RaftLog {
             let needs = self.needs(oldest.id);
             let entries: u32 = needs.iter().map(|(_, entries)| entries).sum();
             if !needs.is_empty() {
-                if segments.len() <= SEGMENTS_MAX || entries > COPY_ENTRIES_MAX {
+                let is_little = segments.len() > SEGMENTS_MAX
+                    && entries <= COPY_ENTRIES_MAX
+                    && 4 * self.live_bytes(Some(oldest.id)) <= u64::from(oldest.record_bytes);
+                if !is_little && !self.is_pinned(&segments) {
                     return Ok(());
                 }
                 for (group, _) in needs {
@@ -42,6 +45,24 @@ impl RaftLog {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether most of a log that has grown long is needed by nobody: a group that is idle purges
+    /// nothing, and what it needs of the oldest segment keeps all others.
+    fn is_pinned(&self, segments: &[SegmentStatus]) -> bool {
+        if segments.len() <= SEGMENTS_PINNED_MAX {
+            return false;
+        }
+        let log_bytes: u64 = segments.iter().map(|one| u64::from(one.record_bytes)).sum();
+        2 * self.live_bytes(None) <= log_bytes
+    }
+
+    /// What is needed of a segment, or of all, if it were written again.
+    fn live_bytes(&self, segment: Option<SegmentId>) -> u64 {
+        let groups = self.groups();
+        groups
+            .map(|group| self.with(group, |index| index.copied_bytes(segment)))
+            .sum()
     }
 
     fn has_segment(&self, segment: SegmentId) -> bool {
