@@ -225,6 +225,15 @@ impl RaftLog {
         let mut tries = READ_TRIES;
         loop {
             let found = self.with(group, |index| index.find(start, end, bytes_max));
+            let durable = self.0.durable();
+            let is_written = |found: &Found| match found {
+                Found::Here(_) => true,
+                Found::OnDisk { slot, .. } => slot.position <= durable,
+            };
+            if !found.iter().all(is_written) {
+                // Those that are being written again elsewhere are not there yet.
+                self.sync().await?;
+            }
             match self.fetch(found).await {
                 // Emptied while it was read; its entries now lie elsewhere.
                 Err(FetchFault::Read(ReadError::NoSegment(_))) if tries > 0 => tries -= 1,
