@@ -98,6 +98,9 @@ async fn append(
 ) -> Result<<Append as Call>::Reply, NotServed> {
     let head = decode::<Append>(head)?;
     let (_, member) = addressed(shared, &head.address)?;
+    if head.count > 0 && shared.log.is_without_room() {
+        return Err(NotServed::NoRoom);
+    }
     let request = decode_append(head, run)?;
     member.raft.append_entries(request).await.map_err(stopped)
 }

@@ -319,6 +319,7 @@ impl RaftGroups {
                 tracing::error!(%error, "a task of raft has panicked");
             }
         }
+        self.0.log.stop_waiting();
         for group in self.0.groups.values() {
             if let Some(member) = &group.member
                 && let Err(error) = member.raft.shutdown().await

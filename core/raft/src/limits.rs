@@ -72,6 +72,10 @@ pub(crate) const LOG_QUEUE_BYTES_MAX: u64 = 64 << 20;
 /// Free bytes below which the log takes entries no more; votes and purges still fit.
 pub(crate) const LOG_RESERVE_BYTES: u64 = 128 << 20;
 
+/// Entries that found no room are tried again after so long: often enough that nobody waits much
+/// longer than whoever took the room.
+pub(crate) const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);
+
 /// Tries to read entries that move while they are read (their segment was emptied meanwhile).
 pub(crate) const READ_TRIES: u32 = 4;
 

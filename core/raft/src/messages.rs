@@ -42,6 +42,8 @@ pub(crate) enum NotServed {
     OtherLife,
     #[error("its group of that number was begun another time: two histories exist")]
     OtherBirth,
+    #[error("its log has no room")]
+    NoRoom,
 }
 
 /// Entries for a follower; they are the payload.

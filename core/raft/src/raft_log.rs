@@ -4,11 +4,14 @@ use crate::entry_code::{Malformed, put_entry, take_entry};
 use crate::errors::{LogDamage, StartError};
 use crate::group_log::{Found, Gap, GroupLog, Slot};
 use crate::ids::GroupId;
-use crate::limits::{LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX};
+use crate::limits::{
+    LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX, ROOM_SOUGHT_EVERY,
+};
 use crate::record::{HardState, Life, RecordHead};
 use crate::recovery::{Recovered, Recovery};
 use crate::types::{Entry, LogId, Types};
 use bytes::{Bytes, BytesMut};
+use openraft::EntryPayload;
 use openraft::storage::IOFlushed;
 use sdfs_log::{
     AppendRefused, Disk, LogFailure, LogOptions, LogStats, Position, ReadError, Record, SegmentId,
@@ -18,9 +21,10 @@ use sdfs_server_group::ServerId;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 /// The shared log. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +39,10 @@ struct Shared {
     owner: Mutex<Option<(ServerId, Life, SegmentId)>>,
     /// Segment and offset of the last durable record; written by the disk thread.
     durable: AtomicU64,
+    /// Appends that wait for room.
+    without_room: AtomicUsize,
+    /// Nobody waits for room any more.
+    is_stopping: AtomicBool,
 }
 
 /// A run of encoded entries that become one record.
@@ -90,6 +98,8 @@ impl RaftLog {
             groups,
             owner: Mutex::new(owner),
             durable: AtomicU64::new(0),
+            without_room: AtomicUsize::new(0),
+            is_stopping: AtomicBool::new(false),
         };
         let owner = owner.map(|(server, life, _)| (server, life));
         Ok((Self(Arc::new(shared)), owner))
@@ -162,9 +172,31 @@ impl RaftLog {
                 Ok(()) => return Ok(()),
                 // The disk is behind: once everything queued is durable there is room.
                 Err(AppendFault::Refused(AppendRefused::Full)) => self.sync().await?,
+                // A server without room waits for some: what it has acknowledged is all there, and
+                // the others go on without it.
+                Err(AppendFault::Refused(AppendRefused::NoSpace)) if !self.is_stopping() => {
+                    self.0.without_room.fetch_add(1, Ordering::AcqRel);
+                    sleep(ROOM_SOUGHT_EVERY).await;
+                    self.0.without_room.fetch_sub(1, Ordering::AcqRel);
+                    self.0.log.look_at_space();
+                }
                 Err(fault) => return Err(io::Error::other(fault)),
             }
         }
+    }
+
+    /// Whether entries wait for room here: more of them would only wait behind those.
+    pub(crate) fn is_without_room(&self) -> bool {
+        self.0.without_room.load(Ordering::Acquire) > 0
+    }
+
+    /// Has nobody wait for room any more, who is then refused instead.
+    pub(crate) fn stop_waiting(&self) {
+        self.0.is_stopping.store(true, Ordering::Release);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Acquire)
     }
 
     fn try_append(
@@ -184,7 +216,11 @@ impl RaftLog {
                 count,
                 committed,
             };
-            Record::new(head.to_bytes(), run.data.clone())
+            Record {
+                // What elections and changes of members are made of lets a full server go on.
+                use_reserve: run.is_raft_only(),
+                ..Record::new(head.to_bytes(), run.data.clone())
+            }
         });
         let (shared, flushed) = (Arc::clone(&self.0), Arc::clone(flushed));
         let positions = self.0.log.append_all(records.collect(), move |result| {
@@ -434,6 +470,11 @@ fn runs_of(entries: impl Iterator<Item = Entry>) -> Vec<Run> {
 }
 
 impl Run {
+    fn is_raft_only(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.all(|(entry, ..)| !matches!(entry.payload, EntryPayload::Normal(_)))
+    }
+
     fn of(data: &mut BytesMut, entries: &mut Vec<(Entry, u32, u32)>) -> Self {
         let entries = std::mem::take(entries);
         Self {

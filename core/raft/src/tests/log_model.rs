@@ -2,6 +2,7 @@
 //! operation that was not yet acknowledged, or the last acknowledged one.
 
 use crate::ids::GroupId;
+use crate::limits::{LOG_RESERVE_BYTES, ROOM_SOUGHT_EVERY, SEGMENTS_MAX};
 use crate::raft_log::RaftLog;
 use crate::record::Life;
 use crate::types::{Command, Entry, LeaderId, LogId, Payload, Types, Vote};
@@ -10,12 +11,13 @@ use openraft::storage::IOFlushed;
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::{RaftLeaderId, RaftVote};
 use proptest::prelude::*;
-use sdfs_log::{CrashLoss, MemoryDisk};
+use sdfs_log::{CrashLoss, Disk, MemoryDisk};
 use sdfs_server_group::ServerId;
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const ME: ServerId = ServerId(1);
 const LIFE: Life = Life([1; 16]);
@@ -232,6 +234,12 @@ proptest! {
 
 #[test]
 fn idle_groups_move_out_of_old_segments() {
+    // Few entries at once; many when they are little of what is there.
+    check_idle_group(3, 100, SEGMENTS_MAX + 1);
+    check_idle_group(5_000, 400, 60);
+}
+
+fn check_idle_group(entries: u64, rounds: u32, segments_max: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -244,13 +252,13 @@ fn idle_groups_move_out_of_old_segments() {
             .step(
                 1,
                 Step::Append {
-                    entries: 3,
+                    entries,
                     bytes: 10,
                     waits: true,
                 },
             )
             .await;
-        for _ in 0..100 {
+        for _ in 0..rounds {
             run = run
                 .step(
                     0,
@@ -266,12 +274,45 @@ fn idle_groups_move_out_of_old_segments() {
         }
         // A segment is gone once another thread has made its removal durable.
         let deadline = Instant::now() + Duration::from_secs(60);
-        while run.log.stats().1 > crate::limits::SEGMENTS_MAX + 1 {
+        while run.log.stats().1 > segments_max {
             assert!(Instant::now() < deadline, "{} segments", run.log.stats().1);
             run = run.step(0, Step::Release).await;
             sleep(Duration::from_millis(2)).await;
         }
         run = run.step(0, Step::Crash(CrashLoss::Everything)).await;
-        assert_eq!(run.found(1).await.entries.len(), 3);
+        assert_eq!(run.found(1).await.entries.len() as u64, entries);
+    });
+}
+
+/// What it has is all there, so it is no failure.
+#[test]
+fn a_member_without_room_waits_for_some() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let blank = || vec![Model::default()];
+        let disk = MemoryDisk::new(LOG_RESERVE_BYTES + (2 << 20));
+        let run = Run::open(disk.clone(), [blank(), blank()], 1).await;
+        let (others, file) = (Path::new("others"), Path::new("others/file"));
+        disk.make_dir(others).unwrap();
+        let contents = vec![1; 3 << 20];
+        let large = disk.create(file).unwrap();
+        large.write_at(0, &mut [IoSlice::new(&contents)]).unwrap();
+        run.log.stats();
+        let append = Step::Append {
+            entries: 1,
+            bytes: 100,
+            waits: true,
+        };
+        let mut appended = std::pin::pin!(run.step(0, append));
+        let early = timeout(3 * ROOM_SOUGHT_EVERY, appended.as_mut()).await;
+        assert!(early.is_err(), "there is no room");
+        drop(large);
+        disk.remove(file).unwrap();
+        disk.sync_dir(others).unwrap();
+        let run = timeout(Duration::from_secs(60), appended).await.unwrap();
+        assert_eq!(run.found(0).await.entries.len(), 1);
     });
 }
