@@ -33,7 +33,10 @@ pub(crate) async fn serve_barriers(
     while let Some(mut callers) = gather(&mut waiting).await {
         let mut wait = RETRY_FIRST;
         while !callers.is_empty() {
-            if let Ok(Some(())) = timeout(TRY_WAIT, round(&group, member)).await {
+            let index = timeout(TRY_WAIT, read_index(&group, member)).await;
+            if let Ok(Some(index)) = index
+                && has_applied(member, index, &mut callers).await
+            {
                 for caller in callers.drain(..) {
                     tell(caller, ());
                 }
@@ -55,11 +58,11 @@ pub(crate) async fn serve_barriers(
     }
 }
 
-/// One round: the leader's index, confirmed by a majority after all gathered callers had come;
-/// then this member has to have applied it. `None` when there is no leader to be had now.
-async fn round(group: &Group, member: &Member) -> Option<()> {
-    let index = if member.raft.is_leader() {
-        index_here(member).await?
+/// The leader's index, confirmed by a majority after all gathered callers had come. `None` when
+/// there is no leader to be had now.
+async fn read_index(group: &Group, member: &Member) -> Option<u64> {
+    if member.raft.is_leader() {
+        index_here(member).await
     } else {
         let leader = group.leader().filter(|leader| *leader != group.me())?;
         let call = ReadIndex {
@@ -68,22 +71,32 @@ async fn round(group: &Group, member: &Member) -> Option<()> {
         };
         let deadline = Deadline::after(TRY_WAIT);
         match ask(group.wire.as_ref(), leader, &call, Payload::new(), deadline).await {
-            Ok((index, _)) => index?,
+            Ok((index, _)) => index,
             Err(error) => {
                 tracing::debug!(group = %group.id, %leader, %error, "no read index");
-                return None;
+                None
             }
         }
-    };
+    }
+}
+
+/// Whether this member has applied an index, which is waited for as long as anybody does: a member
+/// that lags would never catch up with an index that is asked for anew.
+async fn has_applied(member: &Member, index: u64, callers: &mut Vec<oneshot::Sender<()>>) -> bool {
     let mut applied = member.raft.watch_apply_progress();
-    let has_applied = applied
-        .wait_until(|applied| {
-            applied
-                .as_ref()
-                .is_some_and(|applied| applied.index >= index)
-        })
-        .await;
-    has_applied.is_ok().then_some(())
+    loop {
+        let reached = applied.wait_until(|applied| {
+            let applied = applied.as_ref();
+            applied.is_some_and(|applied| applied.index >= index)
+        });
+        if let Ok(reached) = timeout(TRY_WAIT, reached).await {
+            return reached.is_ok();
+        }
+        callers.retain(|caller| !caller.is_closed());
+        if callers.is_empty() {
+            return false;
+        }
+    }
 }
 
 /// The index from this server's own raft, which should lead.
