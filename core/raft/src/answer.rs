@@ -219,17 +219,25 @@ async fn piece(shared: &Shared, head: &[u8], run: Bytes) -> Result<PieceReply, N
     let Some(mut receiving) = receiving_for(member, &head, taken)? else {
         return Ok(PieceReply::Restart);
     };
-    match gather(&receiving.keyspace, run).await {
-        Ok(()) => receiving.next += 1,
-        Err(GatherError::Malformed(_)) => return Err(NotServed::Malformed),
-        Err(GatherError::Store(error)) => return Err(store_failed(group.id, &error)),
+    if let Err(error) = gather(&receiving.keyspace, run).await {
+        discard(member, receiving);
+        return Err(match error {
+            GatherError::Malformed(_) => NotServed::Malformed,
+            GatherError::Store(error) => store_failed(group.id, &error),
+        });
     }
+    receiving.next += 1;
     let Some(meta) = head.end else {
         let mut place = member
             .receiving
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *place = Some(receiving);
+        // Another transfer may have begun meanwhile.
+        let former = place.replace(receiving);
+        drop(place);
+        if let Some(former) = former {
+            discard(member, former);
+        }
         return Ok(PieceReply::Taken);
     };
     let Receiving {
@@ -260,9 +268,7 @@ fn receiving_for(
         if receiving.transfer == piece.transfer && receiving.next == piece.number {
             return Ok(Some(receiving));
         }
-        if let Err(error) = member.stage.discard(receiving.keyspace) {
-            tracing::warn!(%error, "a snapshot that was not completed could not be removed");
-        }
+        discard(member, receiving);
     }
     if piece.number != 0 {
         return Ok(None);
@@ -277,6 +283,13 @@ fn receiving_for(
         keyspace,
         generation,
     }))
+}
+
+/// Removes what came of a transfer that is given up.
+fn discard(member: &Member, receiving: Receiving) {
+    if let Err(error) = member.stage.discard(receiving.keyspace) {
+        tracing::warn!(%error, "a snapshot that was not completed could not be removed");
+    }
 }
 
 fn store_failed(group: GroupId, error: &sdfs_store::StoreError) -> NotServed {
