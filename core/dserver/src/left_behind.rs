@@ -134,7 +134,12 @@ async fn free_some(shared: Arc<Shared>, number: usize, volume: VolumeId) -> Left
     let Some((space, worker)) = working else {
         return Left::Unknown;
     };
-    let (blocks, _) = space.list(volume, None, FREED_BLOCKS_MAX);
+    let (kept, _) = space.list(volume, None, FREED_BLOCKS_MAX);
+    let kept = kept.iter().map(|kept| kept.block);
+    // What was put aside as damaged is on the disk all the same.
+    let damaged = space.damaged().into_iter();
+    let damaged = damaged.filter_map(|(of, block)| (of == volume).then_some(block));
+    let blocks: Vec<_> = kept.chain(damaged).take(FREED_BLOCKS_MAX).collect();
     if blocks.is_empty() {
         // The work thread waits for the disk too, and what it was once told it does in the end,
         // however late: so it is told only while the disk does its work.
@@ -152,7 +157,6 @@ async fn free_some(shared: Arc<Shared>, number: usize, volume: VolumeId) -> Left
             }
         };
     }
-    let blocks: Vec<_> = blocks.iter().map(|kept| kept.block).collect();
     // They are freed in the order of the log as soon as that is queued; what is waited for is only
     // the disk.
     match timeout(LEFT_BEHIND_WAIT, space.free(volume, &blocks)).await {

@@ -521,10 +521,15 @@ async fn a_volume_left_behind_is_given_back() {
     tokio::time::sleep(LEFT_BEHIND_EVERY * 2).await;
     let space = || cluster.server(3).spaces().remove(0);
     assert_eq!((space().blocks, space().volumes), (20, vec![VOLUME]));
+    // Nor what is damaged, which nobody can repair any more.
+    cluster.rot(3);
+    assert_eq!(cluster.read(3, block(0, 0)).await, Err(Refusal::Corrupt));
+    assert_eq!((space().blocks, space().scrub.damaged), (19, 1));
     cluster.wires.may_forget.store(true, Ordering::Release);
     wait_for("the volume is given back", || {
         let space = space();
         let is_freed = space.blocks == 0 && space.volumes.is_empty();
+        let is_freed = is_freed && space.scrub.repaired == 1;
         (is_freed && cluster.server(3).kept().is_empty()).then_some(())
     })
     .await;
