@@ -178,7 +178,11 @@ impl Space {
     ) -> Result<u64, CompactFault> {
         loop {
             let table = locked(&self.table);
-            let is_free = |block: &&BlockDescriptor| table.known(volume, block) == Known::Absent;
+            // One that is put aside as damaged is not free.
+            let is_free = |block: &&BlockDescriptor| {
+                table.known(volume, block) == Known::Absent
+                    && table.identity_of_damaged(volume, **block).is_none()
+            };
             let free: Vec<BlockDescriptor> = blocks.iter().filter(is_free).copied().collect();
             if free.is_empty() {
                 return Ok(0);

@@ -460,6 +460,27 @@ fn what_a_failed_disk_freed_is_not_free() {
     assert!(load(&space, at).is_ok(), "it is back");
 }
 
+/// What cannot be read now was acknowledged all the same: no writer gets its version.
+#[test]
+fn a_damaged_block_is_not_written_over() {
+    let disk = MemoryDisk::new(64 << 20);
+    let space = open(&disk);
+    space.keep(&[(VOLUME, Epoch(1))]).unwrap();
+    let at = block(1, 0, 1);
+    store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    let place = position_of(&space.look_up(VOLUME, &at).unwrap());
+    assert!(locked(&space.table).quarantine(VOLUME, at, place));
+    let other = body(bytes_for(2, 5_000));
+    let written = space.begin_store((VOLUME, at), &other, Purpose::Write);
+    assert!(matches!(written, Err(StoreFault::Exists)));
+    assert!(!space.damaged().is_empty());
+    // What members in sync have is right, whatever was here.
+    let synced = space.begin_store((VOLUME, at), &other, Purpose::Sync);
+    runtime().block_on(synced.unwrap().durable()).unwrap();
+    assert_eq!(load(&space, at).unwrap(), bytes_for(2, 5_000));
+    assert!(space.damaged().is_empty());
+}
+
 #[test]
 fn a_repair_stores_nothing_that_was_freed() {
     let disk = MemoryDisk::new(64 << 20);

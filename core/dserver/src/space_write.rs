@@ -74,8 +74,10 @@ impl BlockBody {
 /// What a block is stored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// It is new here.
+    /// It is new.
     Write,
+    /// It is what a member in sync has.
+    Sync,
     /// In the place of a damaged one, unless that was freed meanwhile.
     Repair,
 }
@@ -128,11 +130,16 @@ impl Space {
         let identity = body.identity();
         let mut table = locked(&self.table);
         let is_freed = match purpose {
-            Purpose::Write => table.refuses_copy(volume, &block),
+            Purpose::Write | Purpose::Sync => table.refuses_copy(volume, &block),
             Purpose::Repair => table.identity_of_damaged(volume, block) != Some(identity),
         };
         if is_freed {
             return Err(StoreFault::Gone);
+        }
+        // What cannot be read now was stored all the same.
+        let damaged = table.identity_of_damaged(volume, block);
+        if purpose == Purpose::Write && damaged.is_some_and(|damaged| damaged != identity) {
+            return Err(StoreFault::Exists);
         }
         match table.known(volume, &block) {
             Known::Absent => {}

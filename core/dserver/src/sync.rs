@@ -329,7 +329,7 @@ pub(crate) async fn copy_block(
     let body = body.ok_or(AskFault::Refused(Refusal::Corrupt))?;
     let purpose = match wanted {
         Some(_) => Purpose::Repair,
-        None => Purpose::Write,
+        None => Purpose::Sync,
     };
     let stored = match space.store((volume, block), &body, purpose).await {
         Ok(storing) => storing.durable().await,
