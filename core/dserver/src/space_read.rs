@@ -111,7 +111,7 @@ impl Space {
             }
             let loaded = match part_for(offset, length, stored.length_bytes) {
                 Part::Whole => self.load_whole(volume, &block, &stored).await,
-                Part::Pieces(pieces) => self.load_pieces(&stored, pieces).await,
+                Part::Pieces(pieces) => self.load_pieces((volume, &block), &stored, pieces).await,
             };
             match loaded {
                 Err(LoadFault::Damaged) => tried = Some(stored),
@@ -151,6 +151,7 @@ impl Space {
 
     async fn load_pieces(
         &self,
+        (volume, block): (VolumeId, &BlockDescriptor),
         stored: &StoredBlock,
         pieces: Range<u32>,
     ) -> Result<Loaded, LoadFault> {
@@ -169,6 +170,10 @@ impl Space {
             .read_body(position, body)
             .await
             .map_err(load_fault)?;
+        // The segment may have been given up and used again while this one waited.
+        if decode(&head) != Some(head_of(volume, block, stored)) {
+            return Err(LoadFault::Damaged);
+        }
         let sums = piece_sums(&head);
         let sums = sums.get(pieces.start as usize..pieces.end as usize);
         let sums = sums.ok_or(LoadFault::Damaged)?.to_vec();
@@ -222,11 +227,7 @@ fn whole(
     stored: &StoredBlock,
     record: StoredRecord,
 ) -> Option<Loaded> {
-    let expected = Head::Block {
-        volume,
-        block: *block,
-        crc32c: stored.crc32c,
-    };
+    let expected = head_of(volume, block, stored);
     let is_right = record.data_crc == stored.crc32c && decode(&record.head) == Some(expected);
     is_right.then(|| Loaded {
         offset_bytes: 0,
@@ -235,6 +236,14 @@ fn whole(
         crc32c: stored.crc32c,
         pieces: Vec::new(),
     })
+}
+
+fn head_of(volume: VolumeId, block: &BlockDescriptor, stored: &StoredBlock) -> Head {
+    Head::Block {
+        volume,
+        block: *block,
+        crc32c: stored.crc32c,
+    }
 }
 
 fn load_fault(error: ReadError) -> LoadFault {
