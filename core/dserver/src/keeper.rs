@@ -38,6 +38,8 @@ pub(crate) struct Keeper {
     distrusted: BTreeSet<VolumeId>,
     syncs: BTreeMap<VolumeId, Sync>,
     repairing: BTreeSet<(VolumeId, BlockDescriptor)>,
+    /// Whose turn to be repaired came last.
+    repaired_last: Option<(VolumeId, BlockDescriptor)>,
     /// By the number of the space.
     pub(crate) reservations: BTreeMap<usize, Reservations>,
     pub(crate) begun: Instant,
@@ -96,6 +98,7 @@ impl Keeper {
             distrusted,
             syncs: BTreeMap::new(),
             repairing: BTreeSet::new(),
+            repaired_last: None,
             reservations: BTreeMap::new(),
             begun,
         }
@@ -396,12 +399,15 @@ impl Keeper {
             return;
         }
         let working = self.shared.spaces.iter().filter_map(SpaceSlot::working);
-        let damaged: Vec<_> = working.flat_map(|(space, _)| space.damaged()).collect();
-        let damaged = damaged
-            .into_iter()
-            .filter(|one| !self.repairing.contains(one));
-        let some: Vec<_> = damaged.take(REPAIRS_PER_TICK).collect();
-        for one in some {
+        let mut damaged: Vec<_> = working.flat_map(|(space, _)| space.damaged()).collect();
+        damaged.sort_unstable();
+        // Some that nobody can give must not keep the others from their turn.
+        let next = damaged.partition_point(|one| Some(*one) <= self.repaired_last);
+        damaged.rotate_left(next);
+        damaged.retain(|one| !self.repairing.contains(one));
+        damaged.truncate(REPAIRS_PER_TICK);
+        self.repaired_last = damaged.last().copied().or(self.repaired_last);
+        for one in damaged {
             self.repairing.insert(one);
             let job = repair::run(Arc::clone(&self.shared), one);
             let ended = move |(), keeper: &mut Self, _: &mut Context<Self>| {
