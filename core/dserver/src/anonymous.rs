@@ -13,11 +13,14 @@ use sdfs_types::calls::Call;
 use sdfs_types::calls::anonymous::{FreeAnonymous, LeaseStamps};
 use sdfs_types::calls::blocks::{Durability, WriteCopy};
 use sdfs_types::calls::negotiation::Trouble;
-use sdfs_types::{BlockDescriptor, Epoch, MemberState, Refusal, Stamp, Volume, VolumeId, clock};
+use sdfs_types::{
+    BlockDescriptor, Epoch, MemberState, Refusal, Stamp, Volume, VolumeId, VolumeStatus, clock,
+};
 use tokio::time::Instant;
 
 use crate::limits::{
-    ANONYMOUS_PAUSE, COPY_WAIT_MAX, FORGOTTEN_WITHIN, REPORT_WAIT, STAMPS_PAUSE, STAMPS_WAIT,
+    ANONYMOUS_FULL_WAIT, ANONYMOUS_PAUSE, COPY_WAIT_MAX, FORGOTTEN_WITHIN, REPORT_WAIT,
+    STAMPS_PAUSE, STAMPS_WAIT,
 };
 use crate::locked::locked;
 use crate::peers::{AskFault, ask};
@@ -106,11 +109,17 @@ impl AnonymousFiles {
         self.shared.note_client();
         let crc32c = crc32c(&content);
         let mut refused = BTreeSet::new();
+        let begun = Instant::now();
         loop {
             let stamp = self.stamp(deadline).await?;
             let within = self.among.as_ref();
             let here = self.shared.anonymous_target(stamp.second, &refused, within);
             let Some(here) = here else {
+                if begun.elapsed() > ANONYMOUS_FULL_WAIT && self.shared.is_full(within) {
+                    let server = self.shared.me;
+                    let free_bytes = 0;
+                    return Err(Refusal::NoSpace { server, free_bytes });
+                }
                 refused.clear();
                 self.pause(deadline, "no volume takes files here").await?;
                 continue;
@@ -156,8 +165,12 @@ impl AnonymousFiles {
     fn forget_later(&self, file: AnonymousFile) {
         let files = self.clone();
         tokio::spawn(async move {
-            if let Err(refusal) = files.free(file, Deadline::after(FORGOTTEN_WITHIN)).await {
-                tracing::warn!(?file, %refusal, "a failed upload may have left a block");
+            // A copy that waits for its disk is stored late, or never once its time is over.
+            for pause in [Duration::ZERO, COPY_WAIT_MAX] {
+                tokio::time::sleep(pause).await;
+                if let Err(refusal) = files.free(file, Deadline::after(FORGOTTEN_WITHIN)).await {
+                    tracing::warn!(?file, %refusal, "a failed upload may have left a block");
+                }
             }
         });
     }
@@ -366,10 +379,7 @@ impl Shared {
                 && here.space.as_ref().is_some_and(|space| space.is_open())
                 && !refused.contains(&here.volume.id)
         };
-        let is_within = |here: &VolumeHere| {
-            let mut members = here.volume.members.iter();
-            within.is_none_or(|is_among| members.all(|member| is_among(member.server)))
-        };
+        let is_within = |here: &VolumeHere| is_within(here, within);
         let mut target = locked(&self.target);
         if target.second == second
             && let Some((kept, epoch)) = target.volume
@@ -391,6 +401,17 @@ impl Shared {
         Some(chosen)
     }
 
+    /// Whether there are volumes for anonymous files, and every one of them is full.
+    fn is_full(&self, within: Option<&Among>) -> bool {
+        let all = self.volumes.iter();
+        let status = all
+            .filter(|here| here.my_state(self.me) == Some(MemberState::InSync))
+            .filter(|here| is_within(here, within))
+            .map(|here| here.volume.status);
+        let status: Vec<_> = status.collect();
+        !status.is_empty() && status.iter().all(|one| *one == VolumeStatus::Full)
+    }
+
     /// Asks the mservers for stamps, one after the other.
     async fn lease_stamps(&self) {
         for mserver in self.peers.mservers() {
@@ -406,6 +427,12 @@ impl Shared {
         }
         self.is_leasing.store(false, Ordering::Release);
     }
+}
+
+/// Whether all members of a volume are among those that may keep a file.
+fn is_within(here: &VolumeHere, within: Option<&Among>) -> bool {
+    let mut members = here.volume.members.iter();
+    within.is_none_or(|is_among| members.all(|member| is_among(member.server)))
 }
 
 fn now_s() -> u32 {

@@ -144,6 +144,10 @@ pub const REPORTS_WAITING_MAX: usize = 256;
 /// again: a failed member is fenced off in seconds.
 pub const ANONYMOUS_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long an anonymous file waits while every volume for it is full: as long as it takes to found
+/// one more where there is room.
+pub const ANONYMOUS_FULL_WAIT: Duration = Duration::from_secs(3);
+
 /// Pause before it is looked again whether stamps were leased: a lease takes a few milliseconds.
 pub const STAMPS_PAUSE: Duration = Duration::from_millis(1);
 
