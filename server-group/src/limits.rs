@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Version of what packets mean between ends; differing ends refuse each other.
-pub const PROTOCOL_VERSION: u8 = 7;
+pub const PROTOCOL_VERSION: u8 = 8;
 
 /// The target of the log's lines about single operations.
 pub const TRACE_TARGET: &str = "sdfs::trace";

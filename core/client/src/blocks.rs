@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use sdfs_types::calls::names::{BlockWritten, CreateFile, FileOptions, Resize, ResizeFile};
 use sdfs_types::limits::FILE_BLOCKS_MAX;
-use sdfs_types::{BlockEntry, BlockIndex, BlockSize, FileMetaData, FilePath, OpenFile, Trace};
+use sdfs_types::{
+    BlockEntry, BlockIndex, BlockSize, FileMetaData, FilePath, OpenFile, Refusal, Trace,
+};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -105,7 +107,7 @@ impl Client {
         path: &str,
         size_bytes: u64,
     ) -> Result<FileMetaData, Error> {
-        self.resize(path, (size_bytes, Resize::Expand), None).await
+        self.resize(path, size_bytes, Resize::Expand).await
     }
 
     /// Makes a file smaller; what is cut off is gone.
@@ -113,8 +115,7 @@ impl Client {
     /// # Errors
     /// `OutOfRange` for a larger size, `NotFound`, `Denied` as [`Error::Refused`].
     pub async fn truncate(&self, path: &str, size_bytes: u64) -> Result<FileMetaData, Error> {
-        self.resize(path, (size_bytes, Resize::Truncate), None)
-            .await
+        self.resize(path, size_bytes, Resize::Truncate).await
     }
 
     /// Cuts a file or makes it larger, but only while nothing of it has changed since it was
@@ -133,8 +134,22 @@ impl Client {
         } else {
             Resize::Expand
         };
-        self.resize(path, (size_bytes, resize), Some(seen.revision))
-            .await
+        let call = ResizeFile {
+            request: self.request(),
+            path: FilePath::parse(path)?,
+            descriptor: seen.descriptor,
+            size_bytes,
+            resize,
+            revision: Some(seen.revision),
+        };
+        match self.ask(&call, Some(call.request)).await {
+            // Another file has the name.
+            Err(Error::Refused(Refusal::Gone { .. })) => {
+                let revision = seen.revision;
+                Err(Error::Refused(Refusal::Changed { revision }))
+            }
+            resized => resized,
+        }
     }
 
     /// The entries of blocks `[range.start, range.end)`: which version is where. Blocks that
@@ -302,18 +317,19 @@ impl Client {
     async fn resize(
         &self,
         path: &str,
-        (size_bytes, resize): (u64, Resize),
-        revision: Option<u64>,
+        size_bytes: u64,
+        resize: Resize,
     ) -> Result<FileMetaData, Error> {
-        let path = FilePath::parse(path)?;
-        let call = ResizeFile {
-            request: self.request(),
-            path,
+        let file_path = FilePath::parse(path)?;
+        let change = |request, descriptor| ResizeFile {
+            request,
+            path: file_path.clone(),
+            descriptor,
             size_bytes,
             resize,
-            revision,
+            revision: None,
         };
-        self.ask(&call, Some(call.request)).await
+        self.change_file(path, change).await
     }
 }
 

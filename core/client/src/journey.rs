@@ -102,7 +102,8 @@ fn unknown(request: RequestId, trouble: Trouble) -> Error {
     let why = match trouble {
         Trouble::Refused(Refusal::Unknown { why }) => UnknownCause::Server { why },
         Trouble::Refused(last) => match verdict(&Trouble::Refused(last.clone())).next {
-            Next::Pause | Next::Elsewhere => UnknownCause::Attempt { last },
+            // The file is no more: that says nothing of an attempt made while it was there.
+            Next::Pause | Next::Elsewhere | Next::RefreshFile => UnknownCause::Attempt { last },
             _ => return Error::Refused(last),
         },
         Trouble::Call(error) => UnknownCause::Call(error),

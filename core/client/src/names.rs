@@ -1,12 +1,17 @@
 //! The calls on names: stat, delete, rename, directories, attributes, quotas.
 
+use sdfs_types::calls::Call;
 use sdfs_types::calls::names::{
-    DeleteFile, FileDeleted, FileStat, MakeDirectory, Quota, Rename, SetAttributes, SetQuota, Stat,
+    DeleteFile, FileDeleted, FileStat, Freshness, MakeDirectory, Quota, Rename, SetAttributes,
+    SetQuota, Stat,
 };
-use sdfs_types::{Attributes, FileMetaData, FileMetaMetaData, FilePath};
+use sdfs_types::{
+    Attributes, FileDescriptor, FileMetaData, FileMetaMetaData, FilePath, Refusal, RequestId,
+};
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::limits::REFRESHES_MAX;
 
 impl Client {
     /// What a name stands for.
@@ -80,13 +85,41 @@ impl Client {
         set: Attributes,
         remove: &[&str],
     ) -> Result<FileMetaData, Error> {
-        let call = SetAttributes {
-            request: self.request(),
-            path: FilePath::parse(path)?,
-            set,
+        let file_path = FilePath::parse(path)?;
+        let change = |request, descriptor| SetAttributes {
+            request,
+            path: file_path.clone(),
+            descriptor,
+            set: set.clone(),
             remove: remove.iter().map(|name| (*name).to_owned()).collect(),
         };
-        self.ask(&call, Some(call.request)).await
+        self.change_file(path, change).await
+    }
+
+    /// Changes the file a name stands for, by one request. It is named in every attempt: one that
+    /// comes late must not change another file that has the name by then.
+    pub(crate) async fn change_file<C>(
+        &self,
+        path: &str,
+        change: impl Fn(RequestId, FileDescriptor) -> C,
+    ) -> Result<FileMetaData, Error>
+    where
+        C: Call<Reply = FileMetaData>,
+    {
+        let request = self.request();
+        for _ in 0..REFRESHES_MAX {
+            let stat = Stat {
+                path: FilePath::parse(path)?,
+                freshness: Freshness::Linearizable,
+            };
+            let descriptor = self.ask(&stat, None).await?.name.descriptor;
+            match self.ask(&change(request, descriptor), Some(request)).await {
+                Err(Error::Refused(Refusal::Gone { .. })) => {}
+                changed => return changed,
+            }
+        }
+        let why = "the name is replaced over and over by others".to_owned();
+        Err(Error::Refused(Refusal::Busy { why }))
     }
 
     /// Sets or lifts (`None`) the quota of a directory: files and declared bytes below it.

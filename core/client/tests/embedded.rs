@@ -394,6 +394,22 @@ async fn a_known_content_is_not_sent() {
     }
 }
 
+/// Both files are of revision 0, and have the same name.
+#[actix_rt::test]
+async fn what_was_seen_of_another_file_changes_nothing() {
+    let cluster = cluster();
+    let client = client_of(&cluster).await;
+    let put = async |data| client.put("/f", data, PutOptions::default()).await.unwrap();
+    put("first").await;
+    let seen = client.stat("/f").await.unwrap().file.unwrap();
+    put("other").await;
+    let cut = client.resize_if("/f", &seen, 2).await;
+    assert!(matches!(cut, Err(Error::Refused(Refusal::Changed { .. }))));
+    assert_eq!(client.get("/f").await.unwrap(), "other");
+    client.truncate("/f", 2).await.unwrap();
+    assert_eq!(client.get("/f").await.unwrap(), "ot");
+}
+
 #[actix_rt::test]
 async fn a_shared_content_never_changes() {
     let cluster = cluster();

@@ -22,8 +22,8 @@ pub(crate) async fn resize(
     deadline: Deadline,
 ) -> Result<FileMetaData, Refusal> {
     let core = &core;
-    let target = target(core, &call.path, &user, deadline).await?;
-    let (descriptor, size_bytes) = (target.entry.descriptor, call.size_bytes);
+    let target = target(core, (&call.path, call.descriptor), &user, deadline).await?;
+    let (descriptor, size_bytes) = (call.descriptor, call.size_bytes);
     let is_counted = core.root.any_quota(&target.above);
     let redeclare = RootCommand::Redeclare {
         path: call.path,
@@ -83,10 +83,10 @@ pub(crate) async fn set_attributes(
     deadline: Deadline,
 ) -> Result<FileMetaData, Refusal> {
     let core = &core;
-    let target = target(core, &call.path, &user, deadline).await?;
+    let target = target(core, (&call.path, call.descriptor), &user, deadline).await?;
     let command = MetaCommand::SetAttributes {
         request: call.request,
-        descriptor: target.entry.descriptor,
+        descriptor: call.descriptor,
         set: call.set,
         remove: call.remove,
         now_ms: clock::now_ms(),
@@ -125,9 +125,10 @@ struct Target {
     group: MetaGroup,
 }
 
+/// What a name stands for, which must be the file its caller has seen there.
 async fn target(
     core: &Arc<Core>,
-    path: &FilePath,
+    (path, descriptor): (&FilePath, FileDescriptor),
     user: &UserName,
     deadline: Deadline,
 ) -> Result<Target, Refusal> {
@@ -135,6 +136,9 @@ async fn target(
     core.root.users().check(user, Access::Write, path)?;
     let (above, entry) = seen.walk.found(path)?;
     match (&entry.kind, &entry.locate) {
+        (EntryKind::File, Some(_)) if entry.descriptor != descriptor => {
+            Err(Refusal::Gone { descriptor })
+        }
         (EntryKind::File, Some(locate)) => {
             let group = locate.group;
             Ok(Target {

@@ -291,10 +291,11 @@ fn sizes_and_attributes_change() {
     run(async {
         let cluster = Cluster::start().await;
         let (client, other) = (cluster.admin(1).await, cluster.admin(2).await);
-        client.create("/a").await.unwrap();
+        let descriptor = client.create("/a").await.unwrap().open.name.descriptor;
         let resize = |size_bytes, resize| ResizeFile {
             request: client.request(),
             path: path("/a"),
+            descriptor,
             size_bytes,
             resize,
             revision: None,
@@ -306,6 +307,7 @@ fn sizes_and_attributes_change() {
         let set = SetAttributes {
             request: client.request(),
             path: path("/a"),
+            descriptor,
             set: [("colour".to_owned(), "red".to_owned())].into(),
             remove: Vec::new(),
         };

@@ -226,6 +226,8 @@ pub struct ResizeFile {
     pub request: RequestId,
     /// Its name.
     pub path: FilePath,
+    /// Only while the name stands for this file: an attempt that comes late finds another one.
+    pub descriptor: FileDescriptor,
     /// Its new size.
     pub size_bytes: u64,
     /// Which way.
@@ -390,6 +392,8 @@ pub struct SetAttributes {
     pub request: RequestId,
     /// Which file.
     pub path: FilePath,
+    /// As in [`ResizeFile`].
+    pub descriptor: FileDescriptor,
     /// Set these.
     pub set: Attributes,
     /// Take these away.
