@@ -40,7 +40,8 @@ pub(crate) async fn link(
     deadline: Deadline,
 ) -> Result<ContentLinked, Refusal> {
     let core = &core;
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     core.root_barrier(deadline).await?;
     if let Some(before) = core.root.outcome(call.request).map_err(unreadable)? {
         let name = name_of(before.answer?)?;
@@ -111,7 +112,8 @@ pub(crate) async fn share(
     let core = &core;
     let path = call.path;
     let seen = look(core, &path, Freshness::Linearizable, deadline).await?;
-    core.root.users().check(&user, Access::Write, &path)?;
+    core.check_right(&user, Access::Write, &path, deadline)
+        .await?;
     let entry = seen.walk.file(&path)?;
     let kept = Kept::find(core, &entry, deadline).await?;
     if entry.descriptor != call.descriptor && !kept.file.is_shared() {

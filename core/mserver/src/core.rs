@@ -15,7 +15,9 @@ use sdfs_server_group::{CallError, Deadline, Mesh, Payload, ServerId, Trace, tel
 use sdfs_types::calls::Call;
 use sdfs_types::calls::negotiation::{MetaDataCreated, MetaDataWanted};
 use sdfs_types::wire;
-use sdfs_types::{FASTDFS_FOLDER, FilePath, GrantKey, MetaGroup, Refusal, Traced};
+use sdfs_types::{
+    Access, FASTDFS_FOLDER, FilePath, GrantKey, MetaGroup, Refusal, Traced, UserName,
+};
 
 use crate::asker::Asker;
 use crate::batch::{BatchFault, Batcher};
@@ -155,7 +157,25 @@ impl Core {
         done.map_err(|fault| self.read_refusal(&fault))
     }
 
-    /// The same for a meta group this mserver is a member of.
+    /// That a user has a right at a path. One who has not, as far as is known here, may have got
+    /// it since: nobody is refused what he was told he may do.
+    pub(crate) async fn check_right(
+        &self,
+        user: &UserName,
+        access: Access,
+        path: &FilePath,
+        deadline: Deadline,
+    ) -> Result<(), Refusal> {
+        match self.root.users().check(user, access, path) {
+            Err(Refusal::Denied { .. }) => {
+                self.root_barrier(deadline).await?;
+                self.root.users().check(user, access, path)
+            }
+            checked => checked,
+        }
+    }
+
+    /// As [`Core::root_barrier`], for a meta group this mserver is a member of.
     pub(crate) async fn meta_barrier(
         &self,
         group: MetaGroup,

@@ -356,10 +356,10 @@ async fn repeated(
     attributes: Attributes,
     deadline: Deadline,
 ) -> Result<OpenFile, Refusal> {
+    core.root_barrier(deadline).await?;
     core.root
         .users()
         .check(&wanted.owner, sdfs_types::Access::Write, &wanted.path)?;
-    core.root_barrier(deadline).await?;
     let outcome = core.root.outcome(wanted.request).map_err(unreadable)?;
     let name = match outcome.map(|outcome| outcome.answer).transpose()? {
         Some(RootAnswer::Name(name)) => name,

@@ -23,7 +23,8 @@ pub(crate) async fn delete(
     deadline: Deadline,
 ) -> Result<FileDeleted, Refusal> {
     let core = &core;
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     let now_ms = clock::now_ms();
     let command = RootCommand::Delete {
         request: call.request,
@@ -42,7 +43,8 @@ pub(crate) async fn delete_now(
     deadline: Deadline,
 ) -> Result<FileDeleted, Refusal> {
     let core = &core;
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     let command = RootCommand::Delete {
         request: call.request,
         path: call.path,
@@ -71,8 +73,10 @@ pub(crate) async fn rename(
     deadline: Deadline,
 ) -> Result<FileMetaMetaData, Refusal> {
     let core = &core;
-    core.root.users().check(&user, Access::Write, &call.from)?;
-    core.root.users().check(&user, Access::Write, &call.to)?;
+    core.check_right(&user, Access::Write, &call.from, deadline)
+        .await?;
+    core.check_right(&user, Access::Write, &call.to, deadline)
+        .await?;
     let Rename {
         request,
         from,
@@ -99,7 +103,8 @@ pub(crate) async fn make_directory(
     deadline: Deadline,
 ) -> Result<FileMetaMetaData, Refusal> {
     let core = &core;
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     let command = RootCommand::MakeDirectory {
         request: call.request,
         path: call.path,
@@ -118,7 +123,8 @@ pub(crate) async fn set_quota(
     deadline: Deadline,
 ) -> Result<Quota, Refusal> {
     let core = &core;
-    core.root.users().check(&user, Access::Admin, &call.path)?;
+    core.check_right(&user, Access::Admin, &call.path, deadline)
+        .await?;
     let SetQuota {
         path,
         files_max,

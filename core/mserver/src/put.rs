@@ -48,7 +48,8 @@ pub(crate) async fn begin(
     let size_bytes = call.size_bytes.unwrap_or(0);
     let block_size = block_size_for(core, call.options.block_size, size_bytes)?;
     check_attributes(&call.options.attributes)?;
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     check_quorum(core)?;
     let wanted = NameWanted {
         request: call.request,
@@ -87,9 +88,10 @@ pub(crate) async fn renew(
     core: Arc<Core>,
     call: RenewGrant,
     user: UserName,
-    _deadline: Deadline,
+    deadline: Deadline,
 ) -> Result<Grant, Refusal> {
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     let descriptor = call.descriptor;
     let given = PutGiven {
         request: call.request,
@@ -183,7 +185,8 @@ pub(crate) async fn finish(
 ) -> Result<PutFinished, Refusal> {
     let core = &core;
     let _creating = Counted::one(&core.creating);
-    core.root.users().check(&user, Access::Write, &call.path)?;
+    core.check_right(&user, Access::Write, &call.path, deadline)
+        .await?;
     // Whether it was ever granted.
     if !is_granted_at(core, &call, call.grant.expires_ms) {
         return Err(Refusal::NotGranted);
