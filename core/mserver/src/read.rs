@@ -40,25 +40,29 @@ pub(crate) async fn look(
     let mut fresh = None;
     if freshness == Freshness::Linearizable {
         let guess = match core.root.walk(path).map_err(unreadable)? {
-            Walk::Found { entry, .. } => group_of(&entry),
+            Walk::Found { entry, .. } => group_of(&entry).map(|group| (group, entry.descriptor)),
             _ => None,
         };
-        match guess.filter(|group| core.metas.contains_key(group)) {
-            Some(group) => {
+        match guess.filter(|(group, _)| core.metas.contains_key(group)) {
+            Some((group, descriptor)) => {
                 let both = (
                     core.root_barrier(deadline),
                     core.meta_barrier(group, deadline),
                 );
                 let (root, meta) = futures::join!(both.0, both.1);
                 root?;
-                fresh = meta.is_ok().then_some(group);
+                fresh = meta.is_ok().then_some((group, descriptor));
             }
             None => core.root_barrier(deadline).await?,
         }
     }
+    let walk = core.root.walk(path).map_err(unreadable)?;
+    // Of a file that got the name since then the group's state here may be too old.
+    let is_it = |guessed| matches!(&walk, Walk::Found { entry, .. } if entry.descriptor == guessed);
+    let fresh = fresh.filter(|(_, guessed)| is_it(*guessed));
     Ok(Seen {
-        walk: core.root.walk(path).map_err(unreadable)?,
-        fresh,
+        fresh: fresh.map(|(group, _)| group),
+        walk,
     })
 }
 
