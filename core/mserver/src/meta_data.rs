@@ -97,7 +97,12 @@ pub(crate) async fn create(
     mut wanted: MetaDataWanted,
     deadline: Deadline,
 ) -> Result<MetaDataCreated, Refusal> {
-    if let Some(made) = made_before(core, &wanted.name)? {
+    // One that was made for a reader knows no attributes.
+    let has_all = |made: &FileMetaData| {
+        wanted.attributes.is_empty() || made.revision > 0 || !made.attributes.is_empty()
+    };
+    let made = made_before(core, &wanted.name)?;
+    if let Some(made) = made.filter(|made| has_all(&made.file)) {
         return Ok(made);
     }
     let mut timeline = Timeline::start();

@@ -215,10 +215,19 @@ impl Applying<'_> {
     }
 
     fn create(&mut self, request: RequestId, file: FileMetaData) -> Applied<MetaAnswer> {
-        if let Some(present) = self.made_before(request, file.descriptor)? {
-            return Ok(MetaAnswer::File(present));
+        let Some(present) = self.made_before(request, file.descriptor)? else {
+            return self.set_record(FileRecord::new(request, file));
+        };
+        let knows_none = present.revision == 0 && present.attributes.is_empty();
+        match self.record(file.descriptor)? {
+            // Made for somebody who found the name without a record and knew no attributes.
+            Some(record) if knows_none && !file.attributes.is_empty() => {
+                let mut record = (*record).clone();
+                record.file.attributes = file.attributes;
+                self.set_record(record)
+            }
+            _ => Ok(MetaAnswer::File(present)),
         }
-        self.set_record(FileRecord::new(request, file))
     }
 
     /// The file when this request has made its record before; refused when its record must not be

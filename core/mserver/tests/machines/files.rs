@@ -183,6 +183,30 @@ fn create_is_made_once() {
     assert!(matches!(again, MetaAnswer::File(file) if file.size_bytes == 7));
 }
 
+/// Somebody who found the name without a record has made it, and knew no attributes.
+#[test]
+fn a_create_gives_its_attributes_to_a_record_made_for_a_reader() {
+    let mut files = Files::new();
+    files.create(7);
+    let create = |file| MetaCommand::Create {
+        request: CREATED,
+        file,
+    };
+    let coloured = |colour: &str| FileMetaData {
+        attributes: [("colour".to_owned(), colour.to_owned())].into(),
+        ..new_file(8)
+    };
+    let mut made = |file| match files.run(create(file)) {
+        Ok(MetaAnswer::File(file)) => (file.size_bytes, file.attributes),
+        other => panic!("{other:?}"),
+    };
+    let red = (7, coloured("red").attributes);
+    assert_eq!(made(coloured("red")), red);
+    // Later readers and repetitions change nothing.
+    assert_eq!(made(new_file(8)), red);
+    assert_eq!(made(coloured("blue")), red);
+}
+
 #[test]
 fn commit_compares_before_it_sets() {
     let mut files = Files::new();
