@@ -79,7 +79,8 @@ async fn created(
         Voted::Repeated => return repeated(core, &wanted, attributes, deadline).await,
         Voted::Cannot { refusal } if refusal_may_pass(&refusal) => {
             let locate = mains::choose(core, &core.mesh.up(Role::Mserver))?;
-            decide_name(core, &decide(locate, Begun::Nothing), None, deadline).await?;
+            // No dserver was asked for it, so nothing is made by this.
+            decide_name(core, &decide(locate, Begun::Refused), None, deadline).await?;
             return repeated(core, &wanted, attributes, deadline).await;
         }
         Voted::Cannot { refusal } => return Err(refusal),

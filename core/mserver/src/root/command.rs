@@ -26,6 +26,9 @@ pub enum Begun {
     /// Its record with its blocks, under a leased descriptor: the end of a put. It is the one the
     /// name gets, or the put is refused and all of it given up.
     Blocks(FileDescriptor),
+    /// Nothing, as something spoke against the name when it was looked at. The decision refuses it
+    /// for good, or is that the create may be tried again.
+    Refused,
 }
 
 impl Begun {
@@ -33,7 +36,7 @@ impl Begun {
     #[must_use]
     pub fn descriptor(&self) -> Option<FileDescriptor> {
         match self {
-            Begun::Nothing => None,
+            Begun::Nothing | Begun::Refused => None,
             Begun::Record(descriptor) | Begun::Blocks(descriptor) => Some(*descriptor),
         }
     }

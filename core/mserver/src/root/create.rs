@@ -147,6 +147,10 @@ fn descriptor_for(
             return Ok(begun);
         }
         Begun::Blocks(_) => return Err(Refusal::NotGranted.into()),
+        Begun::Refused => {
+            let why = "nothing speaks against the name any more".to_owned();
+            return Err(Refusal::Busy { why }.into());
+        }
         Begun::Record(_) | Begun::Nothing => {}
     }
     let former = match &place.former {

@@ -254,7 +254,7 @@ impl Applying<'_> {
             return remembered.answer.map_err(Fault::Refused);
         }
         let answer = match self.now(command) {
-            Err(Fault::Refused(refusal)) if stays_refused(command) => Err(refusal),
+            Err(Fault::Refused(refusal)) if stays_refused(command, &refusal) => Err(refusal),
             other => Ok(other?),
         };
         let remembered = RememberedAnswer { answer };
@@ -444,8 +444,10 @@ fn request_of(command: &RootCommand) -> Option<RequestId> {
     }
 }
 
-/// Whether a refusal of it is for good. A content that was not linked is sent under the same
-/// request.
-fn stays_refused(command: &RootCommand) -> bool {
-    !matches!(command, RootCommand::Link(_))
+/// Whether a refusal is for good. What is busy is tried again, and a content that is not there is
+/// sent, each under the same request.
+fn stays_refused(command: &RootCommand, refusal: &Refusal) -> bool {
+    let is_link = matches!(command, RootCommand::Link(_));
+    let is_sent = is_link && *refusal == Refusal::NoSuchContent;
+    !is_sent && !matches!(refusal, Refusal::Busy { .. })
 }

@@ -347,6 +347,24 @@ fn a_refused_create_that_comes_again_stays_refused() {
     assert!(names.stat("/a").is_err());
 }
 
+/// A create that found the name taken asks for its refusal alone: no dserver has accepted its file.
+#[test]
+fn a_name_that_has_become_free_is_not_decided_in_passing() {
+    let mut names = Names::new();
+    let mut decide = names.decide("/a");
+    decide.begun = Begun::Refused;
+    let create = RootCommand::Decide(Box::new(decide.clone()));
+    assert!(matches!(
+        names.run(create.clone()),
+        Err(Refusal::Busy { .. })
+    ));
+    assert!(names.stat("/a").is_err());
+    // Which is no outcome: it is tried again.
+    decide.begun = Begun::Nothing;
+    assert!(names.run(RootCommand::Decide(Box::new(decide))).is_ok());
+    assert!(names.run(create).is_ok());
+}
+
 #[test]
 fn removed_files_leave_the_list() {
     let mut names = Names::new();
