@@ -35,7 +35,9 @@ impl Errno {
                 Errno::NotFound
             }
             Refusal::Exists { .. } => Errno::Exists,
-            Refusal::NoSpace { .. } | Refusal::Quota { .. } => Errno::NoSpace,
+            Refusal::NoSpace { .. } | Refusal::VolumesFull { .. } | Refusal::Quota { .. } => {
+                Errno::NoSpace
+            }
             Refusal::Denied { .. } | Refusal::NotGranted => Errno::Denied,
             Refusal::OutOfRange { .. } | Refusal::Malformed { .. } => Errno::Invalid,
             Refusal::DiskFailed { .. } | Refusal::Corrupt => Errno::Io,

@@ -97,8 +97,8 @@ fn store_anywhere(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
         (!free.is_empty()).then(|| free.iter().sum::<u64>().max(1))
     };
     let rooms: Vec<Option<u64>> = view.groups.iter().map(room).collect();
-    let is_writable = |group: &&Group| group.writable().next().is_some();
-    let full = view.groups.iter().find(is_writable).or(view.groups.first());
+    let is_full = |group: &&Group| group.is_full || group.writable().next().is_some();
+    let full = view.groups.iter().find(is_full).or(view.groups.first());
     let chosen = share_of(*turn, &rooms).map(|place| &view.groups[place]);
     let group = chosen.or(full).ok_or(Errno::NotFound)?;
     store((view, group), is_all, turn)
@@ -126,10 +126,10 @@ fn store((view, group): (&View, &Group), is_all: bool, turn: &mut Turn) -> Answe
         .filter(|storage| storage.has_room())
         .copied()
         .collect();
-    let chosen = next(&has_room, turn).ok_or(if writable.is_empty() {
-        Errno::NotFound
-    } else {
-        Errno::NoSpace
+    let is_full = group.is_full || !writable.is_empty();
+    let chosen = next(&has_room, turn).ok_or(match is_full {
+        true => Errno::NoSpace,
+        false => Errno::NotFound,
     })?;
     let mut out = put_group(group);
     put_address(&mut out, view, chosen);

@@ -32,6 +32,7 @@ fn view() -> View {
         name: GroupName::of(name),
         names: names(number),
         storages: storages.map(storage).into(),
+        is_full: false,
     };
     let ids = |ids: [u16; 2]| ids.map(ServerId).to_vec();
     View {

@@ -33,6 +33,7 @@ fn view() -> View {
         name: GroupName::of("group1"),
         names: names(),
         storages: [(4, true), (5, false), (6, true)].map(storage).into(),
+        is_full: false,
     };
     View {
         addresses: AddressWidth::IPv4,
@@ -129,6 +130,8 @@ fn nowhere_to_upload_has_its_reasons() {
         .iter_mut()
         .for_each(|storage| storage.is_writable = false);
     assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NotFound));
+    view.groups[0].is_full = true;
+    assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NoSpace));
 }
 
 #[test]

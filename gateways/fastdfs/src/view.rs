@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use sdfs_server_group::{AddressWidth, FastDfs, Mesh, PeerState, Role};
-use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap};
+use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap, VolumeStatus};
 
 use crate::group_name::{GroupName, group_of};
 use crate::name::{Names, is_nameable};
@@ -37,6 +37,8 @@ pub(crate) struct Group {
     pub(crate) names: Names,
     /// By number.
     pub(crate) storages: Vec<Storage>,
+    /// Whether it has a volume that took files of it until it was full.
+    pub(crate) is_full: bool,
 }
 
 impl Group {
@@ -93,6 +95,7 @@ impl View {
             name: GroupName::of(name),
             names: names.clone(),
             storages: Vec::new(),
+            is_full: false,
         };
         let mut all: Vec<Group> = groups.iter().map(empty).collect();
         for server in servers(Role::Dserver) {
@@ -131,7 +134,8 @@ impl View {
         let in_sync = volume.members.iter();
         let in_sync = in_sync.filter(|member| member.state == MemberState::InSync);
         let in_sync: Vec<ServerId> = in_sync.map(|member| member.server).collect();
-        if volume.is_writable() && is_nameable(volume.id) {
+        let is_full = volume.status == VolumeStatus::Full;
+        if (volume.is_writable() || is_full) && is_nameable(volume.id) {
             let has_member = |group: &&mut Group| {
                 let mut members = volume.members.iter();
                 members.any(|member| group.storage(member.server).is_some())
@@ -139,8 +143,9 @@ impl View {
             let mut homes = self.groups.iter_mut().filter(has_member);
             // One that lies in several groups was made before there were any: it is read only.
             if let (Some(home), None) = (homes.next(), homes.next()) {
+                home.is_full |= is_full;
                 for storage in &mut home.storages {
-                    storage.is_writable |= in_sync.contains(&storage.id);
+                    storage.is_writable |= !is_full && in_sync.contains(&storage.id);
                 }
             }
         }
@@ -173,7 +178,7 @@ pub(crate) fn ip_text(ip: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sdfs_types::{Epoch, VolumeMember, VolumeStatus};
+    use sdfs_types::{Epoch, VolumeMember};
 
     fn view() -> View {
         let storage = |id: &u16| Storage {
@@ -188,6 +193,7 @@ mod tests {
             name: GroupName::of(name),
             names: Names::new([1; 32]),
             storages: storages.iter().map(storage).collect(),
+            is_full: false,
         };
         View {
             addresses: AddressWidth::IPv4,
@@ -235,6 +241,8 @@ mod tests {
             let mut view = self::view();
             view.take(&closed);
             assert_eq!(view.writable().count(), 0, "{members:?}");
+            let is_full = view.groups.iter().any(|group| group.is_full);
+            assert_eq!(is_full, !expected.is_empty(), "{members:?}");
         }
     }
 }
