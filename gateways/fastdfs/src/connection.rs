@@ -74,10 +74,16 @@ impl Connection {
         bytes.copy_from_slice(&self.inbox.split_to(HEADER_BYTES));
         self.has_asked = true;
         // A length that begins with a letter is the first word of another protocol.
-        if bytes[0].is_ascii_alphabetic() {
-            return Err(End::Counted(Counted::OtherProtocol));
+        let wrong = match bytes[0].is_ascii_alphabetic() {
+            true => Counted::OtherProtocol,
+            false => Counted::NegativeLength,
+        };
+        let header = Header::read(bytes).filter(|_| !bytes[0].is_ascii_alphabetic());
+        if header.is_none() {
+            // What came before it was done, and is answered.
+            self.send().await?;
         }
-        Header::read(bytes).ok_or(End::Counted(Counted::NegativeLength))
+        header.ok_or(End::Counted(wrong))
     }
 
     /// The next bytes of a request's body. The caller has bounded their number; room is made as

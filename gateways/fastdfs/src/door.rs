@@ -317,6 +317,8 @@ async fn answer_one(
 ) -> Result<(), End> {
     let header = connection.header().await?;
     if header.command == common::QUIT {
+        // What came before it is answered.
+        connection.send().await?;
         return Err(End::Clean);
     }
     let too_long = End::Counted(Counted::TooLong);

@@ -156,9 +156,8 @@ impl Storage {
             storage::APPEND => self.append(connection, header).await,
             storage::MODIFY => self.modify(connection, header).await,
             _ => {
-                let body_bytes = parameters_bytes(header)?;
-                let body = connection.body(body_bytes).await?;
-                self.perform(connection, header, &body).await
+                let body = self.content(connection, parameters_bytes(header)?).await?;
+                self.perform(connection, header, &body.bytes).await
             }
         }
     }

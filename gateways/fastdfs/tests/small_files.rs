@@ -246,6 +246,28 @@ async fn requests_may_come_in_any_pieces() {
 }
 
 #[actix_rt::test]
+async fn what_was_asked_before_the_end_is_answered() {
+    let cluster = cluster(1, 1, "copies: 1, copies_min: 1").await;
+    let [tracker, storage] = [Role::Mserver, Role::Dserver].map(|role| doors(&cluster, role)[0]);
+    let upload = request(11, 0, &upload(b"kept", "x"));
+    let ends = [request(82, 0, &[]), vec![0xff; 10], b"GET / HTTP".to_vec()];
+    for end in ends {
+        let mut talk = Talk::to(storage).await;
+        talk.send(&[&upload[..], &end].concat()).await;
+        let (status, body) = talk.answer().await;
+        assert_eq!(status, 0);
+        assert!(talk.is_closed().await);
+        let name = String::from_utf8(body[16..].to_vec()).unwrap();
+        let mut talk = Talk::to(storage).await;
+        assert_eq!(talk.download(&name).await, (0, b"kept".to_vec()));
+        let mut talk = Talk::to(tracker).await;
+        talk.send(&[request(101, 0, &[]), end].concat()).await;
+        assert_eq!(talk.answer().await.0, 0);
+        assert!(talk.is_closed().await);
+    }
+}
+
+#[actix_rt::test]
 async fn what_is_no_request_is_closed_at_once() {
     let cluster = cluster(1, 1, "copies: 1, copies_min: 1").await;
     for role in [Role::Mserver, Role::Dserver] {
