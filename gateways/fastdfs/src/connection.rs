@@ -19,6 +19,8 @@ use crate::wire::HEADER_BYTES;
 const COPIED_BYTES_MAX: usize = 32 << 10;
 /// Answers waiting to be sent are sent when there are so many bytes of them.
 const OUTBOX_BYTES_MAX: usize = 128 << 10;
+/// Room for answers that a connection at rest keeps.
+const OUTBOX_BYTES_KEPT: usize = 16 << 10;
 
 /// Why a connection is at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +35,14 @@ pub(crate) enum End {
 pub(crate) struct Connection {
     stream: Stream,
     inbox: BytesMut,
+    /// Whether room was made in it for more than small requests.
+    is_roomy: bool,
     outbox: BytesMut,
     has_asked: bool,
+    /// How its client brings a request.
     pace: Pace,
+    /// How its client takes an answer.
+    taking: Pace,
 }
 
 impl Connection {
@@ -43,9 +50,11 @@ impl Connection {
         Self {
             stream,
             inbox: BytesMut::new(),
+            is_roomy: false,
             outbox: BytesMut::new(),
             has_asked: false,
             pace: Pace::of_small(),
+            taking: Pace::of_reader(),
         }
     }
 
@@ -53,6 +62,11 @@ impl Connection {
     /// before it waits.
     pub(crate) async fn header(&mut self) -> Result<Header, End> {
         self.pace = Pace::of_small();
+        self.taking = Pace::of_reader();
+        if std::mem::take(&mut self.is_roomy) {
+            // A connection at rest holds little.
+            self.inbox = BytesMut::from(&self.inbox[..]);
+        }
         while self.inbox.len() < HEADER_BYTES {
             self.send().await?;
             self.inbox.reserve(READ_BYTES);
@@ -94,6 +108,7 @@ impl Connection {
         }
         if count > SMALL_UPLOAD_BYTES {
             self.pace.quicken();
+            self.is_roomy = true;
         }
         while self.inbox.len() < count {
             let missing = count - self.inbox.len();
@@ -108,6 +123,7 @@ impl Connection {
     /// The next bytes of a body, as many as there are and at most so many.
     pub(crate) async fn some(&mut self, most: usize) -> Result<Bytes, End> {
         self.pace.quicken();
+        self.is_roomy = true;
         if self.inbox.is_empty() {
             self.send().await?;
             self.inbox.reserve(most.min(READ_BYTES_MAX));
@@ -126,15 +142,7 @@ impl Connection {
                 Ok(Ok(count)) => count,
                 Err(_) => 0,
             };
-            // A timer may be early by a little.
-            let waited = if count == 0 {
-                self.pace.left()
-            } else {
-                begun.elapsed()
-            };
-            if !self.pace.note(waited, count) {
-                return Err(End::Counted(Counted::TooSlow));
-            }
+            note(&mut self.pace, begun, count)?;
             if count > 0 {
                 return Ok(());
             }
@@ -202,19 +210,23 @@ impl Connection {
         let outbox = std::mem::take(&mut self.outbox);
         self.write(&outbox).await?;
         // The room is used again.
-        self.outbox = outbox;
-        self.outbox.clear();
+        if outbox.capacity() <= OUTBOX_BYTES_KEPT {
+            self.outbox = outbox;
+            self.outbox.clear();
+        }
         Ok(())
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
         while !bytes.is_empty() {
-            let written = match timeout(PATIENCE, self.stream.write(bytes)).await {
-                Ok(Ok(written)) if written > 0 => written,
-                Ok(_) => return Err(End::Counted(Counted::Gone)),
-                Err(_) => return Err(End::Counted(Counted::TooSlow)),
+            let begun = Instant::now();
+            let count = match timeout(self.taking.left(), self.stream.write(bytes)).await {
+                Ok(Ok(0) | Err(_)) => return Err(End::Counted(Counted::Gone)),
+                Ok(Ok(count)) => count,
+                Err(_) => 0,
             };
-            bytes = &bytes[written..];
+            note(&mut self.taking, begun, count)?;
+            bytes = &bytes[count..];
         }
         // Under TLS what was written may not be on its way yet.
         match timeout(PATIENCE, self.stream.flush()).await {
@@ -222,5 +234,19 @@ impl Connection {
             Ok(Err(_)) => Err(End::Counted(Counted::Gone)),
             Err(_) => Err(End::Counted(Counted::TooSlow)),
         }
+    }
+}
+
+/// Notes so many bytes, which took since `begun`; none when the time was over.
+fn note(pace: &mut Pace, begun: Instant, count: usize) -> Result<(), End> {
+    // A timer may be early by a little.
+    let waited = match count {
+        0 => pace.left(),
+        _ => begun.elapsed(),
+    };
+    if pace.note(waited, count) {
+        Ok(())
+    } else {
+        Err(End::Counted(Counted::TooSlow))
     }
 }

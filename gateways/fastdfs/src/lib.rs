@@ -25,6 +25,7 @@ mod metadata;
 mod name;
 mod pace;
 mod recorded;
+mod source;
 mod storage;
 mod storage_changes;
 mod storage_download;

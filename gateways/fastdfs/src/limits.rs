@@ -20,15 +20,15 @@ pub const CONTENT_WINDOW: Duration = Duration::from_secs(10);
 /// 64 KiB a second: half a megabit, far below any network of servers.
 pub const CONTENT_WINDOW_BYTES_MIN: usize = 640 << 10;
 
-/// A reader of a file over HTTP must take [`READER_WINDOW_BYTES_MIN`] in each such time in which it
-/// is waited for.
+/// A reader of a file must take [`READER_WINDOW_BYTES_MIN`] in each such time in which it is waited
+/// for.
 pub const READER_WINDOW: Duration = Duration::from_secs(30);
 
 /// 1 KiB a second: the slowest telephone reads faster.
 pub const READER_WINDOW_BYTES_MIN: usize = 30 << 10;
 
 /// HTTP connections served at once by one door: a slow reader of a large file holds up to
-/// [`HTTP_PIECES_AHEAD`] and one pieces, so that all of them hold 1 GiB.
+/// [`PIECES_AHEAD`] and one pieces, so that all of them hold 1 GiB.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 
 /// How long the head of an HTTP request may take to arrive, and how long a connection may rest
@@ -38,12 +38,12 @@ pub const HTTP_HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of the head of an HTTP request: what a browser with long cookies sends.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 << 10;
 
-/// How long a part of a file is looked for before an HTTP client is told that it is not to be had:
-/// longer than a leader election and two silent members, shorter than proxies wait.
-pub const HTTP_READ_WAIT: Duration = Duration::from_secs(10);
+/// How long a part of a file is looked for before a client is told that it is not to be had: longer
+/// than a leader election and two silent members, shorter than proxies wait.
+pub const READ_WAIT: Duration = Duration::from_secs(10);
 
-/// Pieces of a file on their way to an HTTP door while one is being sent.
-pub const HTTP_PIECES_AHEAD: usize = 3;
+/// Pieces of a file on their way to a door while one is being sent.
+pub const PIECES_AHEAD: usize = 3;
 
 /// Bytes read from a connection at once, and the least room made for it.
 pub const READ_BYTES: usize = 16 << 10;
@@ -71,7 +71,8 @@ pub const UPLOADS_BYTES_MAX: usize = 256 << 20;
 /// connections fit into memory.
 pub const SMALL_UPLOAD_BYTES: usize = 64 << 10;
 
-/// A file is sent in pieces of this size, so that a slow reader holds no more.
+/// A file is sent in pieces of this size: a slow reader holds one, and of a file with a record
+/// [`PIECES_AHEAD`] more.
 pub const DOWNLOAD_PIECE_BYTES: u32 = 256 << 10;
 
 /// What one append or modify may write, bytes: it is seen at once or not at all, and waits in
@@ -106,3 +107,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Large uploads whose content is digested at a storage's word at once: readers need the disks too.
 pub(crate) const SHARED_AT_ONCE: usize = 2;
+
+/// Files read whole for their checksums at once: each takes all of a processor while it is.
+pub(crate) const CHECKSUMS_AT_ONCE: usize = 2;
+
+/// How long a checksum may take: half of what a seal lasts.
+pub(crate) const CHECKSUM_WAIT: Duration = Duration::from_secs(300);

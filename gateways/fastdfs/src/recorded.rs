@@ -1,7 +1,7 @@
 //! Files with a record: appender and slave files, metadata, and what is larger than a block. Kept
 //! as ordinary files below a reserved directory through a client of the cluster.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +12,16 @@ use sdfs_client::{ByteStream, CallOptions, Client, Error, File, InstantPut, PutO
 use sdfs_server_group::{Config, Deadline};
 use sdfs_types::{Attributes, FileMetaData, Refusal, clock};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::connection::{Connection, End};
 use crate::errno::Errno;
 use crate::folders::Folders;
 use crate::imports::{framed, new_file};
 use crate::limits::{
-    COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX, SEALED_PAUSE, SHARED_AT_ONCE,
+    CHECKSUM_WAIT, CHECKSUMS_AT_ONCE, COMMAND_WAIT, CONFLICT_PAUSE, READ_BYTES_MAX, SEAL_MAX,
+    SEALED_PAUSE, SHARED_AT_ONCE,
 };
 use crate::metadata::{self, SetHow};
 
@@ -37,6 +39,8 @@ pub(crate) struct Recorded {
     client: OnceCell<Client>,
     /// Turns of those whose content is digested.
     sharing: Arc<Semaphore>,
+    /// Turns of those who have a large file read for its checksum.
+    reading: Semaphore,
 }
 
 /// Why content that arrives was not stored.
@@ -76,6 +80,7 @@ impl Recorded {
             folders: Folders::of(group),
             client: OnceCell::new(),
             sharing: Arc::new(Semaphore::new(SHARED_AT_ONCE)),
+            reading: Semaphore::new(CHECKSUMS_AT_ONCE),
         }
     }
 
@@ -164,7 +169,7 @@ impl Recorded {
             let piece = connection.some(most).await.map_err(StoreFault::Over)?;
             sum.update(&piece);
             let written = writer.write_all(&piece).await;
-            written.map_err(|_| StoreFault::Refused(Errno::Io))?;
+            written.map_err(|error| StoreFault::Refused(errno_of_write(&error)))?;
             left -= piece.len() as u64;
         }
         writer.finish().await?;
@@ -223,14 +228,29 @@ impl Recorded {
         open.map_err(|error| errno_of(&error))
     }
 
-    /// The checksum of all of a file.
+    /// A turn of those who have a large file read for its checksum.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Errno> {
+        match timeout(COMMAND_WAIT, self.reading.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Errno::Again),
+        }
+    }
+
+    /// The checksum of all of a file, and its size.
     pub(crate) async fn checksum(&self, name: &str) -> Result<(u32, u64), Errno> {
+        let summed = timeout(CHECKSUM_WAIT, self.checksum_now(name)).await;
+        summed.unwrap_or(Err(Errno::Again))
+    }
+
+    async fn checksum_now(&self, name: &str) -> Result<(u32, u64), Errno> {
         let file = self.open(name).await?;
         let size = file.size_bytes();
         let mut stream: ByteStream = file.stream(0..size);
         let mut sum = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
         while let Some(piece) = stream.next().await {
             sum.update(&piece.map_err(|error| errno_of(&error))?);
+            // Nothing is waited for where a file has holes, and others are served here.
+            tokio::task::yield_now().await;
         }
         Ok((u32::try_from(sum.finalize()).unwrap_or(0), size))
     }
@@ -305,7 +325,10 @@ impl Recorded {
         self.delete_metadata(name).await?;
         let deleted = self.client().await?.delete_now(&self.data(name)).await;
         deleted.map_err(|error| errno_of(&error))?;
-        if let Err(errno) = self.delete_metadata(name).await {
+        // One that was made anew meanwhile keeps its own.
+        if matches!(self.record(name).await, Err(Errno::NotFound))
+            && let Err(errno) = self.delete_metadata(name).await
+        {
             tracing::warn!(name, ?errno, "metadata of a deleted file may stay");
         }
         Ok(())
@@ -437,6 +460,12 @@ fn was_changed(error: &Error) -> bool {
     matches!(error, Error::Replaced { .. })
         || error.is_exists()
         || matches!(error, Error::Refused(refusal) if is_refused(refusal))
+}
+
+/// How it is told that content was not written on its way.
+fn errno_of_write(error: &io::Error) -> Errno {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    cause.map_or(Errno::Io, errno_of)
 }
 
 /// How an error of the client is told.

@@ -150,7 +150,11 @@ impl Storage {
         header: Header,
     ) -> Result<(), Fault> {
         match header.command {
-            common::QUIT => Err(End::Clean.into()),
+            common::QUIT => {
+                // What came before it was done, and is answered.
+                connection.send().await?;
+                Err(End::Clean.into())
+            }
             storage::UPLOAD | storage::UPLOAD_APPENDER => self.upload(connection, header).await,
             storage::UPLOAD_SLAVE => self.upload_slave(connection, header).await,
             storage::APPEND => self.append(connection, header).await,
@@ -319,7 +323,13 @@ impl Storage {
         let is_ours = given == Given::Recorded && name.kind != FileKind::Appender;
         let crc32 = match (is_imported || is_ours, flags & NO_CHECKSUM) {
             (true, _) => name.crc32,
-            (false, 0) => self.recorded.checksum(name.text).await?.0,
+            (false, 0) => {
+                let _turn = match facts.size > self.block_bytes {
+                    true => Some(self.recorded.turn().await?),
+                    false => None,
+                };
+                self.recorded.checksum(name.text).await?.0
+            }
             (false, _) => 0,
         };
         let second = match is_imported {
@@ -347,10 +357,16 @@ impl Storage {
             return Ok(self.recorded.delete(name.text).await?);
         };
         let is_marked = self.files.is_marked(file, soon()).await?;
+        if is_marked {
+            // Before it: when freeing fails here and there, the mark may be gone with nobody left
+            // to look for the metadata.
+            self.recorded.delete_metadata(name.text).await?;
+        }
         if !self.files.free(file, soon()).await? {
             return Err(Errno::NotFound.into());
         }
         if is_marked {
+            // And after it, when some was set meanwhile.
             self.recorded.delete_metadata(name.text).await?;
         }
         Ok(())
@@ -358,7 +374,7 @@ impl Storage {
 }
 
 /// Bytes of a body that is no content, if the command may have so many.
-fn parameters_bytes(header: Header) -> Result<usize, Errno> {
+fn parameters_bytes(header: Header) -> Result<u64, Errno> {
     let most = match header.command {
         common::ACTIVE_TEST => 0,
         storage::DOWNLOAD
@@ -370,10 +386,10 @@ fn parameters_bytes(header: Header) -> Result<usize, Errno> {
         storage::SET_METADATA => NAMED_BYTES_MAX + PARAMETERS_BYTES_MAX,
         _ => return Err(Errno::Invalid),
     };
-    if header.body_bytes > most {
-        return Err(Errno::Invalid);
+    match header.body_bytes > most {
+        true => Err(Errno::Invalid),
+        false => Ok(header.body_bytes),
     }
-    usize::try_from(header.body_bytes).map_err(|_| Errno::Invalid)
 }
 
 /// The checksum of FastDFS's names: zlib's.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sdfs_types::{Stamp, VolumeId};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::change_request::{
     APPEND_BYTES, Following, MODIFY_BYTES, SLAVE_BYTES, SetMetadata, Slave, append, modify,
@@ -219,6 +219,8 @@ impl Storage {
         body: &[u8],
     ) -> Result<(), Fault> {
         let old = self.appender(body).await?;
+        // Before it is sealed: nobody writes to it while it is.
+        let _turn = self.recorded.turn().await?;
         // What is written from now on would not be in the name.
         let begun = Instant::now();
         let seal = self.recorded.seal(old.text).await?;
@@ -233,8 +235,7 @@ impl Storage {
 
     /// Renames a file that was sealed after `begun`.
     async fn rename_to_content(&self, old: &FileName<'_>, begun: Instant) -> Result<String, Errno> {
-        let checksum = timeout(SEAL_MAX / 2, self.recorded.checksum(old.text));
-        let (crc32, size) = checksum.await.map_err(|_| Errno::Again)??;
+        let (crc32, size) = self.recorded.checksum(old.text).await?;
         let new = NewName {
             volume: None::<VolumeId>,
             stamp: self
@@ -267,7 +268,8 @@ impl Storage {
         }
         let name = named(&self.group, &mut Fields::of(name))?;
         let name = FileName::parse(name).map_err(|_| Errno::Invalid)?;
-        if let Given::Anonymous(file, _) = self.expect(&name).await? {
+        let given = self.expect(&name).await?;
+        if let Given::Anonymous(file, _) = given {
             // Before there is any: a file that is deleted looks for metadata only when marked.
             self.files.mark(file, soon()).await?;
         }
@@ -277,6 +279,10 @@ impl Storage {
             Ok(_) => Ok(()),
             Err(Errno::NotFound) => {
                 self.recorded.delete_metadata(name.text).await?;
+                if let Given::Anonymous(file, _) = given {
+                    // The mark may have come after the file had gone.
+                    self.files.free(file, soon()).await?;
+                }
                 Err(Errno::NotFound.into())
             }
             Err(errno) => Err(errno.into()),

@@ -1,5 +1,7 @@
 //! Reading files: a small one in one answer, others piece by piece.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use sdfs_dserver::AnonymousFile;
 
@@ -7,8 +9,9 @@ use crate::connection::{Connection, End};
 use crate::counters::Counted;
 use crate::errno::Errno;
 use crate::fields::Fields;
-use crate::limits::DOWNLOAD_PIECE_BYTES;
+use crate::limits::{DOWNLOAD_PIECE_BYTES, READ_WAIT};
 use crate::name::{FileName, Given};
+use crate::source::Source;
 use crate::storage::{Fault, Storage, soon};
 use crate::storage_request::{Range, named};
 
@@ -78,20 +81,20 @@ impl Storage {
         name: &str,
         range: Range,
     ) -> Result<(), Fault> {
-        let file = self.recorded.open(name).await?;
+        let file = self.recorded.open_within(name, READ_WAIT).await?;
         let (offset, length) = range.within(file.size_bytes())?;
-        let mut stream = file.stream(offset..offset + length);
+        let source = Source::Recorded(Arc::new(file));
+        let mut pieces = source.pieces(offset..offset + length);
         let mut left = length;
         let mut first = None;
         if length > 0 {
-            let piece = stream.next().await.and_then(Result::ok);
-            first = Some(piece.ok_or(Errno::Io)?);
+            first = Some(pieces.next().await.ok_or(Errno::Io)??);
         }
         connection.begin(length);
         while left > 0 {
             let piece = match first.take() {
                 Some(piece) => piece,
-                None => stream.next().await.and_then(Result::ok).ok_or(CUT_OFF)?,
+                None => pieces.next().await.and_then(Result::ok).ok_or(CUT_OFF)?,
             };
             left = left.checked_sub(piece.len() as u64).ok_or(CUT_OFF)?;
             connection.piece(&piece).await?;

@@ -3,8 +3,8 @@
 use hyper::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
+use super::body::{Body, body_of};
 use super::link::LinkFault;
-use super::pieces::{Body, body_of};
 use crate::counters::Counted;
 use crate::errno::Errno;
 

@@ -1,11 +1,11 @@
 //! The door for reading files by their ids over HTTP, as FastDFS's module for nginx has it. hyper
 //! speaks HTTP/1.1.
 
+mod body;
 mod condition;
 mod content_type;
 mod instead;
 mod link;
-mod pieces;
 mod range;
 mod reader;
 mod site;

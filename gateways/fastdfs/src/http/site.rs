@@ -11,15 +11,16 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use sdfs_server_group::{FastDfs, LinkSecret, Role};
 use sdfs_types::clock;
 
+use super::body::{Body, body_from, body_of};
 use super::condition::{Validators, Wanted, date_of, wanted};
 use super::content_type::content_type;
 use super::instead::Instead;
 use super::link::Links;
-use super::pieces::{Body, Source, body_of};
 use crate::counters::Counted;
 use crate::group_name::{all_groups, group_of};
-use crate::limits::HTTP_READ_WAIT;
+use crate::limits::READ_WAIT;
 use crate::name::{FileKind, FileName, Given};
+use crate::source::Source;
 use crate::storage::Storage;
 use crate::view::heard;
 
@@ -102,7 +103,7 @@ impl Site {
             put(&mut headers, CONTENT_RANGE, told);
         }
         let body = match is_get {
-            true => found.source.body(range).await?,
+            true => body_from(found.source, range).await?,
             false => body_of(""),
         };
         let mut response = Response::new(body);
@@ -166,7 +167,7 @@ impl Site {
                 },
             });
         }
-        let file = storage.recorded.open_within(name.text, HTTP_READ_WAIT);
+        let file = storage.recorded.open_within(name.text, READ_WAIT);
         let file = file.await?;
         let record = file.meta_data();
         let is_fixed = given == Given::Recorded && name.kind != FileKind::Appender;
@@ -185,7 +186,7 @@ impl Site {
                 modified_s,
                 is_fixed,
             },
-            source: Source::Recorded(Arc::new(file), record.revision),
+            source: Source::RecordedAt(Arc::new(file), record.revision),
         })
     }
 }
