@@ -11,7 +11,7 @@ use openraft::storage::IOFlushed;
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::{RaftLeaderId, RaftVote};
 use proptest::prelude::*;
-use sdfs_log::{CrashLoss, Disk, MemoryDisk};
+use sdfs_log::{CrashLoss, Disk, DiskFile, MemoryDisk};
 use sdfs_server_group::ServerId;
 use std::io::IoSlice;
 use std::path::Path;
@@ -23,6 +23,9 @@ const ME: ServerId = ServerId(1);
 const LIFE: Life = Life([1; 16]);
 const SEGMENT_BYTES: u32 = 64 << 10;
 const GROUPS: [GroupId; 2] = [GroupId(0), GroupId(1)];
+/// Somebody else's file.
+const LARGE: &str = "others/file";
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -240,11 +243,7 @@ fn idle_groups_move_out_of_old_segments() {
 }
 
 fn check_idle_group(entries: u64, rounds: u32, segments_max: usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    run_alone(async {
         let blank = || vec![Model::default()];
         let mut run = Run::open(MemoryDisk::new(1 << 30), [blank(), blank()], 1).await;
         run = run.step(1, Step::Vote).await;
@@ -273,7 +272,7 @@ fn check_idle_group(entries: u64, rounds: u32, segments_max: usize) {
             run = run.step(0, Step::Release).await;
         }
         // A segment is gone once another thread has made its removal durable.
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         while run.log.stats().1 > segments_max {
             assert!(Instant::now() < deadline, "{} segments", run.log.stats().1);
             run = run.step(0, Step::Release).await;
@@ -284,23 +283,26 @@ fn check_idle_group(entries: u64, rounds: u32, segments_max: usize) {
     });
 }
 
+/// A member whose disk is full, and the file of somebody else that fills it.
+async fn without_room() -> (Run, Arc<dyn DiskFile>) {
+    let blank = || vec![Model::default()];
+    let disk = MemoryDisk::new(LOG_RESERVE_BYTES + (2 << 20));
+    let run = Run::open(disk.clone(), [blank(), blank()], 1).await;
+    disk.make_dir(Path::new("others")).unwrap();
+    let contents = vec![1; 3 << 20];
+    let large = disk.create(Path::new(LARGE)).unwrap();
+    large.write_at(0, &mut [IoSlice::new(&contents)]).unwrap();
+    // Which looks at the space.
+    run.log.stats();
+    (run, large)
+}
+
 /// What it has is all there, so it is no failure.
 #[test]
 fn a_member_without_room_waits_for_some() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let blank = || vec![Model::default()];
-        let disk = MemoryDisk::new(LOG_RESERVE_BYTES + (2 << 20));
-        let run = Run::open(disk.clone(), [blank(), blank()], 1).await;
-        let (others, file) = (Path::new("others"), Path::new("others/file"));
-        disk.make_dir(others).unwrap();
-        let contents = vec![1; 3 << 20];
-        let large = disk.create(file).unwrap();
-        large.write_at(0, &mut [IoSlice::new(&contents)]).unwrap();
-        run.log.stats();
+    run_alone(async {
+        let (run, large) = without_room().await;
+        let disk = run.disk.clone();
         let append = Step::Append {
             entries: 1,
             bytes: 100,
@@ -310,9 +312,38 @@ fn a_member_without_room_waits_for_some() {
         let early = timeout(3 * ROOM_SOUGHT_EVERY, appended.as_mut()).await;
         assert!(early.is_err(), "there is no room");
         drop(large);
-        disk.remove(file).unwrap();
-        disk.sync_dir(others).unwrap();
-        let run = timeout(Duration::from_secs(60), appended).await.unwrap();
+        disk.remove(Path::new(LARGE)).unwrap();
+        disk.sync_dir(Path::new("others")).unwrap();
+        let run = timeout(PATIENCE, appended).await.unwrap();
         assert_eq!(run.found(0).await.entries.len(), 1);
     });
+}
+
+#[test]
+fn a_member_that_ends_waits_for_no_room() {
+    run_alone(async {
+        let (run, _large) = without_room().await;
+        let (told, _flushed) = Types::oneshot();
+        let entry = Entry {
+            log_id: LogId::new(LeaderId::new(1, 1), 0),
+            payload: Payload::Normal(Command(Bytes::from_static(b"one"))),
+        };
+        let append = run
+            .log
+            .append(GROUPS[0], [entry].into_iter(), IOFlushed::signal(told));
+        let mut append = std::pin::pin!(append);
+        let early = timeout(3 * ROOM_SOUGHT_EVERY, append.as_mut()).await;
+        assert!(early.is_err(), "there is no room");
+        assert!(run.log.is_without_room());
+        run.log.stop_waiting();
+        assert!(timeout(PATIENCE, append).await.unwrap().is_err());
+    });
+}
+
+fn run_alone(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(test);
 }
