@@ -237,7 +237,7 @@ fn end_step(shared: &Shared, segment: SegmentId) {
 /// log's users when that is durable. Whether all are; what is left is tried again.
 fn remove(shared: &Shared, segments: &[SegmentId]) -> bool {
     let mut spares = Vec::new();
-    let mut taken = 0;
+    let (mut gone, mut left) = (Vec::new(), Vec::new());
     for segment in segments {
         shared.files.forget(*segment);
         let keep = {
@@ -247,14 +247,15 @@ fn remove(shared: &Shared, segments: &[SegmentId]) -> bool {
         };
         match take_away(shared, *segment, keep) {
             Ok(spare) => spares.extend(spare),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(log = shared.options.name, %segment, %error, "segment not removed");
-                break;
+                left.push(*segment);
+                continue;
             }
         }
-        taken += 1;
+        gone.push(*segment);
     }
-    let (gone, left) = segments.split_at(taken);
     if let (Err(error), Some(segment)) = (
         shared.files.disk().sync_dir(shared.files.dir()),
         gone.last(),
@@ -264,14 +265,15 @@ fn remove(shared: &Shared, segments: &[SegmentId]) -> bool {
         return true;
     }
     let mut state = shared.lock();
-    for segment in gone {
+    for segment in &gone {
         state.segments.remove(segment);
     }
     state.spares.append(&mut spares);
-    state.to_remove.extend(left);
+    let are_all_gone = left.is_empty();
+    state.to_remove.append(&mut left);
     drop(state);
     shared.ask_for_space();
-    left.is_empty()
+    are_all_gone
 }
 
 fn give_up(shared: &Shared, spares: &[PathBuf]) {

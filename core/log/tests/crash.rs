@@ -415,7 +415,7 @@ fn what_could_not_be_removed_is_removed_later() {
     // The next segment is made meanwhile.
     let mut seen = 0;
     wait_until("the disk is idle", || {
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(200));
         std::mem::replace(&mut seen, disk.changes()) == disk.changes()
     });
     disk.fail_change(disk.changes(), Fault::Io);
