@@ -15,9 +15,10 @@ use crate::messages::{
 };
 use crate::record::Life;
 use crate::snapshot::{GatherError, SnapshotBody, gather};
-use crate::types::{RaftSnapshot, Types};
+use crate::types::{Entry, RaftSnapshot, Types};
 use bytes::Bytes;
 use futures::future::join_all;
+use openraft::EntryPayload;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::RaftError;
 use openraft::raft::TransferLeaderRequest;
@@ -97,11 +98,18 @@ async fn append(
     run: Bytes,
 ) -> Result<<Append as Call>::Reply, NotServed> {
     let head = decode::<Append>(head)?;
-    let (_, member) = addressed(shared, &head.address)?;
-    if head.count > 0 && shared.log.is_without_room() {
-        return Err(NotServed::NoRoom);
-    }
+    let (group, member) = addressed(shared, &head.address)?;
     let request = decode_append(head, run)?;
+    if shared.log.is_without_room() {
+        // What it has may come again: a new leader asks so how far its followers are.
+        let end = shared.log.with(group.id, |log| log.end());
+        let is_new = |entry: &Entry| {
+            entry.log_id.index >= end && matches!(entry.payload, EntryPayload::Normal(_))
+        };
+        if request.entries.iter().any(is_new) {
+            return Err(NotServed::NoRoom);
+        }
+    }
     member.raft.append_entries(request).await.map_err(stopped)
 }
 
@@ -144,6 +152,9 @@ async fn transfer(shared: &Shared, head: &[u8]) -> Result<<Transfer as Call>::Re
 async fn propose(shared: &Shared, head: &[u8], run: Bytes) -> Reply {
     let proposed = async {
         let Propose { group, count } = decode(head)?;
+        if shared.log.is_without_room() {
+            return Ok(Err(None));
+        }
         propose_all(&member(shared, group)?.1.raft, run, count).await
     };
     match proposed.await {

@@ -8,7 +8,7 @@ use crate::forward::{Forward, Stopped, propose_here};
 use crate::group::{Group, Member};
 use crate::group_store::GroupStores;
 use crate::ids::GroupId;
-use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST, SNAPSHOT_AGAIN};
+use crate::limits::{COMMAND_BYTES_MAX, RETRY_FIRST, RETRY_LAST, SHUTDOWN_WAIT, SNAPSHOT_AGAIN};
 use crate::members;
 use crate::messages::Outcome;
 use crate::options::RaftOptions;
@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 /// All raft groups of this process. Cheap to clone; all clones are the same groups.
 #[derive(Clone)]
@@ -159,7 +159,8 @@ impl RaftGroups {
                 });
             }
             view.mark_unchanged();
-            match timeout_at(deadline.instant(), try_propose(group, command.clone())).await {
+            let tried = try_propose(&self.0, group, command.clone());
+            match timeout_at(deadline.instant(), tried).await {
                 Err(_) => return Err(ProposeError::Unknown),
                 Ok(Ok(Outcome::Done(answer))) => return Ok(answer),
                 // What was tried before may still be applied.
@@ -319,12 +320,17 @@ impl RaftGroups {
                 tracing::error!(%error, "a task of raft has panicked");
             }
         }
-        self.0.log.stop_waiting();
         for group in self.0.groups.values() {
-            if let Some(member) = &group.member
-                && let Err(error) = member.raft.shutdown().await
-            {
-                tracing::warn!(group = %group.id, %error, "the group did not end cleanly");
+            let Some(member) = &group.member else {
+                continue;
+            };
+            // One that waits for the disk ends when the log is closed.
+            match timeout(SHUTDOWN_WAIT, member.raft.shutdown()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(group = %group.id, %error, "the group did not end cleanly");
+                }
+                Err(_) => tracing::warn!(group = %group.id, "the group waits for the disk"),
             }
         }
         let log = self.0.log.clone();
@@ -384,12 +390,19 @@ async fn snapshot_of(raft: &Raft, deadline: Deadline) -> Result<u64, SnapshotErr
 }
 
 /// One try: here if this server leads, else through the queue to the leader.
-async fn try_propose(group: &Group, command: Bytes) -> Result<Outcome, ProposeError> {
+async fn try_propose(
+    shared: &Shared,
+    group: &Group,
+    command: Bytes,
+) -> Result<Outcome, ProposeError> {
     if let Some(member) = group
         .member
         .as_ref()
         .filter(|member| member.raft.is_leader())
     {
+        if shared.log.is_without_room() {
+            return Ok(Outcome::NotDone);
+        }
         let proposed = propose_here(&member.raft, command).await;
         // It may have reached the log before the group stopped.
         return proposed.map_err(|Stopped| ProposeError::Unknown);

@@ -31,6 +31,7 @@ mod owner;
 mod raft_log;
 mod record;
 mod recovery;
+mod room;
 mod runtime;
 mod segments;
 mod snapshot;

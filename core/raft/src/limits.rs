@@ -69,12 +69,18 @@ pub(crate) const COPY_CHUNK_ENTRIES: usize = 256;
 /// Bytes waiting for the log's disk before appends wait too.
 pub(crate) const LOG_QUEUE_BYTES_MAX: u64 = 64 << 20;
 
-/// Free bytes below which the log takes entries no more; votes and purges still fit.
+/// Free bytes below which no commands are taken; votes, purges and what is on its way still fit.
 pub(crate) const LOG_RESERVE_BYTES: u64 = 128 << 20;
 
-/// Entries that found no room are tried again after so long: often enough that nobody waits much
-/// longer than whoever took the room.
+/// Entries for which not even the reserve has room are tried again after so long.
 pub(crate) const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);
+
+/// How long they wait. Their group stands still meanwhile, and the others of it should not wait for
+/// a server that says it is there: it ends then.
+pub(crate) const ROOM_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long a group may take to end before the log is closed under it.
+pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
 
 /// Tries to read entries that move while they are read (their segment was emptied meanwhile).
 pub(crate) const READ_TRIES: u32 = 4;

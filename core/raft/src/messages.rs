@@ -42,7 +42,7 @@ pub(crate) enum NotServed {
     OtherLife,
     #[error("its group of that number was begun another time: two histories exist")]
     OtherBirth,
-    #[error("its log has no room")]
+    #[error("its disk is nearly full")]
     NoRoom,
 }
 

@@ -6,12 +6,13 @@ use crate::group_log::{Found, Gap, GroupLog, Slot};
 use crate::ids::GroupId;
 use crate::limits::{
     LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX, ROOM_SOUGHT_EVERY,
+    ROOM_WAIT_MAX,
 };
 use crate::record::{HardState, Life, RecordHead};
 use crate::recovery::{Recovered, Recovery};
+use crate::room::Room;
 use crate::types::{Entry, LogId, Types};
 use bytes::{Bytes, BytesMut};
-use openraft::EntryPayload;
 use openraft::storage::IOFlushed;
 use sdfs_log::{
     AppendRefused, Disk, LogFailure, LogOptions, LogStats, Position, ReadError, Record, SegmentId,
@@ -21,10 +22,10 @@ use sdfs_server_group::ServerId;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The shared log. Cheap to clone.
 #[derive(Clone)]
@@ -39,10 +40,7 @@ struct Shared {
     owner: Mutex<Option<(ServerId, Life, SegmentId)>>,
     /// Segment and offset of the last durable record; written by the disk thread.
     durable: AtomicU64,
-    /// Appends that wait for room.
-    without_room: AtomicUsize,
-    /// Nobody waits for room any more.
-    is_stopping: AtomicBool,
+    room: Room,
 }
 
 /// A run of encoded entries that become one record.
@@ -98,8 +96,7 @@ impl RaftLog {
             groups,
             owner: Mutex::new(owner),
             durable: AtomicU64::new(0),
-            without_room: AtomicUsize::new(0),
-            is_stopping: AtomicBool::new(false),
+            room: Room::default(),
         };
         let owner = owner.map(|(server, life, _)| (server, life));
         Ok((Self(Arc::new(shared)), owner))
@@ -167,36 +164,32 @@ impl RaftLog {
         }
         // The log drops the callback of an append it refuses, and this one is needed again.
         let flushed = Arc::new(Mutex::new(Some(flushed)));
+        let begun = Instant::now();
         loop {
             match self.try_append(group, &runs, &flushed) {
                 Ok(()) => return Ok(()),
                 // The disk is behind: once everything queued is durable there is room.
                 Err(AppendFault::Refused(AppendRefused::Full)) => self.sync().await?,
-                // A server without room waits for some: what it has acknowledged is all there, and
-                // the others go on without it.
-                Err(AppendFault::Refused(AppendRefused::NoSpace)) if !self.is_stopping() => {
-                    self.0.without_room.fetch_add(1, Ordering::AcqRel);
+                // Somebody else took what was left for this. The group stands still meanwhile.
+                Err(AppendFault::Refused(AppendRefused::NoSpace))
+                    if begun.elapsed() < ROOM_WAIT_MAX =>
+                {
                     sleep(ROOM_SOUGHT_EVERY).await;
-                    self.0.without_room.fetch_sub(1, Ordering::AcqRel);
-                    self.0.log.look_at_space();
+                    self.look_for_room();
                 }
                 Err(fault) => return Err(io::Error::other(fault)),
             }
         }
     }
 
-    /// Whether entries wait for room here: more of them would only wait behind those.
     pub(crate) fn is_without_room(&self) -> bool {
-        self.0.without_room.load(Ordering::Acquire) > 0
+        self.0.room.is_short()
     }
 
-    /// Has nobody wait for room any more, who is then refused instead.
-    pub(crate) fn stop_waiting(&self) {
-        self.0.is_stopping.store(true, Ordering::Release);
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.0.is_stopping.load(Ordering::Acquire)
+    /// Looks how much of the disk is free.
+    pub(crate) fn look_for_room(&self) {
+        self.0.log.look_at_space();
+        self.0.room.note(self.0.log.stats().free_bytes);
     }
 
     fn try_append(
@@ -217,8 +210,8 @@ impl RaftLog {
                 committed,
             };
             Record {
-                // What elections and changes of members are made of lets a full server go on.
-                use_reserve: run.is_raft_only(),
+                // Whether there is room was asked before it came so far.
+                use_reserve: true,
                 ..Record::new(head.to_bytes(), run.data.clone())
             }
         });
@@ -385,7 +378,7 @@ impl RaftLog {
     }
 
     pub(crate) fn stats(&self) -> (LogStats, usize) {
-        self.0.log.look_at_space();
+        self.look_for_room();
         (self.0.log.stats(), self.0.log.segments().len())
     }
 
@@ -470,11 +463,6 @@ fn runs_of(entries: impl Iterator<Item = Entry>) -> Vec<Run> {
 }
 
 impl Run {
-    fn is_raft_only(&self) -> bool {
-        let mut entries = self.entries.iter();
-        entries.all(|(entry, ..)| !matches!(entry.payload, EntryPayload::Normal(_)))
-    }
-
     fn of(data: &mut BytesMut, entries: &mut Vec<(Entry, u32, u32)>) -> Self {
         let entries = std::mem::take(entries);
         Self {

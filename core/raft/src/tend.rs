@@ -37,13 +37,18 @@ pub(crate) async fn watch_leader(shared: Arc<Shared>, group: Arc<Group>) {
     }
 }
 
-/// From time to time: adds missing learners, gives leadership back, notices failure.
+/// From time to time: adds missing learners, gives leadership back, or away without room for
+/// commands, notices failure.
 pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
     let Some(member) = &group.member else { return };
     let mut due = interval(TEND_EVERY);
     let mut preferred_up_since: Option<Instant> = None;
+    let mut is_handed_over = false;
     loop {
         due.tick().await;
+        let is_without_room = shared.log.is_without_room();
+        // Once each time: the others may have no room either.
+        is_handed_over &= is_without_room;
         let metrics = member.raft.metrics().borrow_watched().clone();
         if let Err(fatal) = &metrics.running_state {
             tracing::error!(group = %group.id, error = %fatal, "the group has stopped");
@@ -60,6 +65,15 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
             continue;
         }
         add_learners(&shared, &group, &metrics).await;
+        if is_without_room {
+            let other = successor(&group, &metrics).filter(|_| !is_handed_over);
+            if let Some(other) = other {
+                tracing::info!(group = %group.id, to = %other, "leads where there is room");
+                is_handed_over = true;
+                transfer(&member.raft, other).await;
+            }
+            continue;
+        }
         let since = *preferred_up_since.get_or_insert_with(Instant::now);
         if let Some(preferred) = group.preferred
             && since.elapsed() >= RETURN_AFTER
@@ -70,6 +84,12 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
             transfer(&member.raft, preferred).await;
         }
     }
+}
+
+/// Who else may lead.
+fn successor(group: &Group, metrics: &RaftMetrics<Types>) -> Option<ServerId> {
+    let mut others = group.preferred.iter().chain(&group.voters).copied();
+    others.find(|other| group.wire.is_up(*other) && may_lead(metrics, *other, group.me()))
 }
 
 /// Whether `preferred` is another voter that lacks next to nothing.
@@ -110,11 +130,12 @@ async fn add_learners(shared: &Shared, group: &Group, metrics: &RaftMetrics<Type
     }
 }
 
-/// From time to time: gives up segments of the shared log.
+/// From time to time: looks for room, and gives up segments of the shared log.
 pub(crate) async fn tend_log(shared: Arc<Shared>) {
     let mut due = interval(TEND_EVERY);
     loop {
         due.tick().await;
+        shared.log.look_for_room();
         if let Err(error) = shared.log.release_segments().await {
             tracing::error!(%error, "the raft log failed");
             shared.ending.with(StopReason::Failed {

@@ -11,9 +11,8 @@ use openraft::storage::IOFlushed;
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::{RaftLeaderId, RaftVote};
 use proptest::prelude::*;
-use sdfs_log::{CrashLoss, Disk, DiskFile, MemoryDisk};
+use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::ServerId;
-use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +22,6 @@ const ME: ServerId = ServerId(1);
 const LIFE: Life = Life([1; 16]);
 const SEGMENT_BYTES: u32 = 64 << 10;
 const GROUPS: [GroupId; 2] = [GroupId(0), GroupId(1)];
-/// Somebody else's file.
-const LARGE: &str = "others/file";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
@@ -283,60 +280,32 @@ fn check_idle_group(entries: u64, rounds: u32, segments_max: usize) {
     });
 }
 
-/// A member whose disk is full, and the file of somebody else that fills it.
-async fn without_room() -> (Run, Arc<dyn DiskFile>) {
-    let blank = || vec![Model::default()];
-    let disk = MemoryDisk::new(LOG_RESERVE_BYTES + (2 << 20));
-    let run = Run::open(disk.clone(), [blank(), blank()], 1).await;
-    disk.make_dir(Path::new("others")).unwrap();
-    let contents = vec![1; 3 << 20];
-    let large = disk.create(Path::new(LARGE)).unwrap();
-    large.write_at(0, &mut [IoSlice::new(&contents)]).unwrap();
-    // Which looks at the space.
-    run.log.stats();
-    (run, large)
-}
-
-/// What it has is all there, so it is no failure.
+/// What is on its way when room becomes scarce goes on, and waits when nothing is left for it.
 #[test]
-fn a_member_without_room_waits_for_some() {
+fn what_is_on_its_way_has_the_reserve() {
     run_alone(async {
-        let (run, large) = without_room().await;
-        let disk = run.disk.clone();
-        let append = Step::Append {
+        let blank = || vec![Model::default()];
+        let disk = MemoryDisk::new(1 << 30);
+        let mut run = Run::open(disk.clone(), [blank(), blank()], 1).await;
+        let append = || Step::Append {
             entries: 1,
             bytes: 100,
             waits: true,
         };
-        let mut appended = std::pin::pin!(run.step(0, append));
+        disk.set_capacity(LOG_RESERVE_BYTES);
+        run.log.look_for_room();
+        assert!(run.log.is_without_room());
+        run = run.step(0, append()).await;
+        disk.set_capacity(0);
+        run.log.look_for_room();
+        let mut appended = std::pin::pin!(run.step(0, append()));
         let early = timeout(3 * ROOM_SOUGHT_EVERY, appended.as_mut()).await;
         assert!(early.is_err(), "there is no room");
-        drop(large);
-        disk.remove(Path::new(LARGE)).unwrap();
-        disk.sync_dir(Path::new("others")).unwrap();
+        disk.set_capacity(1 << 30);
         let run = timeout(PATIENCE, appended).await.unwrap();
-        assert_eq!(run.found(0).await.entries.len(), 1);
-    });
-}
-
-#[test]
-fn a_member_that_ends_waits_for_no_room() {
-    run_alone(async {
-        let (run, _large) = without_room().await;
-        let (told, _flushed) = Types::oneshot();
-        let entry = Entry {
-            log_id: LogId::new(LeaderId::new(1, 1), 0),
-            payload: Payload::Normal(Command(Bytes::from_static(b"one"))),
-        };
-        let append = run
-            .log
-            .append(GROUPS[0], [entry].into_iter(), IOFlushed::signal(told));
-        let mut append = std::pin::pin!(append);
-        let early = timeout(3 * ROOM_SOUGHT_EVERY, append.as_mut()).await;
-        assert!(early.is_err(), "there is no room");
-        assert!(run.log.is_without_room());
-        run.log.stop_waiting();
-        assert!(timeout(PATIENCE, append).await.unwrap().is_err());
+        assert_eq!(run.found(0).await.entries.len(), 2);
+        run.log.look_for_room();
+        assert!(!run.log.is_without_room());
     });
 }
 

@@ -9,5 +9,6 @@ mod groups;
 mod install;
 mod lives;
 mod log_model;
+mod room;
 mod suite;
 mod upgrade;

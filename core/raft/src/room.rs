@@ -1,0 +1,35 @@
+//! Whether the disk has room for commands.
+
+use crate::limits::LOG_RESERVE_BYTES;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is known of the room there is.
+#[derive(Default)]
+pub(crate) struct Room {
+    is_short: AtomicBool,
+}
+
+impl Room {
+    /// Whether commands are refused. What is left is for what lets the server go on: elections,
+    /// changes of members, and what was on its way.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Acquire)
+    }
+
+    /// Takes note of how much of the disk is free.
+    pub(crate) fn note(&self, free_bytes: u64) {
+        let is_short = free_bytes < LOG_RESERVE_BYTES;
+        if self.is_short.swap(is_short, Ordering::AcqRel) == is_short {
+            return;
+        }
+        if is_short {
+            tracing::error!(
+                free_bytes,
+                wanted_bytes = LOG_RESERVE_BYTES,
+                "the disk is nearly full: no changes are taken here until it has room"
+            );
+        } else {
+            tracing::info!(free_bytes, "the disk has room again");
+        }
+    }
+}
