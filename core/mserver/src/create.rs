@@ -170,9 +170,9 @@ pub(crate) async fn vote(
     }
 }
 
-/// Whether it depends on what others do. Such a refusal is the root group's to give, which remembers
-/// it: another attempt of the request, held up by the network, would make the file of which the
-/// client was told that it cannot be made.
+/// Whether it depends on what others do. Such a refusal is the root group's to give, which
+/// remembers it: another attempt of the request, held up by the network, would make the file of
+/// which the client was told that it cannot be made.
 fn refusal_may_pass(refusal: &Refusal) -> bool {
     matches!(
         refusal,

@@ -102,11 +102,12 @@ pub(crate) async fn create(
         wanted.attributes.is_empty() || made.revision > 0 || !made.attributes.is_empty()
     };
     let made = made_before(core, &wanted.name)?;
+    let is_made = made.is_some();
     if let Some(made) = made.filter(|made| has_all(&made.file)) {
         return Ok(made);
     }
     let mut timeline = Timeline::start();
-    if wanted.plan.is_empty() {
+    if wanted.plan.is_empty() && !is_made {
         wanted.plan = accept(core, &wanted.name, &mut timeline, deadline).await?;
     }
     commit(core, wanted, timeline, deadline).await
