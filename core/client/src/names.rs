@@ -106,14 +106,20 @@ impl Client {
     where
         C: Call<Reply = FileMetaData>,
     {
-        let request = self.request();
+        let (request, deadline) = (self.request(), self.deadline());
+        let stat = Stat {
+            path: FilePath::parse(path)?,
+            freshness: Freshness::Linearizable,
+        };
         for _ in 0..REFRESHES_MAX {
-            let stat = Stat {
-                path: FilePath::parse(path)?,
-                freshness: Freshness::Linearizable,
+            let changed = match self.ask_by(&stat, None, deadline).await {
+                Ok(seen) => {
+                    let change = change(request, seen.name.descriptor);
+                    self.ask_by(&change, Some(request), deadline).await
+                }
+                Err(error) => Err(error),
             };
-            let descriptor = self.ask(&stat, None).await?.name.descriptor;
-            match self.ask(&change(request, descriptor), Some(request)).await {
+            match changed {
                 Err(Error::Refused(Refusal::Gone { .. })) => {}
                 changed => return changed,
             }
