@@ -26,6 +26,7 @@ pub fn tracker_answer(names: &Names, command: u8, body: &[u8]) -> Option<Vec<u8>
         is_writable: true,
         total_bytes: 100 << 20,
         free_bytes: 50 << 20,
+        queue: 0,
     };
     let in_sync = |(volume, members): (u32, Vec<u16>)| {
         let members = members.into_iter().map(ServerId).collect();

@@ -102,6 +102,9 @@ pub const IMPORTS_KNOWN_FOR: Duration = Duration::from_secs(3);
 /// How old what a tracker knows of free space and volumes may be.
 pub const VIEW_EVERY: Duration = Duration::from_millis(100);
 
+/// Requests that wait in a storage and halve its share of what comes: about one batch of its disk.
+pub(crate) const QUEUE_HALVING: u32 = 64;
+
 /// Pause after a failed accept: the process is out of descriptors, most likely.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

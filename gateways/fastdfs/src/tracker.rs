@@ -1,5 +1,7 @@
 //! Answers a tracker's commands from a view of the cluster. Pure.
 
+use std::slice::from_ref;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::errno::Errno;
@@ -26,10 +28,10 @@ type Answer = Result<BytesMut, Errno>;
 pub(crate) fn answer(view: &View, command: u8, body: &[u8], turn: &mut Turn) -> Answer {
     match command {
         common::ACTIVE_TEST => empty(body).map(|()| BytesMut::new()),
-        tracker::STORE_ONE => empty(body).and_then(|()| store_anywhere(view, false, turn)),
-        tracker::STORE_ALL => empty(body).and_then(|()| store_anywhere(view, true, turn)),
-        tracker::STORE_IN_GROUP_ONE => store((view, group(view, body)?), false, turn),
-        tracker::STORE_IN_GROUP_ALL => store((view, group(view, body)?), true, turn),
+        tracker::STORE_ONE => empty(body).and_then(|()| store((view, &view.groups), false, turn)),
+        tracker::STORE_ALL => empty(body).and_then(|()| store((view, &view.groups), true, turn)),
+        tracker::STORE_IN_GROUP_ONE => store((view, from_ref(group(view, body)?)), false, turn),
+        tracker::STORE_IN_GROUP_ALL => store((view, from_ref(group(view, body)?)), true, turn),
         tracker::FETCH_ONE => fetch(view, body, false, turn),
         tracker::FETCH_ALL => fetch(view, body, true, turn),
         tracker::UPDATE => update(view, body, turn),
@@ -84,57 +86,46 @@ fn group_records<'a>(groups: impl IntoIterator<Item = &'a Group>) -> BytesMut {
     out
 }
 
-fn next<'a>(among: &[&'a Storage], turn: &mut Turn) -> Option<&'a Storage> {
+/// Whose turn is next among those of these shares.
+fn next(turn: &mut Turn, shares: impl IntoIterator<Item = u64>) -> Option<usize> {
     *turn = turn.wrapping_add(1);
-    among.get(*turn % among.len().max(1)).copied()
+    let shares: Vec<u64> = shares.into_iter().collect();
+    share_of(*turn, &shares)
 }
 
-/// Uploads that name no group go to all groups, to each in proportion to its room.
-fn store_anywhere(view: &View, is_all: bool, turn: &mut Turn) -> Answer {
-    let room = |group: &Group| {
-        let storages = group.writable().filter(|storage| storage.has_room());
-        let free: Vec<u64> = storages.map(|one| one.free_bytes >> 20).collect();
-        (!free.is_empty()).then(|| free.iter().sum::<u64>().max(1))
-    };
-    let rooms: Vec<Option<u64>> = view.groups.iter().map(room).collect();
-    let is_full = |group: &&Group| group.is_full || group.writable().next().is_some();
-    let full = view.groups.iter().find(is_full).or(view.groups.first());
-    let chosen = share_of(*turn, &rooms).map(|place| &view.groups[place]);
-    let group = chosen.or(full).ok_or(Errno::NotFound)?;
-    store((view, group), is_all, turn)
-}
-
-/// Whose turn it is among those that have a weight, each as often as its weight says and as evenly
-/// as can be: multiples of the golden section lie far from each other on a circle.
-fn share_of(turn: Turn, weights: &[Option<u64>]) -> Option<usize> {
+/// Whose turn it is, each as often as its share says and as evenly as can be, whichever of the
+/// turns are asked for: multiples of the golden section lie far from each other on a circle.
+fn share_of(turn: Turn, shares: &[u64]) -> Option<usize> {
     const GOLDEN_SECTION: u64 = 0x9e37_79b9_7f4a_7c15;
-    let total: u128 = weights.iter().flatten().copied().map(u128::from).sum();
+    let total: u128 = shares.iter().copied().map(u128::from).sum();
     let at = (turn as u64).wrapping_mul(GOLDEN_SECTION);
     let mut left = (u128::from(at) * total) >> u64::BITS;
-    weights.iter().position(|weight| {
-        let weight = weight.map_or(0, u128::from);
-        let is_it = left < weight;
-        left = left.saturating_sub(weight);
+    shares.iter().position(|share| {
+        let share = u128::from(*share);
+        let is_it = left < share;
+        left = left.saturating_sub(share);
         is_it
     })
 }
 
-fn store((view, group): (&View, &Group), is_all: bool, turn: &mut Turn) -> Answer {
-    let writable: Vec<&Storage> = group.writable().collect();
-    let has_room: Vec<&Storage> = writable
-        .iter()
-        .filter(|storage| storage.has_room())
-        .copied()
-        .collect();
-    let is_full = group.is_full || !writable.is_empty();
-    let chosen = next(&has_room, turn).ok_or(match is_full {
-        true => Errno::NoSpace,
-        false => Errno::NotFound,
+/// A storage of one of the groups to upload to; with `is_all`, what others of its group there are.
+fn store((view, among): (&View, &[Group]), is_all: bool, turn: &mut Turn) -> Answer {
+    let takers = among.iter();
+    let takers = takers.flat_map(|group| group.with_room().map(move |one| (group, one)));
+    let takers: Vec<(&Group, &Storage)> = takers.collect();
+    let shares = takers.iter().map(|(_, storage)| storage.upload_share());
+    let place = next(turn, shares).ok_or_else(|| {
+        let is_full = |group: &Group| group.is_full || group.writable().next().is_some();
+        match among.iter().any(is_full) {
+            true => Errno::NoSpace,
+            false => Errno::NotFound,
+        }
     })?;
+    let (group, chosen) = takers[place];
     let mut out = put_group(group);
     put_address(&mut out, view, chosen);
     if is_all {
-        for other in has_room.iter().filter(|other| other.id != chosen.id) {
+        for other in group.with_room().filter(|other| other.id != chosen.id) {
             put_address(&mut out, view, other);
         }
     }
@@ -148,6 +139,14 @@ struct Having<'a> {
     storages: Vec<&'a Storage>,
     /// The one that took it, when it is one of them.
     source: Option<&'a Storage>,
+}
+
+impl<'a> Having<'a> {
+    /// Whose turn it is among them.
+    fn next(&self, turn: &mut Turn) -> Option<&'a Storage> {
+        let shares = self.storages.iter().map(|storage| storage.reader_share());
+        next(turn, shares).map(|place| self.storages[place])
+    }
 }
 
 /// Storages of the group that have a file and can be reached. Any of them when the name tells
@@ -186,7 +185,7 @@ fn having<'a>(view: &'a View, body: &[u8]) -> Result<Having<'a>, Errno> {
 
 fn fetch(view: &View, body: &[u8], is_all: bool, turn: &mut Turn) -> Answer {
     let having = having(view, body)?;
-    let chosen = next(&having.storages, turn).ok_or(Errno::NotFound)?;
+    let chosen = having.next(turn).ok_or(Errno::NotFound)?;
     let mut out = put_group(having.group);
     put_address(&mut out, view, chosen);
     if is_all {
@@ -202,7 +201,7 @@ fn update(view: &View, body: &[u8], turn: &mut Turn) -> Answer {
     let having = having(view, body)?;
     let chosen = having
         .source
-        .or_else(|| next(&having.storages, turn))
+        .or_else(|| having.next(turn))
         .ok_or(Errno::NotFound)?;
     let mut out = put_group(having.group);
     put_address(&mut out, view, chosen);

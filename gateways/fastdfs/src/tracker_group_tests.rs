@@ -8,6 +8,7 @@ use sdfs_types::{ServerId, Stamp, VolumeId};
 
 use super::*;
 use crate::group_name::GroupName;
+use crate::limits::QUEUE_HALVING;
 use crate::name::{FileKind, Names, NewName};
 
 const FIRST: &[u8; 16] = b"group1\0\0\0\0\0\0\0\0\0\0";
@@ -27,6 +28,7 @@ fn view() -> View {
         is_writable: true,
         total_bytes: 1 << 30,
         free_bytes: free_mib << 20,
+        queue: 0,
     };
     let group = |name, number, storages: [(u16, u64); 2]| Group {
         name: GroupName::of(name),
@@ -71,6 +73,19 @@ fn asked(view: &View, command: u8, body: &[u8], count: usize) -> BTreeMap<u8, us
     found
 }
 
+/// That each was named about so often, and nobody else.
+fn assert_shares(found: &BTreeMap<u8, usize>, expected: &[(u8, usize)]) {
+    assert!(
+        found
+            .keys()
+            .copied()
+            .eq(expected.iter().map(|(storage, _)| *storage))
+    );
+    for (storage, count) in expected {
+        assert!(found[storage].abs_diff(*count) <= 10, "{found:?}");
+    }
+}
+
 fn name_of(volume: u32, group: u8) -> String {
     let new = NewName {
         volume: Some(VolumeId(volume)),
@@ -89,15 +104,62 @@ fn name_of(volume: u32, group: u8) -> String {
 #[test]
 fn uploads_are_spread_by_room() {
     let all = asked(&view(), tracker::STORE_ONE, b"", 800);
-    for (storage, expected) in [(1, 100), (2, 100), (3, 300), (4, 300)] {
-        assert!(all[&storage].abs_diff(expected) <= 10, "{all:?}");
-    }
+    assert_shares(&all, &[(1, 100), (2, 100), (3, 300), (4, 300)]);
     let first = asked(&view(), tracker::STORE_IN_GROUP_ONE, FIRST, 100);
-    assert_eq!(first, [(1, 50), (2, 50)].into());
+    assert_shares(&first, &[(1, 50), (2, 50)]);
     let second = asked(&view(), tracker::STORE_IN_GROUP_ONE, SECOND, 100);
-    assert_eq!(second, [(3, 50), (4, 50)].into());
+    assert_shares(&second, &[(3, 50), (4, 50)]);
     let all = answer(&view(), tracker::STORE_IN_GROUP_ALL, SECOND, &mut 0).expect("both");
     assert_eq!(all.len(), 16 + 2 * 23 + 1);
+}
+
+#[test]
+fn room_and_queue_share_out_a_group() {
+    let halving = QUEUE_HALVING;
+    // Room and queue of the two storages of a group, and how 400 uploads go to them.
+    let table = [
+        ((100, 0), (300, 0), [100, 300]),
+        ((300, 0), (100, 0), [300, 100]),
+        ((200, halving), (200, 0), [133, 267]),
+        ((200, 9 * halving), (200, 0), [36, 364]),
+        // A busy one with more room.
+        ((300, 2 * halving), (100, 0), [200, 200]),
+        // Where nobody has a megabyte left, or has told that he has, all are alike.
+        ((0, 0), (0, 0), [200, 200]),
+    ];
+    for (first, second, expected) in table {
+        let mut view = view();
+        let storages = &mut view.groups[0].storages;
+        for (storage, (free_mib, queue)) in storages.iter_mut().zip([first, second]) {
+            storage.free_bytes = (free_mib << 20) + 1;
+            storage.queue = queue;
+        }
+        let expected = [(1, expected[0]), (2, expected[1])];
+        let found = asked(&view, tracker::STORE_IN_GROUP_ONE, FIRST, 400);
+        assert_shares(&found, &expected);
+        assert_eq!(asked(&view, tracker::STORE_IN_GROUP_ONE, FIRST, 400), found);
+        // The group as one of several is shared out alike.
+        view.groups.truncate(1);
+        assert_shares(&asked(&view, tracker::STORE_ONE, b"", 400), &expected);
+    }
+}
+
+#[test]
+fn busy_storages_get_fewer_readers() {
+    let mut view = view();
+    let body = [&FIRST[..], name_of(1, 1).as_bytes()].concat();
+    let found = asked(&view, tracker::FETCH_ONE, &body, 400);
+    assert_shares(&found, &[(1, 200), (2, 200)]);
+    view.groups[0].storages[0].queue = 3 * QUEUE_HALVING;
+    let found = asked(&view, tracker::FETCH_ONE, &body, 400);
+    assert_shares(&found, &[(1, 80), (2, 320)]);
+    // Who asks the tracker twice for each file is led to all of them as well.
+    let mut twice = BTreeMap::<u8, usize>::new();
+    for turn in 0..200 {
+        let told = answer(&view, tracker::FETCH_ONE, &body, &mut (2 * turn)).expect("a storage");
+        *twice.entry(named(&told).1).or_default() += 1;
+    }
+    assert_shares(&twice, &[(1, 40), (2, 160)]);
 }
 
 #[test]
@@ -112,7 +174,7 @@ fn what_cannot_be_written_to_is_avoided() {
     assert_eq!(left.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
     dead.groups[1].storages[1].is_up = false;
     let left = asked(&dead, tracker::STORE_ONE, b"", 100);
-    assert_eq!(left, [(1, 50), (2, 50)].into());
+    assert_shares(&left, &[(1, 50), (2, 50)]);
     let refused = |view: &View, command, body: &[u8]| answer(view, command, body, &mut 0).err();
     let in_second = tracker::STORE_IN_GROUP_ONE;
     assert_eq!(refused(&dead, in_second, SECOND), Some(Errno::NotFound));
@@ -201,10 +263,10 @@ fn lists_tell_groups_apart() {
 proptest! {
     #[test]
     fn shares_are_as_their_weights(
-        weights in prop::collection::vec(prop::option::of(1_u64..1_000), 1..6),
+        weights in prop::collection::vec(0_u64..1_000, 1..6),
         begin in any::<usize>(),
     ) {
-        let total: u64 = weights.iter().flatten().sum();
+        let total: u64 = weights.iter().sum();
         let count = 2_000;
         let mut found = vec![0_u64; weights.len()];
         for turn in 0..count {
@@ -214,9 +276,9 @@ proptest! {
             }
         }
         for (found, weight) in found.into_iter().zip(weights) {
-            let expected = weight.map_or(0, |weight| weight * count as u64 / total);
+            let expected = (weight * count as u64).checked_div(total).unwrap_or(0);
             prop_assert!(found.abs_diff(expected) <= 20, "{found} for {expected}");
-            prop_assert!(weight.is_some() || found == 0);
+            prop_assert!(weight > 0 || found == 0);
         }
     }
 }

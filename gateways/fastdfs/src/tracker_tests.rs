@@ -24,6 +24,7 @@ fn view() -> View {
         is_writable: true,
         total_bytes: 100 << 20,
         free_bytes: 50 << 20,
+        queue: 0,
     };
     let tracker = |(port, is_up)| Tracker {
         address: ([10, 0, 0, 9], port).into(),

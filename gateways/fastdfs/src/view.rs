@@ -7,6 +7,7 @@ use sdfs_server_group::{AddressWidth, FastDfs, Mesh, PeerState, Role};
 use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap, VolumeStatus};
 
 use crate::group_name::{GroupName, group_of};
+use crate::limits::QUEUE_HALVING;
 use crate::name::{Names, is_nameable};
 
 /// A dserver.
@@ -20,12 +21,29 @@ pub(crate) struct Storage {
     pub(crate) is_writable: bool,
     pub(crate) total_bytes: u64,
     pub(crate) free_bytes: u64,
+    /// Requests that wait in it.
+    pub(crate) queue: u32,
 }
 
 impl Storage {
     /// Whether uploads may go to it: how full it is it tells from its first second on.
-    pub(crate) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.total_bytes == 0 || self.free_bytes > 0
+    }
+
+    /// Its share of the uploads: as it has room, and less while requests wait in it.
+    pub(crate) fn upload_share(&self) -> u64 {
+        self.lightened(self.free_bytes >> 20)
+    }
+
+    /// Its share of the readers of files that others have too.
+    pub(crate) fn reader_share(&self) -> u64 {
+        self.lightened(1 << 20)
+    }
+
+    fn lightened(&self, share: u64) -> u64 {
+        let halving = u64::from(QUEUE_HALVING);
+        (share * halving / (halving + u64::from(self.queue))).max(1)
     }
 }
 
@@ -47,6 +65,11 @@ impl Group {
         self.storages
             .iter()
             .filter(|storage| storage.is_up && storage.is_writable)
+    }
+
+    /// Those of them that have room.
+    pub(crate) fn with_room(&self) -> impl Iterator<Item = &Storage> {
+        self.writable().filter(|storage| storage.has_room())
     }
 
     /// One of its storages.
@@ -111,6 +134,7 @@ impl View {
                 is_writable: false,
                 total_bytes: load.total_bytes,
                 free_bytes: load.free_bytes,
+                queue: load.queue,
             });
         }
         let trackers = servers(Role::Mserver).map(|server| Tracker {
@@ -188,6 +212,7 @@ mod tests {
             is_writable: false,
             total_bytes: 1 << 30,
             free_bytes: 1 << 29,
+            queue: 0,
         };
         let group = |(name, storages): (&str, &[u16])| Group {
             name: GroupName::of(name),
