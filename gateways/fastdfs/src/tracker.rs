@@ -42,9 +42,9 @@ pub(crate) fn answer(view: &View, command: u8, body: &[u8], turn: &mut Turn) -> 
         tracker::DELETE_GROUP => group(view, body).and(Err(Errno::Busy)),
         tracker::SET_TRUNK_SERVER => group_and_rest(view, body).and(Err(Errno::Unsupported)),
         tracker::LEADER => empty(body).and_then(|()| leader(view)),
-        tracker::TRACKER_STAT => exactly(body, 3).map(|()| tracker_stat(view)),
-        tracker::STORAGE_STAT => exactly(body, 4).map(|()| storage_stat(view)),
-        tracker::VOLUME_STAT => exactly(body, 4).map(|()| volume_stat(view)),
+        tracker::TRACKER_STAT => filter(body).map(|wanted| tracker_stat(view, wanted)),
+        tracker::STORAGE_STAT => filter(body).and_then(|wanted| storage_stat(view, wanted)),
+        tracker::VOLUME_STAT => filter(body).map(|wanted| volume_stat(view, wanted)),
         tracker::STORAGE_STATUS => storage_status(view, body),
         tracker::PARAMETERS => empty(body).map(|()| parameters(view)),
         tracker::STORAGE_IDS => storage_ids(view, body),
@@ -62,6 +62,11 @@ fn exactly(body: &[u8], length: usize) -> Result<(), Errno> {
     } else {
         Err(Errno::Invalid)
     }
+}
+
+/// Which statistics are asked for: what is looked at, bit by bit, and how each should be.
+fn filter<const BYTES: usize>(body: &[u8]) -> Result<[u8; BYTES], Errno> {
+    body.try_into().map_err(|_| Errno::Invalid)
 }
 
 fn group<'a>(view: &'a View, body: &[u8]) -> Result<&'a Group, Errno> {

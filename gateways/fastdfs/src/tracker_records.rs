@@ -3,8 +3,9 @@
 use bytes::{BufMut, BytesMut};
 use sdfs_server_group::AddressWidth;
 
+use crate::errno::Errno;
 use crate::fields::put_text;
-use crate::view::{Group, Storage, View, ip_text};
+use crate::view::{Group, Storage, Tracker, View, ip_text};
 use crate::wire::{
     GROUP_BYTES, HOST_PORT_BYTES, IPV4_BYTES, IPV6_BYTES, STORAGE_ID_BYTES, VERSION, VERSION_BYTES,
     status,
@@ -142,14 +143,26 @@ pub(crate) fn status_record(storage: &Storage) -> BytesMut {
     out
 }
 
-/// A byte and 90 for each.
-pub(crate) fn tracker_stat(view: &View) -> BytesMut {
+/// Whether something is as it is wanted, where a filter looks at it.
+fn is_as_wanted(is_looked_at: bool, wanted: u8, is_so: bool) -> bool {
+    !is_looked_at || (wanted != 0) == is_so
+}
+
+/// A byte and 90 for each that is active and leads as wanted.
+pub(crate) fn tracker_stat(view: &View, [by, active, leading]: [u8; 3]) -> BytesMut {
+    let first_up = view.trackers.iter().position(|tracker| tracker.is_up);
+    let all = view.trackers.iter().enumerate();
+    let all = all.map(|(place, tracker)| (tracker, first_up == Some(place)));
+    let wanted = all.filter(|(tracker, is_leader)| {
+        is_as_wanted(by & 1 != 0, active, tracker.is_up)
+            && is_as_wanted(by & 2 != 0, leading, *is_leader)
+    });
+    let wanted: Vec<(&Tracker, bool)> = wanted.take(usize::from(u8::MAX)).collect();
     let mut out = BytesMut::new();
-    out.put_u8(u8::try_from(view.trackers.len()).unwrap_or(u8::MAX));
-    let leader = view.trackers.iter().position(|tracker| tracker.is_up);
-    for (place, tracker) in view.trackers.iter().take(usize::from(u8::MAX)).enumerate() {
+    out.put_u8(u8::try_from(wanted.len()).unwrap_or(u8::MAX));
+    for (tracker, is_leader) in wanted {
         put_text(&mut out, &tracker.address.to_string(), HOST_PORT_BYTES);
-        out.put_u8(u8::from(leader == Some(place)));
+        out.put_u8(u8::from(is_leader));
         out.put_u8(u8::from(tracker.is_up));
         put_vitals(&mut out, view, tracker.is_up);
     }
@@ -168,37 +181,63 @@ fn put_vitals(out: &mut BytesMut, view: &View, is_up: bool) {
     });
 }
 
-/// Six bytes and 106 for each.
-pub(crate) fn storage_stat(view: &View) -> BytesMut {
+/// Six bytes and 106 for each whose status is, or is not, the wanted one; none of them is a trunk
+/// server.
+pub(crate) fn storage_stat(
+    view: &View,
+    [by, how, status, trunk]: [u8; 4],
+) -> Result<BytesMut, Errno> {
+    let is_equal_wanted = match how {
+        b'=' => true,
+        b'!' => false,
+        _ if by & 1 == 0 => true,
+        _ => return Err(Errno::Invalid),
+    };
+    let wanted = view.storages().filter(|storage| {
+        is_as_wanted(
+            by & 1 != 0,
+            is_equal_wanted.into(),
+            status_of(storage) == status,
+        ) && is_as_wanted(by & 2 != 0, trunk, false)
+    });
+    let wanted: Vec<&Storage> = wanted.collect();
     let mut out = BytesMut::new();
     let uses_storage_ids = 1;
     let uses_trunk_files = 0;
     out.put_u8(uses_storage_ids);
     out.put_u8(uses_trunk_files);
-    out.put_u32(u32::try_from(view.storages().count()).unwrap_or(u32::MAX));
-    for storage in view.storages() {
+    out.put_u32(u32::try_from(wanted.len()).unwrap_or(u32::MAX));
+    for storage in wanted {
         put_text(&mut out, &storage.id.to_string(), STORAGE_ID_BYTES);
         put_text(&mut out, &storage.address.to_string(), HOST_PORT_BYTES);
         out.put_u8(0);
         out.put_u8(status_of(storage));
         put_vitals(&mut out, view, storage.is_up);
     }
-    out
+    Ok(out)
 }
 
-/// Five bytes and 59 for each group.
-pub(crate) fn volume_stat(view: &View) -> BytesMut {
+/// Five bytes and 59 for each group that takes files, on disks and in trunk files, as wanted: none
+/// does in trunk files.
+pub(crate) fn volume_stat(view: &View, [by, any, disk, trunk]: [u8; 4]) -> BytesMut {
+    let takes_files = |group: &Group| group.writable().next().is_some();
+    let wanted = view.groups.iter().filter(|group| {
+        is_as_wanted(by & 1 != 0, any, takes_files(group))
+            && is_as_wanted(by & 2 != 0, disk, takes_files(group))
+            && is_as_wanted(by & 4 != 0, trunk, false)
+    });
+    let wanted: Vec<&Group> = wanted.collect();
     let mut out = BytesMut::new();
     let uses_trunk_files = 0;
     out.put_u8(uses_trunk_files);
-    out.put_u32(u32::try_from(view.groups.len()).unwrap_or(u32::MAX));
-    for group in &view.groups {
+    out.put_u32(u32::try_from(wanted.len()).unwrap_or(u32::MAX));
+    for group in wanted {
         put_long_group(&mut out, group);
         let (total, free) = room(group);
         for number in [total, free, 0, free, 0] {
             out.put_u64(number);
         }
-        out.put_u8(u8::from(group.writable().next().is_some()));
+        out.put_u8(u8::from(takes_files(group)));
         out.put_u8(0);
     }
     out

@@ -9,6 +9,7 @@ use super::*;
 use crate::group_name::GroupName;
 use crate::name::{FileKind, Names, NewName};
 use crate::view::Tracker;
+use crate::wire::status;
 
 const GROUP: &[u8; 16] = b"group1\0\0\0\0\0\0\0\0\0\0";
 
@@ -266,6 +267,60 @@ fn records_have_their_lengths() {
     }
     let text = ask(tracker::PARAMETERS, b"").expect("a text");
     assert!(text.starts_with(b"use_storage_id=1\n"));
+}
+
+#[test]
+fn statistics_are_of_what_is_asked_for() {
+    // Tracker 22123 is up and leads; storages 4 and 6 are active, 5 is offline; nothing is of trunk
+    // files. A command, its filter, and how many are told.
+    let table: &[(u8, &[u8], usize)] = &[
+        (tracker::TRACKER_STAT, &[0, 0, 0], 2),
+        (tracker::TRACKER_STAT, &[0, 1, 1], 2),
+        (tracker::TRACKER_STAT, &[1, 1, 0], 1),
+        (tracker::TRACKER_STAT, &[1, 0, 0], 1),
+        (tracker::TRACKER_STAT, &[2, 0, 1], 1),
+        (tracker::TRACKER_STAT, &[3, 1, 1], 1),
+        (tracker::TRACKER_STAT, &[3, 1, 0], 0),
+        (tracker::STORAGE_STAT, &[0, 0, 0, 0], 3),
+        (tracker::STORAGE_STAT, &[1, b'=', status::ACTIVE, 0], 2),
+        (tracker::STORAGE_STAT, &[1, b'!', status::ACTIVE, 0], 1),
+        (tracker::STORAGE_STAT, &[1, b'=', status::OFFLINE, 0], 1),
+        (tracker::STORAGE_STAT, &[1, b'=', 0, 0], 0),
+        (tracker::STORAGE_STAT, &[2, 0, 0, 1], 0),
+        (tracker::STORAGE_STAT, &[3, b'=', status::ACTIVE, 0], 2),
+        (tracker::VOLUME_STAT, &[0, 0, 0, 0], 1),
+        (tracker::VOLUME_STAT, &[1, 1, 0, 0], 1),
+        (tracker::VOLUME_STAT, &[1, 0, 0, 0], 0),
+        (tracker::VOLUME_STAT, &[2, 0, 1, 0], 1),
+        (tracker::VOLUME_STAT, &[2, 0, 0, 0], 0),
+        (tracker::VOLUME_STAT, &[4, 0, 0, 1], 0),
+        (tracker::VOLUME_STAT, &[7, 1, 1, 0], 1),
+    ];
+    for (command, filter, count) in table {
+        let told = ask(*command, filter).expect("statistics");
+        // What is in front ends with the count.
+        let (head, record) = match *command {
+            tracker::TRACKER_STAT => (1, 90),
+            tracker::STORAGE_STAT => (6, 106),
+            _ => (5, 59),
+        };
+        assert_eq!(told.len(), head + count * record, "{command} {filter:?}");
+        assert_eq!(usize::from(told[head - 1]), *count, "{command} {filter:?}");
+    }
+    let active = ask(tracker::TRACKER_STAT, &[1, 1, 0]).expect("statistics");
+    assert_eq!(&active[1..16], b"10.0.0.9:22123\0");
+    // Of two that are up one leads.
+    let mut both = view();
+    both.trackers[0].is_up = true;
+    let follower = ask_of(&both, tracker::TRACKER_STAT, &[3, 1, 0]).expect("statistics");
+    assert_eq!(
+        (follower.len(), &follower[..16]),
+        (91, &b"\x0110.0.0.9:22123\0"[..])
+    );
+    let dead = ask(tracker::STORAGE_STAT, &[1, b'!', status::ACTIVE, 0]).expect("statistics");
+    assert_eq!(dead[6..8], *b"5\0");
+    let neither = ask(tracker::STORAGE_STAT, &[1, b'<', status::ACTIVE, 0]);
+    assert_eq!(neither, Err(Errno::Invalid));
 }
 
 #[test]
