@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     inbox: BytesMut,
     /// Whether room was made in it for more than small requests.
     is_roomy: bool,
+    /// Bytes of the request that have not been read yet.
+    unread: u64,
     outbox: BytesMut,
     has_asked: bool,
     /// How its client brings a request.
@@ -51,6 +53,7 @@ impl Connection {
             stream,
             inbox: BytesMut::new(),
             is_roomy: false,
+            unread: 0,
             outbox: BytesMut::new(),
             has_asked: false,
             pace: Pace::of_small(),
@@ -93,11 +96,13 @@ impl Connection {
             false => Counted::NegativeLength,
         };
         let header = Header::read(bytes).filter(|_| !bytes[0].is_ascii_alphabetic());
-        if header.is_none() {
+        let Some(header) = header else {
             // What came before it was done, and is answered.
             self.send().await?;
-        }
-        header.ok_or(End::Counted(wrong))
+            return Err(End::Counted(wrong));
+        };
+        self.unread = header.body_bytes;
+        Ok(header)
     }
 
     /// The next bytes of a request's body. The caller has bounded their number; room is made as
@@ -117,7 +122,7 @@ impl Connection {
             self.inbox.reserve(missing.min(room));
             self.read().await?;
         }
-        Ok(self.inbox.split_to(count).freeze())
+        Ok(self.take(count))
     }
 
     /// The next bytes of a body, as many as there are and at most so many.
@@ -129,8 +134,22 @@ impl Connection {
             self.inbox.reserve(most.min(READ_BYTES_MAX));
             self.read().await?;
         }
-        let count = most.min(self.inbox.len());
-        Ok(self.inbox.split_to(count).freeze())
+        Ok(self.take(most.min(self.inbox.len())))
+    }
+
+    fn take(&mut self, count: usize) -> Bytes {
+        self.unread = self.unread.saturating_sub(count as u64);
+        self.inbox.split_to(count).freeze()
+    }
+
+    /// Reads what is left of a request that was refused, if that is little: whether the next one
+    /// can be read then.
+    pub(crate) async fn skip(&mut self) -> Result<bool, End> {
+        let is_little = self.unread <= UNREAD_BYTES_MAX as u64;
+        while is_little && self.unread > 0 {
+            self.some(READ_BYTES.min(self.unread as usize)).await?;
+        }
+        Ok(is_little)
     }
 
     async fn read(&mut self) -> Result<(), End> {

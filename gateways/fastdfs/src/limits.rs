@@ -51,11 +51,11 @@ pub const READ_BYTES: usize = 16 << 10;
 /// Room made at once for the rest of an upload that is arriving.
 pub const READ_BYTES_MAX: usize = 256 << 10;
 
-/// What is read of a refused request's rest before its connection is closed, bytes: as much as
-/// FastDFS reads before it looks at a request.
+/// What is read of a refused request's rest, bytes: as much as FastDFS reads before it looks at a
+/// request. When no more is left the connection goes on, unless the request was wrong.
 pub const UNREAD_BYTES_MAX: usize = 256 << 10;
 
-/// And for how long.
+/// How long it is read when the connection is to be closed.
 pub const UNREAD_WAIT: Duration = Duration::from_secs(1);
 
 /// Parameters of a storage command, bytes: FastDFS's `buff_size`. What is no content must fit.

@@ -52,10 +52,8 @@ pub(crate) struct Storage {
 
 /// Why a command ends without an answer of its own.
 pub(crate) enum Fault {
-    /// It is refused; the connection goes on unless the request was wrong.
+    /// It is refused; the connection goes on unless the request was wrong, or much of it is unread.
     Refused(Errno),
-    /// It is refused with a part of it unread: the connection is closed.
-    Broken(Errno),
     /// The connection is over.
     Over(End),
 }
@@ -117,23 +115,17 @@ impl Storage {
     /// Serves a connection until its end.
     pub(crate) async fn serve(&self, mut connection: Connection, counters: Arc<Counters>) -> End {
         loop {
-            let (errno, is_over) = match self.serve_one(&mut connection).await {
+            let errno = match self.serve_one(&mut connection).await {
                 Ok(()) => {
                     counters.count(Counted::Served);
                     continue;
                 }
                 Err(Fault::Over(end)) => return end,
-                // What follows a wrong request need not be the next one.
-                Err(Fault::Refused(errno)) => (errno, errno == Errno::Invalid),
-                Err(Fault::Broken(errno)) => (errno, true),
+                Err(Fault::Refused(errno)) => errno,
             };
             counters.count(Counted::Refused);
-            connection.refuse(errno);
-            if is_over {
-                return match connection.close().await {
-                    Ok(()) => End::Counted(Counted::Invalid),
-                    Err(end) => end,
-                };
+            if let Err(end) = refuse(&mut connection, errno).await {
+                return end;
             }
         }
     }
@@ -252,8 +244,8 @@ impl Storage {
             let wanted = u32::try_from(count).map_err(|_| Errno::Invalid)?;
             // Whoever has room is cut off when the content does not come.
             let given = timeout(PATIENCE, self.uploads.acquire_many(wanted)).await;
-            let given = given.map_err(|_| Fault::Broken(Errno::Again))?;
-            share = Some(given.map_err(|_| Fault::Broken(Errno::Again))?);
+            let given = given.map_err(|_| Errno::Again)?;
+            share = Some(given.map_err(|_| Errno::Again)?);
         }
         Ok(Content {
             bytes: connection.body(count).await?,
@@ -371,6 +363,17 @@ impl Storage {
         }
         Ok(())
     }
+}
+
+/// Tells that a command is refused, and comes to the next one, if there can be one.
+async fn refuse(connection: &mut Connection, errno: Errno) -> Result<(), End> {
+    connection.refuse(errno);
+    // What follows a wrong request need not be the next one.
+    if errno != Errno::Invalid && connection.skip().await? {
+        return Ok(());
+    }
+    connection.close().await?;
+    Err(End::Counted(Counted::Invalid))
 }
 
 /// Bytes of a body that is no content, if the command may have so many.

@@ -22,7 +22,7 @@ use crate::wire::GROUP_BYTES;
 impl From<StoreFault> for Fault {
     fn from(fault: StoreFault) -> Self {
         match fault {
-            StoreFault::Refused(errno) => Fault::Broken(errno),
+            StoreFault::Refused(errno) => Fault::Refused(errno),
             StoreFault::Over(end) => Fault::Over(end),
         }
     }
@@ -51,8 +51,7 @@ impl Storage {
         connection: &mut Connection,
         (kind, content_bytes, extension): (FileKind, u64, &str),
     ) -> Result<String, Fault> {
-        let stamp = self.files.stamp(soon()).await;
-        let stamp = stamp.map_err(|refusal| Fault::Broken(Errno::of(&refusal)))?;
+        let stamp = self.files.stamp(soon()).await?;
         let content = self.small(connection, content_bytes).await?;
         let name_of = |crc32| {
             let new = NewName {
@@ -143,13 +142,8 @@ impl Storage {
         let master = FileName::parse(&begun.name).map_err(|_| Errno::Invalid)?;
         let name = begun.told.name(master.extension().0)?;
         let content = self.small(connection, begun.content_bytes).await?;
-        let refused = match content {
-            Some(_) => Fault::Refused,
-            None => Fault::Broken,
-        };
-        self.expect(&master).await.map_err(refused)?;
-        let stamp = self.files.stamp(soon()).await;
-        let stamp = stamp.map_err(|refusal| refused(Errno::of(&refusal)))?;
+        self.expect(&master).await?;
+        let stamp = self.files.stamp(soon()).await?;
         let content = Arrived {
             small: content,
             bytes: begun.content_bytes,
@@ -167,7 +161,7 @@ impl Storage {
         let read = |fixed: &[u8], left| Ok(((), append(fixed, left)?));
         let begun = self.begin(connection, (header, APPEND_BYTES), read).await?;
         // Before the content: a name that was never given out gets no share of the memory.
-        let name = self.appender(&begun.name).await.map_err(Fault::Broken)?;
+        let name = self.appender(&begun.name).await?;
         let data = self.change_content(connection, begun.content_bytes).await?;
         match data.bytes.is_empty() {
             true => self.recorded.facts(name.text).await.map(drop)?,
@@ -187,7 +181,7 @@ impl Storage {
         let begun = self
             .begin(connection, (header, MODIFY_BYTES), modify)
             .await?;
-        let name = self.appender(&begun.name).await.map_err(Fault::Broken)?;
+        let name = self.appender(&begun.name).await?;
         let data = self.change_content(connection, begun.content_bytes).await?;
         let modify = Change::Modify(begun.told, data.bytes.clone());
         self.recorded.change(name.text, modify).await?;
