@@ -75,8 +75,8 @@ pub const SMALL_UPLOAD_BYTES: usize = 64 << 10;
 /// [`PIECES_AHEAD`] more.
 pub const DOWNLOAD_PIECE_BYTES: u32 = 256 << 10;
 
-/// What one append or modify may write, bytes: it is seen at once or not at all, and waits in
-/// memory until it is.
+/// What an append or modify writes at once, bytes: it waits in memory until it is written, and is
+/// seen at once or not at all. Of a longer one it is so for each piece.
 pub const CHANGE_BYTES_MAX: u64 = 64 << 20;
 
 /// Pause before a change that met another one is tried again.

@@ -59,8 +59,8 @@ impl From<Error> for StoreFault {
 
 /// What is done to an appender file.
 pub(crate) enum Change {
-    /// Written at its end.
-    Append(Bytes),
+    /// Written at its end, which must be there when it is told.
+    Append(Option<u64>, Bytes),
     /// Written within it or at its end.
     Modify(u64, Bytes),
     /// Cut, or made longer with zeros.
@@ -256,13 +256,15 @@ impl Recorded {
     }
 
     /// Changes a file that is not sealed, as it was seen at one moment: when it was changed
-    /// meanwhile it is looked at again. So of two appends at once both count.
-    pub(crate) async fn change(&self, name: &str, change: Change) -> Result<(), Errno> {
+    /// meanwhile it is looked at again. So of two appends at once both count. Gives where what is
+    /// written ends.
+    pub(crate) async fn change(&self, name: &str, change: Change) -> Result<u64, Errno> {
         let (client, path) = (self.client().await?, self.data(name));
         let deadline = Deadline::after(COMMAND_WAIT);
         loop {
             match change.once(client, &path).await {
-                Ok(()) => return Ok(()),
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => return Err(Errno::Busy),
                 Err(error) => look_again(error, deadline).await?,
             }
         }
@@ -381,7 +383,8 @@ impl Recorded {
 }
 
 impl Change {
-    async fn once(&self, client: &Client, path: &str) -> Result<(), Error> {
+    /// Gives where what was written ends; nothing when another one has moved the file's end.
+    async fn once(&self, client: &Client, path: &str) -> Result<Option<u64>, Error> {
         let file = client.open_for_write(path).await?;
         let seen = file.meta_data();
         let size = seen.size_bytes;
@@ -390,17 +393,24 @@ impl Change {
             let revision = seen.revision;
             return Err(Error::Refused(Refusal::Changed { revision }));
         }
-        let changed = match self {
-            Change::Append(data) => file.write_at_if(&seen, size, data.clone()).await,
-            Change::Modify(offset, _) if *offset > size => Err(Error::OutOfRange {
-                what: "the offset",
-                value: *offset,
-                max: size,
-            }),
-            Change::Modify(offset, data) => file.write_at_if(&seen, *offset, data.clone()).await,
-            Change::Resize(wanted) => client.resize_if(path, &seen, *wanted).await,
+        let (offset, data) = match self {
+            Change::Append(Some(end), _) if *end != size => return Ok(None),
+            Change::Append(_, data) => (size, data),
+            Change::Modify(offset, _) if *offset > size => {
+                return Err(Error::OutOfRange {
+                    what: "the offset",
+                    value: *offset,
+                    max: size,
+                });
+            }
+            Change::Modify(offset, data) => (*offset, data),
+            Change::Resize(wanted) => {
+                client.resize_if(path, &seen, *wanted).await?;
+                return Ok(Some(*wanted));
+            }
         };
-        changed.map(drop)
+        file.write_at_if(&seen, offset, data.clone()).await?;
+        Ok(Some(offset + data.len() as u64))
     }
 }
 

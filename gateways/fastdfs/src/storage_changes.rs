@@ -1,6 +1,7 @@
 //! Commands of a storage that concern files with a record.
 
 use bytes::Bytes;
+use sdfs_types::limits::FILE_BYTES_MAX;
 use sdfs_types::{Stamp, VolumeId};
 use tokio::time::Instant;
 
@@ -162,15 +163,8 @@ impl Storage {
         let begun = self.begin(connection, (header, APPEND_BYTES), read).await?;
         // Before the content: a name that was never given out gets no share of the memory.
         let name = self.appender(&begun.name).await?;
-        let data = self.change_content(connection, begun.content_bytes).await?;
-        match data.bytes.is_empty() {
-            true => self.recorded.facts(name.text).await.map(drop)?,
-            false => {
-                let append = Change::Append(data.bytes.clone());
-                self.recorded.change(name.text, append).await?;
-            }
-        }
-        Ok(connection.answer(&[]).await?)
+        self.change(connection, (name.text, begun.content_bytes), Change::Append)
+            .await
     }
 
     pub(crate) async fn modify(
@@ -182,28 +176,40 @@ impl Storage {
             .begin(connection, (header, MODIFY_BYTES), modify)
             .await?;
         let name = self.appender(&begun.name).await?;
-        let data = self.change_content(connection, begun.content_bytes).await?;
-        let modify = Change::Modify(begun.told, data.bytes.clone());
-        self.recorded.change(name.text, modify).await?;
-        Ok(connection.answer(&[]).await?)
+        let modify = |end: Option<u64>, data| Change::Modify(end.unwrap_or(begun.told), data);
+        self.change(connection, (name.text, begun.content_bytes), modify)
+            .await
     }
 
-    /// What one change writes: it is seen at once or not at all, so it is in memory.
-    async fn change_content(
+    /// Changes a file by content that arrives, in pieces that fit into memory: each is seen at once
+    /// or not at all. `change` is told where the piece before ended.
+    async fn change(
         &self,
         connection: &mut Connection,
-        bytes: u64,
-    ) -> Result<Content<'_>, Fault> {
-        if bytes > CHANGE_BYTES_MAX {
+        (name, bytes): (&str, u64),
+        change: impl Fn(Option<u64>, Bytes) -> Change,
+    ) -> Result<(), Fault> {
+        if bytes > FILE_BYTES_MAX {
             return Err(Errno::Invalid.into());
         }
-        self.content(connection, bytes).await
+        let (mut left, mut end) = (bytes, None);
+        loop {
+            let most = left.min(CHANGE_BYTES_MAX);
+            let piece = self.content(connection, most).await?;
+            let change = change(end, piece.bytes.clone());
+            end = Some(self.recorded.change(name, change).await?);
+            left -= most;
+            if left == 0 {
+                return Ok(connection.answer(&[]).await?);
+            }
+        }
     }
 
     pub(crate) async fn truncate(&self, body: &[u8]) -> Result<(), Fault> {
         let (size, name) = truncate(body)?;
         let name = self.appender(name).await?.text;
-        Ok(self.recorded.change(name, Change::Resize(size)).await?)
+        self.recorded.change(name, Change::Resize(size)).await?;
+        Ok(())
     }
 
     /// Makes a normal file of an appender file, with its size and checksum in its name.
