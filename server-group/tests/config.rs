@@ -327,6 +327,23 @@ fn fastdfs_bounds_are_checked() {
             "fastdfs.response_ip_addr_size",
             "IPv6",
         ),
+        (
+            "tracker_allow: [\"10.0.0.0/33\"]",
+            "fastdfs.tracker_allow",
+            "10.0.0.0/8",
+        ),
+        (
+            "storage_allow: [\"host\"]",
+            "fastdfs.storage_allow",
+            "10.0.0.0/8",
+        ),
+        (
+            "http_port: 8888, http_allow: [\"\"]",
+            "fastdfs.http_allow",
+            "10.0.0.0/8",
+        ),
+        ("http_allow: []", "fastdfs.http_allow", "with http_port"),
+        ("http_allow: 7", "fastdfs.http_allow", ""),
     ];
     for (fastdfs, key, allowed) in table {
         let text = GOOD.replace("timers:", &format!("fastdfs: (\n  {fastdfs}),\n timers:"));
@@ -338,6 +355,10 @@ fn fastdfs_bounds_are_checked() {
         let mistake = error.mistake().unwrap();
         assert_eq!(mistake.key.as_str(), key, "{error}");
         assert!(mistake.allowed.contains(allowed), "{error}");
+        assert!(
+            error.to_string().starts_with("/conf/config.conf:1"),
+            "{error}"
+        );
         let wide = text.replace(fastdfs, "response_ip_addr_size: IPv6");
         assert!(parse(&wide).is_ok());
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sdfs_dserver::{Among, AnonymousFiles};
 use sdfs_net_layer::{Acceptor, Stream, Transport};
-use sdfs_server_group::{FastDfs, LinkSecret, Mesh};
+use sdfs_server_group::{FastDfs, LinkSecret, Mesh, Network};
 use sdfs_types::{VolumeMap, clock};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -109,13 +109,12 @@ pub async fn start_tracker(
     let names = |group: &str| (group.to_owned(), names_of(&mesh, &settings, group));
     let groups: Vec<(String, Names)> = groups.map(names).collect();
     let begun_s = now_s();
-    let look: Look = {
-        let settings = settings.clone();
-        Arc::new(move || {
-            let told = (&settings, &*groups);
-            Arc::new(View::of(&mesh, told, &volumes(), (begun_s, now_s())))
-        })
-    };
+    let allow = settings.tracker_allow.as_ref().unwrap_or(&settings.allow);
+    let bounds = (allow.clone(), CONNECTIONS_MAX);
+    let look: Look = Arc::new(move || {
+        let told = (&settings, &*groups);
+        Arc::new(View::of(&mesh, told, &volumes(), (begun_s, now_s())))
+    });
     let (views, view) = watch::channel(look());
     let parts = TrackerParts {
         look: Arc::clone(&look),
@@ -134,7 +133,6 @@ pub async fn start_tracker(
         let parts = parts.clone();
         async move { serve_tracker(Connection::new(stream), parts, counters).await }
     };
-    let bounds = (settings, CONNECTIONS_MAX);
     let mut doors = open(transport, address, bounds, serve).await?;
     doors.tasks.push(looking.abort_handle());
     Ok(Some(doors))
@@ -175,12 +173,14 @@ pub async fn start_storage(
             async move { storage.serve(Connection::new(stream), counters).await }
         }
     };
-    let bounds = (settings.clone(), CONNECTIONS_MAX);
+    let allow = settings.storage_allow.as_ref().unwrap_or(&settings.allow);
+    let bounds = (allow.clone(), CONNECTIONS_MAX);
     let mut doors = open(transport, address, bounds, serve).await?;
     if let Some(address) = settings.http_address(&config, &me) {
         let site = Arc::new(Site::new(storage, (&settings, group), link_secret));
         let serve = move |stream, counters| http::serve(stream, Arc::clone(&site), counters);
-        let bounds = (settings, HTTP_CONNECTIONS_MAX);
+        let allow = settings.http_allow.as_ref().unwrap_or(&settings.allow);
+        let bounds = (allow.clone(), HTTP_CONNECTIONS_MAX);
         let http = open(transport, address, bounds, serve).await?;
         doors.http = Some(Box::new(http));
     }
@@ -211,7 +211,7 @@ fn among(mesh: &Mesh, group: &str) -> Among {
 async fn open<S, F>(
     transport: &dyn Transport,
     address: SocketAddr,
-    bounds: (FastDfs, usize),
+    bounds: (Vec<Network>, usize),
     serve: S,
 ) -> io::Result<Doors>
 where
@@ -233,7 +233,7 @@ where
 
 async fn accept_all<S, F>(
     mut acceptor: Box<dyn Acceptor>,
-    (settings, connections_max): (FastDfs, usize),
+    (allow, connections_max): (Vec<Network>, usize),
     serve: S,
     counters: Arc<Counters>,
 ) where
@@ -256,7 +256,6 @@ async fn accept_all<S, F>(
             }
         };
         counters.count(Counted::Accepted);
-        let allow = &settings.allow;
         if !allow.is_empty() && !allow.iter().any(|network| network.contains(from.ip())) {
             counters.count(Counted::NotAllowed);
             continue;

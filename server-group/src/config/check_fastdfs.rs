@@ -68,6 +68,14 @@ pub(super) fn fastdfs(
         return Err(Problem::new("fastdfs.link_secret", what, "with http_port"));
     }
     let link_secret = link_secret.map(|secret| path("fastdfs.link_secret", secret, base));
+    if file.http_allow.is_some() && http_port.is_none() {
+        let what = "there is no http_port to be let in at".to_owned();
+        return Err(Problem::new("fastdfs.http_allow", what, "with http_port"));
+    }
+    let own = |key: &str, list: &Option<Vec<String>>| {
+        let list = list.as_ref();
+        list.map(|texts| networks(key, texts)).transpose()
+    };
     Ok(FastDfs {
         http_port: http_port.transpose()?,
         link_secret: link_secret.transpose()?,
@@ -77,6 +85,9 @@ pub(super) fn fastdfs(
         group: file.group.clone(),
         addresses: file.response_ip_addr_size,
         allow: networks("fastdfs.allow", &file.allow)?,
+        tracker_allow: own("fastdfs.tracker_allow", &file.tracker_allow)?,
+        storage_allow: own("fastdfs.storage_allow", &file.storage_allow)?,
+        http_allow: own("fastdfs.http_allow", &file.http_allow)?,
         tls: file.tls,
         instant: file.instant.clone(),
     })

@@ -27,8 +27,14 @@ pub struct FastDfs {
     pub group: String,
     /// Width of the addresses in a tracker's answers.
     pub addresses: AddressWidth,
-    /// Who may connect; empty for everybody.
+    /// Who may connect, where the port has no list of its own; empty for everybody.
     pub allow: Vec<Network>,
+    /// Who may connect to a tracker; `None` for whom [`FastDfs::allow`] lets in.
+    pub tracker_allow: Option<Vec<Network>>,
+    /// Who may connect to a storage, as [`FastDfs::tracker_allow`].
+    pub storage_allow: Option<Vec<Network>>,
+    /// Who may connect to the HTTP door, as [`FastDfs::tracker_allow`].
+    pub http_allow: Option<Vec<Network>>,
     /// Whether the ports speak TLS, with the files of the `tls: (..)` part. FastDFS's own clients
     /// do not: they go through a proxy that does.
     pub tls: OperatorTls,

@@ -132,6 +132,9 @@ pub(super) struct FileFastDfs {
     pub(super) group: String,
     pub(super) response_ip_addr_size: AddressWidth,
     pub(super) allow: Vec<String>,
+    pub(super) tracker_allow: Option<Vec<String>>,
+    pub(super) storage_allow: Option<Vec<String>>,
+    pub(super) http_allow: Option<Vec<String>>,
     pub(super) tls: OperatorTls,
     pub(super) instant: Vec<String>,
 }
@@ -147,6 +150,9 @@ impl Default for FileFastDfs {
             group: "group1".to_owned(),
             response_ip_addr_size: AddressWidth::IPv4,
             allow: Vec::new(),
+            tracker_allow: None,
+            storage_allow: None,
+            http_allow: None,
             tls: OperatorTls::Off,
             instant: Vec::new(),
         }
