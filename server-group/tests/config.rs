@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sdfs_server_group::{Config, ConfigError, OperatorTls, Role, ServerId};
+use sdfs_server_group::{AddressWidth, Config, ConfigError, OperatorTls, Role, ServerId};
 
 const GOOD: &str = r#"
 // The whole cluster.
@@ -323,9 +323,14 @@ fn fastdfs_bounds_are_checked() {
             "groups of group1",
         ),
         (
-            "tracker_port: 22122",
+            "response_ip_addr_size: IPv4",
             "fastdfs.response_ip_addr_size",
-            "IPv6",
+            "auto, or IPv6",
+        ),
+        (
+            "response_ip_addr_size: Auto",
+            "fastdfs.response_ip_addr_size",
+            "one of auto, IPv4, IPv6",
         ),
         (
             "tracker_allow: [\"10.0.0.0/33\"]",
@@ -361,6 +366,29 @@ fn fastdfs_bounds_are_checked() {
         );
         let wide = text.replace(fastdfs, "response_ip_addr_size: IPv6");
         assert!(parse(&wide).is_ok());
+    }
+}
+
+#[test]
+fn fastdfs_addresses_are_as_wide_as_they_must_be() {
+    use AddressWidth::{IPv4, IPv6};
+    // The part, whether a server has an IPv6 address, and the width.
+    let table = [
+        ("", false, IPv4),
+        ("", true, IPv6),
+        ("response_ip_addr_size: auto", false, IPv4),
+        ("response_ip_addr_size: auto", true, IPv6),
+        ("response_ip_addr_size: IPv4", false, IPv4),
+        ("response_ip_addr_size: IPv6", false, IPv6),
+    ];
+    for (part, is_wide, expected) in table {
+        let text = GOOD.replace("timers:", &format!("fastdfs: ({part}),\n timers:"));
+        let text = match is_wide {
+            true => text.replace("127.0.0.1:7201", "[::1]:7201"),
+            false => text,
+        };
+        let fastdfs = parse(&text).unwrap().fastdfs.unwrap();
+        assert_eq!(fastdfs.addresses, expected, "{part} {is_wide}");
     }
 }
 

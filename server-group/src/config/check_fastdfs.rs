@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::check::{Problem, TRASH_S_MAX, group, networks, path, range};
-use super::file::FileFastDfs;
+use super::file::{FileAddressWidth, FileFastDfs};
 use super::{AddressWidth, FastDfs, Groups, ServerConfig};
 use crate::ids::Role;
 
@@ -40,17 +40,6 @@ pub(super) fn fastdfs(
             format!("groups of {known}"),
         ));
     }
-    let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
-    if file.response_ip_addr_size == AddressWidth::IPv4
-        && let Some(wide) = servers.iter().find(is_wide)
-    {
-        let what = format!(
-            "IPv4 does not hold the address of {}, {}",
-            wide.name, wide.address
-        );
-        let allowed = "IPv6, where a server has an IPv6 address";
-        return Err(Problem::new("fastdfs.response_ip_addr_size", what, allowed));
-    }
     let port = |key: &str, first: u64, role: Role| {
         // Servers of one machine take one port after the other.
         let count = servers.iter().filter(|server| server.role == role).count() as u64;
@@ -83,7 +72,7 @@ pub(super) fn fastdfs(
         tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
         storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
         group: file.group.clone(),
-        addresses: file.response_ip_addr_size,
+        addresses: width(file.response_ip_addr_size, servers)?,
         allow: networks("fastdfs.allow", &file.allow)?,
         tracker_allow: own("fastdfs.tracker_allow", &file.tracker_allow)?,
         storage_allow: own("fastdfs.storage_allow", &file.storage_allow)?,
@@ -91,4 +80,21 @@ pub(super) fn fastdfs(
         tls: file.tls,
         instant: file.instant.clone(),
     })
+}
+
+/// The width that holds every address clients are told.
+fn width(wanted: FileAddressWidth, servers: &[ServerConfig]) -> Result<AddressWidth, Problem> {
+    let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
+    match (wanted, servers.iter().find(is_wide)) {
+        (FileAddressWidth::IPv6, _) | (FileAddressWidth::Auto, Some(_)) => Ok(AddressWidth::IPv6),
+        (_, None) => Ok(AddressWidth::IPv4),
+        (FileAddressWidth::IPv4, Some(wide)) => {
+            let what = format!(
+                "IPv4 does not hold the address of {}, {}",
+                wide.name, wide.address
+            );
+            let allowed = "auto, or IPv6, where a server has an IPv6 address";
+            Err(Problem::new("fastdfs.response_ip_addr_size", what, allowed))
+        }
+    }
 }

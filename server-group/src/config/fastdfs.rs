@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 use super::{Config, OperatorTls, ServerConfig};
 
 /// FastDFS's protocols, when they are wanted.
@@ -85,8 +83,8 @@ fn address(config: &Config, server: &ServerConfig, first_port: u16) -> SocketAdd
     SocketAddr::new(ip, u16::try_from(port).unwrap_or(u16::MAX))
 }
 
-/// Width of the addresses in a tracker's answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// Width of the addresses in answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressWidth {
     /// 16 bytes: what every client reads.
     IPv4,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::error::Mistake;
 use super::locate;
-use super::{AddressWidth, OperatorTls, Storage, Timers};
+use super::{OperatorTls, Storage, Timers};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,7 +130,7 @@ pub(super) struct FileFastDfs {
     pub(super) link_secret: Option<String>,
     pub(super) link_ttl_s: u64,
     pub(super) group: String,
-    pub(super) response_ip_addr_size: AddressWidth,
+    pub(super) response_ip_addr_size: FileAddressWidth,
     pub(super) allow: Vec<String>,
     pub(super) tracker_allow: Option<Vec<String>>,
     pub(super) storage_allow: Option<Vec<String>>,
@@ -148,7 +148,7 @@ impl Default for FileFastDfs {
             link_secret: None,
             link_ttl_s: 600,
             group: "group1".to_owned(),
-            response_ip_addr_size: AddressWidth::IPv4,
+            response_ip_addr_size: FileAddressWidth::Auto,
             allow: Vec::new(),
             tracker_allow: None,
             storage_allow: None,
@@ -157,6 +157,15 @@ impl Default for FileFastDfs {
             instant: Vec::new(),
         }
     }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+pub(super) enum FileAddressWidth {
+    /// As the addresses of the servers need it.
+    #[serde(rename = "auto")]
+    Auto,
+    IPv4,
+    IPv6,
 }
 
 #[derive(Deserialize)]
