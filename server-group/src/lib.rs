@@ -48,7 +48,7 @@ pub use call_times::{BUCKETS, CallTiming, bucket_limit_us};
 pub use caller::{Caller, UserName};
 pub use client::{ClientCredentials, ClientLink, ConnectError, connect_client};
 pub use config::{
-    AddressWidth, Config, ConfigError, FastDfs, Groups, Network, Operator, OperatorTls,
+    AddressWidth, Advertised, Config, ConfigError, FastDfs, Groups, Network, Operator, OperatorTls,
     ServerConfig, Storage, Timers,
 };
 pub use deadline::Deadline;

@@ -349,6 +349,32 @@ fn fastdfs_bounds_are_checked() {
         ),
         ("http_allow: []", "fastdfs.http_allow", "with http_port"),
         ("http_allow: 7", "fastdfs.http_allow", ""),
+        (
+            "advertise: [(to: \"10.0.0.0/8\", servers: {}), (to: \"ten\", servers: {})]",
+            "fastdfs.advertise[1].to",
+            "10.0.0.0/8",
+        ),
+        (
+            "advertise: [(to: \"10.0.0.0/8\", servers: {\"d9\": \"10.0.0.1\"})]",
+            "fastdfs.advertise[0].servers",
+            "names of servers",
+        ),
+        (
+            "advertise: [(to: \"10.0.0.0/8\", servers: {\"d1\": \"10.0.0.1:23000\"})]",
+            "fastdfs.advertise[0].servers",
+            "without a port",
+        ),
+        (
+            "response_ip_addr_size: IPv4, \
+             advertise: [(to: \"::/0\", servers: {\"d1\": \"fe80::1\"})]",
+            "fastdfs.response_ip_addr_size",
+            "auto, or IPv6",
+        ),
+        (
+            "advertise: [(to: \"::/0\")]",
+            "fastdfs.advertise[0].servers",
+            "must be given",
+        ),
     ];
     for (fastdfs, key, allowed) in table {
         let text = GOOD.replace("timers:", &format!("fastdfs: (\n  {fastdfs}),\n timers:"));
@@ -358,10 +384,10 @@ fn fastdfs_bounds_are_checked() {
         };
         let error = parse(&text).unwrap_err();
         let mistake = error.mistake().unwrap();
-        assert_eq!(mistake.key.as_str(), key, "{error}");
+        assert_eq!((mistake.line, &*mistake.key), (15, key), "{error}");
         assert!(mistake.allowed.contains(allowed), "{error}");
         assert!(
-            error.to_string().starts_with("/conf/config.conf:1"),
+            error.to_string().starts_with("/conf/config.conf:15:"),
             "{error}"
         );
         let wide = text.replace(fastdfs, "response_ip_addr_size: IPv6");
@@ -372,6 +398,8 @@ fn fastdfs_bounds_are_checked() {
 #[test]
 fn fastdfs_addresses_are_as_wide_as_they_must_be() {
     use AddressWidth::{IPv4, IPv6};
+    let far = "advertise: [(to: \"10.0.0.0/8\", servers: {\"d1\": \"2001:db8::1\"})]";
+    let near = "advertise: [(to: \"::/0\", servers: {\"d1\": \"::ffff:10.0.0.1\"})]";
     // The part, whether a server has an IPv6 address, and the width.
     let table = [
         ("", false, IPv4),
@@ -380,6 +408,8 @@ fn fastdfs_addresses_are_as_wide_as_they_must_be() {
         ("response_ip_addr_size: auto", true, IPv6),
         ("response_ip_addr_size: IPv4", false, IPv4),
         ("response_ip_addr_size: IPv6", false, IPv6),
+        (far, false, IPv6),
+        (near, false, IPv4),
     ];
     for (part, is_wide, expected) in table {
         let text = GOOD.replace("timers:", &format!("fastdfs: ({part}),\n timers:"));
@@ -390,6 +420,35 @@ fn fastdfs_addresses_are_as_wide_as_they_must_be() {
         let fastdfs = parse(&text).unwrap().fastdfs.unwrap();
         assert_eq!(fastdfs.addresses, expected, "{part} {is_wide}");
     }
+}
+
+#[test]
+fn each_network_has_its_addresses() {
+    let config = with_doors(
+        "fastdfs: (http_port: 8888, advertise: [\n\
+         (to: \"10.1.0.0/16\", servers: {\"d1\": \"203.0.113.5\", \"m1\": \"203.0.113.9\"}),\n\
+         (to: \"10.0.0.0/8\", servers: {\"d1\": \"198.51.100.1\"}),\n\
+         ])",
+    );
+    let config = config.unwrap();
+    let fastdfs = config.fastdfs.as_ref().unwrap();
+    let table = [
+        // The first network that fits counts; who is not named there has his own address.
+        ("10.1.2.3", "d1", "203.0.113.5"),
+        ("::ffff:10.1.2.3", "m1", "203.0.113.9"),
+        ("10.1.2.3", "d3", "10.0.0.2"),
+        ("10.2.2.3", "d1", "198.51.100.1"),
+        ("10.2.2.3", "m1", "10.0.0.1"),
+        ("11.0.0.1", "d1", "10.0.0.1"),
+    ];
+    for (client, name, expected) in table {
+        let server = config.server_named(name).unwrap();
+        let found = fastdfs.ip_for(client.parse().unwrap(), server);
+        assert_eq!(found.to_string(), expected, "{client} {name}");
+    }
+    let server = config.server_named("d1").unwrap();
+    let url = fastdfs.http_url_for([10, 1, 2, 3].into(), &config, server);
+    assert_eq!(url.as_deref(), Some("http://203.0.113.5:8888"));
 }
 
 #[test]

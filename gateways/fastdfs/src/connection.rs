@@ -1,5 +1,7 @@
 //! One connection: requests in, answers out, in order. Knows headers and lengths, no commands.
 
+use std::net::IpAddr;
+
 use bytes::{Bytes, BytesMut};
 use sdfs_net_layer::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +36,8 @@ pub(crate) enum End {
 /// An open connection.
 pub(crate) struct Connection {
     stream: Stream,
+    /// Where the client is.
+    client: IpAddr,
     inbox: BytesMut,
     /// Whether room was made in it for more than small requests.
     is_roomy: bool,
@@ -48,9 +52,10 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Stream, client: IpAddr) -> Self {
         Self {
             stream,
+            client,
             inbox: BytesMut::new(),
             is_roomy: false,
             unread: 0,
@@ -59,6 +64,10 @@ impl Connection {
             pace: Pace::of_small(),
             taking: Pace::of_reader(),
         }
+    }
+
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// The next request's header. Waits long when one was sent before; what was answered is sent

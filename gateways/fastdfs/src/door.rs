@@ -1,7 +1,7 @@
 //! Opening the doors: listening, and a task for each connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,7 +23,7 @@ use crate::limits::{
 use crate::name::Names;
 use crate::storage::Storage;
 use crate::tracker;
-use crate::view::View;
+use crate::view::{Told, Views};
 use crate::wire::{common, tracker as commands};
 
 /// What the key of file names is derived for.
@@ -112,13 +112,17 @@ pub async fn start_tracker(
     let allow = settings.tracker_allow.as_ref().unwrap_or(&settings.allow);
     let bounds = (allow.clone(), CONNECTIONS_MAX);
     let look: Look = Arc::new(move || {
-        let told = (&settings, &*groups);
-        Arc::new(View::of(&mesh, told, &volumes(), (begun_s, now_s())))
+        let told = Told {
+            mesh: &mesh,
+            settings: &settings,
+            groups: &groups,
+        };
+        Arc::new(Views::of(&told, &volumes(), (begun_s, now_s())))
     });
-    let (views, view) = watch::channel(look());
+    let (views, seen) = watch::channel(look());
     let parts = TrackerParts {
         look: Arc::clone(&look),
-        view,
+        seen,
         turns: Arc::new(AtomicUsize::new(0)),
     };
     let looking = tokio::spawn(async move {
@@ -129,9 +133,9 @@ pub async fn start_tracker(
             }
         }
     });
-    let serve = move |stream, counters| {
-        let parts = parts.clone();
-        async move { serve_tracker(Connection::new(stream), parts, counters).await }
+    let serve = move |(stream, client), counters| {
+        let connection = Connection::new(stream, client);
+        serve_tracker(connection, parts.clone(), counters)
     };
     let mut doors = open(transport, address, bounds, serve).await?;
     doors.tasks.push(looking.abort_handle());
@@ -168,17 +172,20 @@ pub async fn start_storage(
     let storage = Arc::new(Storage::new(mesh, &settings, parts));
     let serve = {
         let storage = Arc::clone(&storage);
-        move |stream, counters| {
+        move |(stream, client), counters| {
             let storage = Arc::clone(&storage);
-            async move { storage.serve(Connection::new(stream), counters).await }
+            async move {
+                let connection = Connection::new(stream, client);
+                storage.serve(connection, counters).await
+            }
         }
     };
     let allow = settings.storage_allow.as_ref().unwrap_or(&settings.allow);
     let bounds = (allow.clone(), CONNECTIONS_MAX);
     let mut doors = open(transport, address, bounds, serve).await?;
     if let Some(address) = settings.http_address(&config, &me) {
-        let site = Arc::new(Site::new(storage, (&settings, group), link_secret));
-        let serve = move |stream, counters| http::serve(stream, Arc::clone(&site), counters);
+        let site = Arc::new(Site::new(storage, group, link_secret));
+        let serve = move |from, counters| http::serve(from, Arc::clone(&site), counters);
         let allow = settings.http_allow.as_ref().unwrap_or(&settings.allow);
         let bounds = (allow.clone(), HTTP_CONNECTIONS_MAX);
         let http = open(transport, address, bounds, serve).await?;
@@ -215,7 +222,7 @@ async fn open<S, F>(
     serve: S,
 ) -> io::Result<Doors>
 where
-    S: Fn(Stream, Arc<Counters>) -> F + Send + 'static,
+    S: Fn((Stream, IpAddr), Arc<Counters>) -> F + Send + 'static,
     F: Future<Output = End> + Send + 'static,
 {
     let acceptor = transport.bind(address).await?;
@@ -237,7 +244,7 @@ async fn accept_all<S, F>(
     serve: S,
     counters: Arc<Counters>,
 ) where
-    S: Fn(Stream, Arc<Counters>) -> F + Send + 'static,
+    S: Fn((Stream, IpAddr), Arc<Counters>) -> F + Send + 'static,
     F: Future<Output = End> + Send + 'static,
 {
     // Dropped with this task, it ends the connections.
@@ -264,7 +271,7 @@ async fn accept_all<S, F>(
             counters.count(Counted::TooMany);
             continue;
         }
-        let serving = serve(stream, Arc::clone(&counters));
+        let serving = serve((stream, from.ip()), Arc::clone(&counters));
         let counters = Arc::clone(&counters);
         connections.spawn(async move {
             if let End::Counted(why) = serving.await {
@@ -275,25 +282,26 @@ async fn accept_all<S, F>(
     }
 }
 
-type Look = Arc<dyn Fn() -> Arc<View> + Send + Sync>;
+type Look = Arc<dyn Fn() -> Arc<Views> + Send + Sync>;
 
 /// What a tracker answers from.
 #[derive(Clone)]
 struct TrackerParts {
     look: Look,
-    view: watch::Receiver<Arc<View>>,
+    seen: watch::Receiver<Arc<Views>>,
     turns: Arc<AtomicUsize>,
 }
 
 impl TrackerParts {
     /// The cluster as it was a moment ago; when it took no uploads then and that is asked for, as
     /// it is now: nobody is refused by a cluster that has just become ready.
-    fn view(&self, command: u8) -> Arc<View> {
-        let view = Arc::clone(&self.view.borrow());
-        if commands::TELL_WRITABLE.contains(&command) && view.writable().next().is_none() {
+    fn views(&self, command: u8, client: IpAddr) -> Arc<Views> {
+        let seen = Arc::clone(&self.seen.borrow());
+        let takes_files = seen.to(client).writable().next().is_some();
+        if commands::TELL_WRITABLE.contains(&command) && !takes_files {
             return (self.look)();
         }
-        view
+        seen
     }
 }
 
@@ -328,9 +336,10 @@ async fn answer_one(
     }
     let body_bytes = usize::try_from(header.body_bytes).map_err(|_| too_long)?;
     let body = connection.body(body_bytes).await?;
-    let view = parts.view(header.command);
+    let client = connection.client();
+    let views = parts.views(header.command, client);
     let mut turn = parts.turns.fetch_add(1, Ordering::Relaxed);
-    match tracker::answer(&view, header.command, &body, &mut turn) {
+    match tracker::answer(views.to(client), header.command, &body, &mut turn) {
         Ok(answer) => {
             counters.count(Counted::Served);
             connection.answer(&answer).await

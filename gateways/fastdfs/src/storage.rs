@@ -37,7 +37,7 @@ const NO_CHECKSUM: u8 = 1;
 /// A storage's door.
 pub(crate) struct Storage {
     pub(crate) mesh: Mesh,
-    address_bytes: usize,
+    pub(crate) settings: FastDfs,
     /// Room for larger uploads, bytes.
     uploads: Semaphore,
     pub(crate) group: GroupName,
@@ -99,10 +99,7 @@ impl Storage {
             recorded: Recorded::new(Arc::clone(mesh.config()), group),
             imports: ImportsKnown::new(IMPORTS_KNOWN_FOR),
             mesh,
-            address_bytes: match settings.addresses {
-                AddressWidth::IPv4 => IPV4_BYTES,
-                AddressWidth::IPv6 => IPV6_BYTES,
-            },
+            settings: settings.clone(),
             uploads: Semaphore::new(UPLOADS_BYTES_MAX),
             is_instant: settings.instant.iter().any(|one| one == group),
             group: GroupName::of(group),
@@ -290,16 +287,17 @@ impl Storage {
             }
             _ => self.recorded_info(&name, given, flags).await?,
         };
-        let mut answer = BytesMut::with_capacity(24 + self.address_bytes);
+        let address_bytes = match self.settings.addresses {
+            AddressWidth::IPv4 => IPV4_BYTES,
+            AddressWidth::IPv6 => IPV6_BYTES,
+        };
+        let mut answer = BytesMut::with_capacity(24 + address_bytes);
         answer.put_u64(size);
         answer.put_u64(second);
         // The original keeps it in a signed number of 32 bits.
         answer.put_i64(i64::from(crc32.cast_signed()));
-        put_text(
-            &mut answer,
-            &self.source_text(&name, given),
-            self.address_bytes,
-        );
+        let source = self.source_text((&name, given), connection.client());
+        put_text(&mut answer, &source, address_bytes);
         Ok(connection.answer(&answer).await?)
     }
 
@@ -331,13 +329,14 @@ impl Storage {
         Ok((facts.size, second, crc32))
     }
 
-    /// The address of the storage a name tells. A number that another FastDFS gave means nothing.
-    fn source_text(&self, name: &FileName<'_>, given: Given) -> String {
+    /// Where a client reaches the storage a name tells. A number that another FastDFS gave means
+    /// nothing.
+    fn source_text(&self, (name, given): (&FileName<'_>, Given), client: IpAddr) -> String {
         let address = match given {
             Given::Imported => name.address().map(IpAddr::V4),
             _ => {
                 let server = name.server().and_then(|server| self.mesh.server(server));
-                server.map(|server| server.address.ip())
+                server.map(|server| self.settings.ip_for(client, &server))
             }
         };
         address.map_or_else(String::new, ip_text)

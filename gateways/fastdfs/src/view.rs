@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use sdfs_server_group::{AddressWidth, FastDfs, Mesh, PeerState, Role};
+use sdfs_server_group::{
+    AddressWidth, Advertised, FastDfs, Mesh, Network, PeerState, Role, ServerConfig,
+};
 use sdfs_types::{MemberState, ServerId, Volume, VolumeId, VolumeMap, VolumeStatus};
 
 use crate::group_name::{GroupName, group_of};
@@ -102,17 +104,54 @@ pub(crate) struct View {
     pub(crate) now_s: u32,
 }
 
+/// What a view is made from, beside what changes.
+pub(crate) struct Told<'a> {
+    pub(crate) mesh: &'a Mesh,
+    pub(crate) settings: &'a FastDfs,
+    /// All groups there are, by name.
+    pub(crate) groups: &'a [(String, Names)],
+}
+
+/// The cluster as the clients of each network are told of it.
+pub(crate) struct Views {
+    advertised: Vec<(Network, View)>,
+    /// To all others.
+    usual: View,
+}
+
+impl Views {
+    /// What the mesh and the volume map say now.
+    pub(crate) fn of(told: &Told<'_>, map: &VolumeMap, times: (u32, u32)) -> Views {
+        let networks = told.settings.advertise.iter();
+        let advertised = networks.map(|to| (to.to, View::of(told, Some(to), map, times)));
+        Views {
+            advertised: advertised.collect(),
+            usual: View::of(told, None, map, times),
+        }
+    }
+
+    /// As a client is told of it.
+    pub(crate) fn to(&self, client: IpAddr) -> &View {
+        let mut advertised = self.advertised.iter();
+        let its = advertised.find(|(network, _)| network.contains(client));
+        its.map_or(&self.usual, |(_, view)| view)
+    }
+}
+
 impl View {
-    /// What the mesh and the volume map say now. `groups` are all there are, by name.
-    pub(crate) fn of(
-        mesh: &Mesh,
-        (settings, groups): (&FastDfs, &[(String, Names)]),
-        map: &VolumeMap,
-        times: (u32, u32),
-    ) -> View {
+    fn of(told: &Told<'_>, to: Option<&Advertised>, map: &VolumeMap, times: (u32, u32)) -> View {
+        let Told {
+            mesh,
+            settings,
+            groups,
+        } = told;
         let config = mesh.config();
         let heard = heard(mesh);
         let is_up = |id: ServerId| heard.contains(&id);
+        let seen = |server: &ServerConfig, own: SocketAddr| match to {
+            Some(to) => SocketAddr::new(to.ip_of(server), own.port()),
+            None => own,
+        };
         let servers = |role| mesh.all(role).into_iter().filter_map(|id| mesh.server(id));
         let empty = |(name, names): &(String, Names)| Group {
             name: GroupName::of(name),
@@ -129,7 +168,7 @@ impl View {
             let load = mesh.load(server.id).unwrap_or_default();
             all[place].storages.push(Storage {
                 id: server.id,
-                address: settings.storage_address(config, &server),
+                address: seen(&server, settings.storage_address(config, &server)),
                 is_up: is_up(server.id),
                 is_writable: false,
                 total_bytes: load.total_bytes,
@@ -138,7 +177,7 @@ impl View {
             });
         }
         let trackers = servers(Role::Mserver).map(|server| Tracker {
-            address: settings.tracker_address(config, &server),
+            address: seen(&server, settings.tracker_address(config, &server)),
             is_up: is_up(server.id),
         });
         let mut view = View {

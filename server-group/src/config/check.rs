@@ -365,14 +365,15 @@ fn certificates(key: &str, wanted: OperatorTls, has_tls: bool) -> Result<(), Pro
 }
 
 pub(super) fn networks(key: &str, texts: &[String]) -> Result<Vec<Network>, Problem> {
-    let network = |text: &String| {
-        Network::parse(text).ok_or_else(|| {
-            let what = format!("'{text}' is no network");
-            let allowed = "an address, or one with a length, for example 10.0.0.0/8";
-            Problem::new(key, what, allowed)
-        })
-    };
-    texts.iter().map(network).collect()
+    texts.iter().map(|text| network(key, text)).collect()
+}
+
+pub(super) fn network(key: &str, text: &str) -> Result<Network, Problem> {
+    Network::parse(text).ok_or_else(|| {
+        let what = format!("'{text}' is no network");
+        let allowed = "an address, or one with a length, for example 10.0.0.0/8";
+        Problem::new(key, what, allowed)
+    })
 }
 
 fn operator(

@@ -1,11 +1,12 @@
 //! Checks the values of the `fastdfs: (..)` part.
 
+use std::net::IpAddr;
 use std::path::Path;
 
-use super::check::{Problem, TRASH_S_MAX, group, networks, path, range};
-use super::file::{FileAddressWidth, FileFastDfs};
-use super::{AddressWidth, FastDfs, Groups, ServerConfig};
-use crate::ids::Role;
+use super::check::{Problem, TRASH_S_MAX, group, network, networks, path, range};
+use super::file::{FileAddressWidth, FileAdvertised, FileFastDfs};
+use super::{AddressWidth, Advertised, FastDfs, Groups, ServerConfig};
+use crate::ids::{Role, ServerName};
 
 /// Longest life of a signed link, seconds: ten years, as of the trash.
 const LINK_TTL_S_MAX: u64 = TRASH_S_MAX;
@@ -65,6 +66,7 @@ pub(super) fn fastdfs(
         let list = list.as_ref();
         list.map(|texts| networks(key, texts)).transpose()
     };
+    let advertise = advertise(&file.advertise, servers)?;
     Ok(FastDfs {
         http_port: http_port.transpose()?,
         link_secret: link_secret.transpose()?,
@@ -72,27 +74,60 @@ pub(super) fn fastdfs(
         tracker_port: port("fastdfs.tracker_port", file.tracker_port, Role::Mserver)?,
         storage_port: port("fastdfs.storage_port", file.storage_port, Role::Dserver)?,
         group: file.group.clone(),
-        addresses: width(file.response_ip_addr_size, servers)?,
+        addresses: width(file.response_ip_addr_size, servers, &advertise)?,
         allow: networks("fastdfs.allow", &file.allow)?,
         tracker_allow: own("fastdfs.tracker_allow", &file.tracker_allow)?,
         storage_allow: own("fastdfs.storage_allow", &file.storage_allow)?,
         http_allow: own("fastdfs.http_allow", &file.http_allow)?,
+        advertise,
         tls: file.tls,
         instant: file.instant.clone(),
     })
 }
 
+fn advertise(
+    entries: &[FileAdvertised],
+    servers: &[ServerConfig],
+) -> Result<Vec<Advertised>, Problem> {
+    let read = |(place, entry): (usize, &FileAdvertised)| {
+        let key = |field: &str| format!("fastdfs.advertise[{place}].{field}");
+        let to = network(&key("to"), &entry.to)?;
+        let address = |(name, text): (&String, &String)| {
+            if !servers.iter().any(|server| server.name.as_str() == name) {
+                let what = format!("there is no server '{name}'");
+                return Err(Problem::new(key("servers"), what, "names of servers"));
+            }
+            let ip: IpAddr = text.parse().map_err(|_| {
+                let what = format!("'{text}' is no address of {name}");
+                let allowed = "an IP address, without a port, for example 203.0.113.5";
+                Problem::new(key("servers"), what, allowed)
+            })?;
+            Ok((ServerName::from(&**name), ip))
+        };
+        let addresses = entry.servers.iter().map(address);
+        let servers = addresses.collect::<Result<_, Problem>>()?;
+        Ok(Advertised { to, servers })
+    };
+    entries.iter().enumerate().map(read).collect()
+}
+
 /// The width that holds every address clients are told.
-fn width(wanted: FileAddressWidth, servers: &[ServerConfig]) -> Result<AddressWidth, Problem> {
-    let is_wide = |server: &&ServerConfig| server.address.ip().to_canonical().is_ipv6();
-    match (wanted, servers.iter().find(is_wide)) {
+fn width(
+    wanted: FileAddressWidth,
+    servers: &[ServerConfig],
+    advertise: &[Advertised],
+) -> Result<AddressWidth, Problem> {
+    let own = servers
+        .iter()
+        .map(|server| (&server.name, server.address.ip()));
+    let others = advertise.iter().flat_map(|network| &network.servers);
+    let mut all = own.chain(others.map(|(name, ip)| (name, *ip)));
+    let wide = all.find(|(_, ip)| ip.to_canonical().is_ipv6());
+    match (wanted, wide) {
         (FileAddressWidth::IPv6, _) | (FileAddressWidth::Auto, Some(_)) => Ok(AddressWidth::IPv6),
         (_, None) => Ok(AddressWidth::IPv4),
-        (FileAddressWidth::IPv4, Some(wide)) => {
-            let what = format!(
-                "IPv4 does not hold the address of {}, {}",
-                wide.name, wide.address
-            );
+        (FileAddressWidth::IPv4, Some((name, ip))) => {
+            let what = format!("IPv4 does not hold the address of {name}, {ip}");
             let allowed = "auto, or IPv6, where a server has an IPv6 address";
             Err(Problem::new("fastdfs.response_ip_addr_size", what, allowed))
         }

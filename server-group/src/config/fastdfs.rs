@@ -1,10 +1,12 @@
 //! The `fastdfs: (..)` part: whether servers also speak FastDFS's protocols, and to whom.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{Config, OperatorTls, ServerConfig};
+use crate::ids::ServerName;
 
 /// FastDFS's protocols, when they are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct FastDfs {
     pub storage_allow: Option<Vec<Network>>,
     /// Who may connect to the HTTP door, as [`FastDfs::tracker_allow`].
     pub http_allow: Option<Vec<Network>>,
+    /// Where clients of other networks reach servers: the first that a client is in counts.
+    pub advertise: Vec<Advertised>,
     /// Whether the ports speak TLS, with the files of the `tls: (..)` part. FastDFS's own clients
     /// do not: they go through a proxy that does.
     pub tls: OperatorTls,
@@ -63,12 +67,54 @@ impl FastDfs {
     /// What the path of a file is put behind to get it from a dserver: `http://10.0.0.1:8888`.
     #[must_use]
     pub fn http_url(&self, config: &Config, server: &ServerConfig) -> Option<String> {
+        Some(self.url_of(self.http_address(config, server)?))
+    }
+
+    /// The same for a client at an address.
+    #[must_use]
+    pub fn http_url_for(
+        &self,
+        client: IpAddr,
+        config: &Config,
+        server: &ServerConfig,
+    ) -> Option<String> {
+        let own = self.http_address(config, server)?;
+        let ip = self.ip_for(client, server);
+        Some(self.url_of(SocketAddr::new(ip, own.port())))
+    }
+
+    fn url_of(&self, address: SocketAddr) -> String {
         let scheme = match self.tls {
             OperatorTls::Off => "http",
             OperatorTls::Server | OperatorTls::Mutual => "https",
         };
-        let address = self.http_address(config, server)?;
-        Some(format!("{scheme}://{address}"))
+        format!("{scheme}://{address}")
+    }
+
+    /// Where a client at an address reaches a server.
+    #[must_use]
+    pub fn ip_for(&self, client: IpAddr, server: &ServerConfig) -> IpAddr {
+        let mut networks = self.advertise.iter();
+        let its = networks.find(|network| network.to.contains(client));
+        its.map_or(server.address.ip(), |network| network.ip_of(server))
+    }
+}
+
+/// Where clients of a network reach servers, when not at their own addresses. Ports are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The network.
+    pub to: Network,
+    /// The servers that have another address there.
+    pub servers: BTreeMap<ServerName, IpAddr>,
+}
+
+impl Advertised {
+    /// Where a server is reached from the network.
+    #[must_use]
+    pub fn ip_of(&self, server: &ServerConfig) -> IpAddr {
+        let other = self.servers.get(&server.name);
+        other.copied().unwrap_or(server.address.ip())
     }
 }
 

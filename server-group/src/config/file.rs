@@ -1,5 +1,7 @@
 //! The file as it is written (RON), before its values are checked.
 
+use std::collections::BTreeMap;
+
 use ron::error::{Error, SpannedError};
 use serde::Deserialize;
 
@@ -135,6 +137,7 @@ pub(super) struct FileFastDfs {
     pub(super) tracker_allow: Option<Vec<String>>,
     pub(super) storage_allow: Option<Vec<String>>,
     pub(super) http_allow: Option<Vec<String>>,
+    pub(super) advertise: Vec<FileAdvertised>,
     pub(super) tls: OperatorTls,
     pub(super) instant: Vec<String>,
 }
@@ -153,6 +156,7 @@ impl Default for FileFastDfs {
             tracker_allow: None,
             storage_allow: None,
             http_allow: None,
+            advertise: Vec::new(),
             tls: OperatorTls::Off,
             instant: Vec::new(),
         }
@@ -166,6 +170,13 @@ pub(super) enum FileAddressWidth {
     Auto,
     IPv4,
     IPv6,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileAdvertised {
+    pub(super) to: String,
+    pub(super) servers: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{NAMES_ALLOWED, is_name};
 pub use error::ConfigError;
-pub use fastdfs::{AddressWidth, FastDfs, Network};
+pub use fastdfs::{AddressWidth, Advertised, FastDfs, Network};
 pub use groups::Groups;
 pub use operator::{Operator, OperatorTls};
 

@@ -13,6 +13,7 @@ mod site;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
@@ -28,12 +29,16 @@ use reader::Reader;
 pub(crate) use site::Site;
 
 /// Serves a connection until its end.
-pub(crate) async fn serve(stream: Stream, site: Arc<Site>, counters: Arc<Counters>) -> End {
+pub(crate) async fn serve(
+    (stream, client): (Stream, IpAddr),
+    site: Arc<Site>,
+    counters: Arc<Counters>,
+) -> End {
     let service = service_fn(move |request| {
         let (site, counters) = (Arc::clone(&site), Arc::clone(&counters));
         async move {
             let trace = site.storage.mesh.fresh_trace();
-            let (outcome, response) = trace.scope(site.answer(&request)).await;
+            let (outcome, response) = trace.scope(site.answer(&request, client)).await;
             counters.count(outcome);
             Ok::<_, Infallible>(response)
         }

@@ -1,5 +1,6 @@
 //! What is answered to which request for a file.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +9,7 @@ use hyper::header::{
     HeaderValue, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use sdfs_server_group::{FastDfs, LinkSecret, Role};
+use sdfs_server_group::{LinkSecret, Role};
 use sdfs_types::clock;
 
 use super::body::{Body, body_from, body_of};
@@ -27,7 +28,6 @@ use crate::view::heard;
 /// The files behind an HTTP door.
 pub(crate) struct Site {
     pub(crate) storage: Arc<Storage>,
-    settings: FastDfs,
     group: String,
     /// `None` when links need no token.
     links: Option<Links>,
@@ -43,23 +43,23 @@ struct Found {
 }
 
 impl Site {
-    pub(crate) fn new(
-        storage: Arc<Storage>,
-        (settings, group): (&FastDfs, &str),
-        secret: Option<LinkSecret>,
-    ) -> Self {
+    pub(crate) fn new(storage: Arc<Storage>, group: &str, secret: Option<LinkSecret>) -> Self {
+        let link_ttl_s = storage.settings.link_ttl_s;
         Self {
             storage,
-            settings: settings.clone(),
             group: group.to_owned(),
-            links: secret.map(|secret| Links::new(secret, settings.link_ttl_s)),
+            links: secret.map(|secret| Links::new(secret, link_ttl_s)),
             turns: AtomicUsize::new(0),
         }
     }
 
     /// The answer to a request, and how it is counted.
-    pub(crate) async fn answer<B>(&self, request: &Request<B>) -> (Counted, Response<Body>) {
-        let (counted, mut response) = match self.file(request).await {
+    pub(crate) async fn answer<B>(
+        &self,
+        request: &Request<B>,
+        client: IpAddr,
+    ) -> (Counted, Response<Body>) {
+        let (counted, mut response) = match self.file(request, client).await {
             Ok(answer) => answer,
             Err(instead) => instead.answer(),
         };
@@ -70,12 +70,16 @@ impl Site {
         (counted, response)
     }
 
-    async fn file<B>(&self, request: &Request<B>) -> Result<(Counted, Response<Body>), Instead> {
+    async fn file<B>(
+        &self,
+        request: &Request<B>,
+        client: IpAddr,
+    ) -> Result<(Counted, Response<Body>), Instead> {
         let is_get = request.method() == Method::GET;
         if !is_get && request.method() != Method::HEAD {
             return Err(Instead::NotAllowed);
         }
-        let name = self.name(request.uri())?;
+        let name = self.name(request.uri(), client)?;
         if let Some(links) = &self.links {
             let now_s = clock::now_ms() / 1_000;
             let good = links.check(name.text, request.uri().query(), now_s);
@@ -117,29 +121,29 @@ impl Site {
     }
 
     /// The name in a path that leads to a file of this server's group.
-    fn name<'a>(&self, uri: &'a Uri) -> Result<FileName<'a>, Instead> {
+    fn name<'a>(&self, uri: &'a Uri, client: IpAddr) -> Result<FileName<'a>, Instead> {
         let path = uri.path().strip_prefix('/').unwrap_or("");
         let (group, name) = path.split_once('/').unwrap_or((path, ""));
         let config = self.storage.mesh.config();
-        if !all_groups(config, &self.settings).contains(group) {
+        if !all_groups(config, &self.storage.settings).contains(group) {
             return Err(Instead::NoSuchGroup);
         }
         let name = FileName::parse(name.as_bytes()).map_err(|_| Instead::WrongName)?;
         match group == self.group {
             true => Ok(name),
-            false => Err(self.elsewhere(group, uri)),
+            false => Err(self.elsewhere(group, uri, client)),
         }
     }
 
     /// The same at a server of another group.
-    fn elsewhere(&self, group: &str, uri: &Uri) -> Instead {
-        let mesh = &self.storage.mesh;
+    fn elsewhere(&self, group: &str, uri: &Uri, client: IpAddr) -> Instead {
+        let Storage { mesh, settings, .. } = &*self.storage;
         let (config, heard) = (mesh.config(), heard(mesh));
         let of_group = mesh.all(Role::Dserver).into_iter();
         let of_group = of_group.filter(|id| heard.contains(id)).filter_map(|id| {
             let server = mesh.server(id)?;
-            let is_its = group_of(config, &self.settings, &server) == Some(group);
-            let door = self.settings.http_url(config, &server)?;
+            let is_its = group_of(config, settings, &server) == Some(group);
+            let door = settings.http_url_for(client, config, &server)?;
             is_its.then_some(door)
         });
         let doors: Vec<String> = of_group.collect();
