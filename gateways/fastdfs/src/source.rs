@@ -8,6 +8,7 @@ use futures::stream::{self, Stream, StreamExt};
 use sdfs_client::File;
 use sdfs_dserver::{AnonymousFile, AnonymousFiles};
 use sdfs_server_group::Deadline;
+use tokio::task::JoinSet;
 
 use crate::errno::Errno;
 use crate::limits::{DOWNLOAD_PIECE_BYTES, PIECES_AHEAD, READ_WAIT};
@@ -35,7 +36,16 @@ impl Source {
         let reading = starts.map(move |start| {
             let source = self.clone();
             let part = start..end_of(start);
-            async move { source.read(part).await }
+            // On its own: while a slow reader is waited for, nobody looks at what is read ahead,
+            // and its time would run out.
+            async move {
+                let mut reading = JoinSet::new();
+                reading.spawn(async move { source.read(part).await });
+                match reading.join_next().await {
+                    Some(Ok(read)) => read,
+                    _ => Err(Errno::Io),
+                }
+            }
         });
         stream::iter(reading).buffered(PIECES_AHEAD).boxed()
     }
