@@ -348,16 +348,11 @@ impl Storage {
             return Ok(self.recorded.delete(name.text).await?);
         };
         let is_marked = self.files.is_marked(file, soon()).await?;
-        if is_marked {
-            // Before it: when freeing fails here and there, the mark may be gone with nobody left
-            // to look for the metadata.
-            self.recorded.delete_metadata(name.text).await?;
-        }
         if !self.files.free(file, soon()).await? {
             return Err(Errno::NotFound.into());
         }
         if is_marked {
-            // And after it, when some was set meanwhile.
+            // After it: a file that stays keeps its own.
             self.recorded.delete_metadata(name.text).await?;
         }
         Ok(())
