@@ -219,8 +219,12 @@ impl Storage {
         body: &[u8],
     ) -> Result<(), Fault> {
         let old = self.appender(body).await?;
+        let size = self.recorded.facts(old.text).await?.size;
         // Before it is sealed: nobody writes to it while it is.
-        let _turn = self.recorded.turn().await?;
+        let _turn = match size > self.block_bytes {
+            true => Some(self.recorded.turn().await?),
+            false => None,
+        };
         // What is written from now on would not be in the name.
         let begun = Instant::now();
         let seal = self.recorded.seal(old.text).await?;
