@@ -36,7 +36,7 @@ pub fn tracker_answer(names: &Names, command: u8, body: &[u8]) -> Option<Vec<u8>
         name: GroupName::of(name),
         names: names.clone(),
         storages: storages.iter().copied().map(storage).collect(),
-        is_full: false,
+        is_full: None,
     };
     let view = View {
         addresses: AddressWidth::IPv4,

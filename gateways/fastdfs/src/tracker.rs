@@ -120,7 +120,11 @@ fn store((view, among): (&View, &[Group]), is_all: bool, turn: &mut Turn) -> Ans
     let takers: Vec<(&Group, &Storage)> = takers.collect();
     let shares = takers.iter().map(|(_, storage)| storage.upload_share());
     let place = next(turn, shares).ok_or_else(|| {
-        let is_full = |group: &Group| group.is_full || group.writable().next().is_some();
+        let is_full = |group: &Group| {
+            let mut storages = group.storages.iter();
+            let is_told = group.is_full == Some(true) && storages.any(|one| one.is_up);
+            is_told || group.writable().next().is_some()
+        };
         match among.iter().any(is_full) {
             true => Errno::NoSpace,
             false => Errno::NotFound,

@@ -34,7 +34,7 @@ fn view() -> View {
         name: GroupName::of(name),
         names: names(number),
         storages: storages.map(storage).into(),
-        is_full: false,
+        is_full: None,
     };
     let ids = |ids: [u16; 2]| ids.map(ServerId).to_vec();
     View {

@@ -35,7 +35,7 @@ fn view() -> View {
         name: GroupName::of("group1"),
         names: names(),
         storages: [(4, true), (5, false), (6, true)].map(storage).into(),
-        is_full: false,
+        is_full: None,
     };
     View {
         addresses: AddressWidth::IPv4,
@@ -132,7 +132,7 @@ fn nowhere_to_upload_has_its_reasons() {
         .iter_mut()
         .for_each(|storage| storage.is_writable = false);
     assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NotFound));
-    view.groups[0].is_full = true;
+    view.groups[0].is_full = Some(true);
     assert_eq!(ask_of(&view, tracker::STORE_ONE, b""), Err(Errno::NoSpace));
 }
 

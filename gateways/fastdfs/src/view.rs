@@ -57,8 +57,8 @@ pub(crate) struct Group {
     pub(crate) names: Names,
     /// By number.
     pub(crate) storages: Vec<Storage>,
-    /// Whether it has a volume that took files of it until it was full.
-    pub(crate) is_full: bool,
+    /// Whether all volumes that take, or took, files of it are full, if it has any.
+    pub(crate) is_full: Option<bool>,
 }
 
 impl Group {
@@ -157,7 +157,7 @@ impl View {
             name: GroupName::of(name),
             names: names.clone(),
             storages: Vec::new(),
-            is_full: false,
+            is_full: None,
         };
         let mut all: Vec<Group> = groups.iter().map(empty).collect();
         for server in servers(Role::Dserver) {
@@ -198,7 +198,7 @@ impl View {
         let in_sync = in_sync.filter(|member| member.state == MemberState::InSync);
         let in_sync: Vec<ServerId> = in_sync.map(|member| member.server).collect();
         let is_full = volume.status == VolumeStatus::Full;
-        if (volume.is_writable() || is_full) && is_nameable(volume.id) {
+        if is_nameable(volume.id) {
             let has_member = |group: &&mut Group| {
                 let mut members = volume.members.iter();
                 members.any(|member| group.storage(member.server).is_some())
@@ -206,9 +206,9 @@ impl View {
             let mut homes = self.groups.iter_mut().filter(has_member);
             // One that lies in several groups was made before there were any: it is read only.
             if let (Some(home), None) = (homes.next(), homes.next()) {
-                home.is_full |= is_full;
+                home.is_full = Some(home.is_full.unwrap_or(true) && is_full);
                 for storage in &mut home.storages {
-                    storage.is_writable |= !is_full && in_sync.contains(&storage.id);
+                    storage.is_writable |= volume.is_writable() && in_sync.contains(&storage.id);
                 }
             }
         }
@@ -257,7 +257,7 @@ mod tests {
             name: GroupName::of(name),
             names: Names::new([1; 32]),
             storages: storages.iter().map(storage).collect(),
-            is_full: false,
+            is_full: None,
         };
         View {
             addresses: AddressWidth::IPv4,
@@ -305,8 +305,19 @@ mod tests {
             let mut view = self::view();
             view.take(&closed);
             assert_eq!(view.writable().count(), 0, "{members:?}");
-            let is_full = view.groups.iter().any(|group| group.is_full);
-            assert_eq!(is_full, !expected.is_empty(), "{members:?}");
+            let full = view
+                .groups
+                .iter()
+                .filter(|group| group.is_full == Some(true));
+            assert_eq!(full.count() > 0, !expected.is_empty(), "{members:?}");
+            // Another one may take files again.
+            let read_only = Volume {
+                id: VolumeId(2),
+                status: VolumeStatus::ReadOnly,
+                ..closed
+            };
+            view.take(&read_only);
+            assert!(view.groups.iter().all(|group| group.is_full != Some(true)));
         }
     }
 }
