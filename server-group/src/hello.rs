@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_a_hello() {
-        let mut golden = vec![7, 4, b's', b'd', b'f', b's', 1, 4, 9];
+        let mut golden = vec![8, 4, b's', b'd', b'f', b's', 1, 4, 9];
         golden.extend(b"dserver-1");
         golden.extend([0xac, 0x02]);
         golden.extend([5; 32]);
@@ -229,11 +229,13 @@ mod tests {
     #[test]
     fn other_version_is_told_by_its_number() {
         let mut wire = hello(Credential::Cluster).to_wire().to_vec();
-        wire[0] = 9;
-        assert_eq!(
-            Hello::from_wire(&wire),
-            Err(RefusalReason::OtherVersion(PROTOCOL_VERSION))
-        );
+        for other in [PROTOCOL_VERSION - 1, PROTOCOL_VERSION + 1] {
+            wire[0] = other;
+            assert_eq!(
+                Hello::from_wire(&wire),
+                Err(RefusalReason::OtherVersion(PROTOCOL_VERSION))
+            );
+        }
         assert_eq!(Hello::from_wire(&[]), Err(RefusalReason::Malformed));
         let cut_off = [PROTOCOL_VERSION, 200];
         assert_eq!(Hello::from_wire(&cut_off), Err(RefusalReason::Malformed));
