@@ -8,10 +8,14 @@
 
 mod kit;
 
-use kit::{GROUP, PATIENCE, Talk, cluster, content, doors, named, range, request, upload};
+use kit::bodies::{append, link, modify, set_metadata, slave, truncate};
+use kit::{GROUP, PATIENCE, Talk, cluster, content, doors, name_of, named, range, request, upload};
 use sdfs_fastdfs::{FileKind, FileName};
 use sdfs_server_group::Role;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 
 /// The storage an answer of a tracker names.
 fn port_of(answer: &[u8]) -> u16 {
@@ -45,7 +49,7 @@ async fn uploads_are_read_at_every_member_at_once() {
     let dead = storages[1].port();
     for tracker in doors(&cluster, Role::Mserver) {
         let mut tracker = Talk::to(tracker).await;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let mut ports = Vec::new();
             for (name, _) in kept.iter().take(6) {
@@ -78,6 +82,49 @@ async fn uploads_are_read_at_every_member_at_once() {
         assert_eq!(back.download(name).await.0, 2, "{name}");
     }
     assert_eq!(back.download(&name).await.1, b"after a death");
+}
+
+/// Uploads of each of [`TASKS`].
+const UPLOADS: usize = 625;
+
+#[actix_rt::test]
+async fn no_member_misses_what_was_just_uploaded() {
+    let cluster = cluster(1, 3, "copies: 3").await;
+    let storages = doors(&cluster, Role::Dserver);
+    let task = |n: usize| actix_rt::spawn(upload_and_download(n, storages.clone()));
+    let tasks: Vec<_> = (0..TASKS).map(task).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// Downloads each upload at once from all others than the one that took it.
+async fn upload_and_download(task: usize, storages: Vec<SocketAddr>) {
+    let mut talks = Vec::new();
+    for storage in &storages {
+        talks.push(Talk::to(*storage).await);
+    }
+    let mut master = String::new();
+    for n in 0..UPLOADS {
+        let bytes = content((task * UPLOADS + n) as u64, 1_000 + n % 48);
+        let taker = (task + n) % talks.len();
+        let name = match n % 25 {
+            10 => talks[taker].upload_appender(&bytes, "log").await,
+            20 => {
+                let body = slave(&master, ("_s", "jpg"), &bytes);
+                name_of(talks[taker].ask(21, &body).await)
+            }
+            _ => talks[taker].upload(&bytes, "jpg").await,
+        };
+        for other in (0..talks.len()).filter(|other| *other != taker) {
+            let (status, found) = talks[other].download(&name).await;
+            assert!(
+                status == 0 && found == bytes,
+                "{name} of {taker} at {other}: {status}"
+            );
+        }
+        master = name;
+    }
 }
 
 #[actix_rt::test]
@@ -267,19 +314,25 @@ async fn what_was_asked_before_the_end_is_answered() {
     }
 }
 
+/// Long before a door loses its patience.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 #[actix_rt::test]
 async fn what_is_no_request_is_closed_at_once() {
     let cluster = cluster(1, 1, "copies: 1, copies_min: 1").await;
     for role in [Role::Mserver, Role::Dserver] {
         let door = doors(&cluster, role)[0];
         let mut http = Talk::to(door).await;
+        let begun = Instant::now();
         http.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(http.is_closed().await, "HTTP");
+        assert!(begun.elapsed() < AT_ONCE, "HTTP at {role:?}");
         let mut negative = Talk::to(door).await;
         negative.send(&[0xff; 10]).await;
         assert!(negative.is_closed().await, "a negative length");
         for command in [111, 14, 12, 22, 102, 11] {
             let mut huge = Talk::to(door).await;
+            let begun = Instant::now();
             huge.send(&[&(1_u64 << 40).to_be_bytes()[..], &[command, 0]].concat())
                 .await;
             if role == Role::Dserver && command == 11 {
@@ -288,46 +341,225 @@ async fn what_is_no_request_is_closed_at_once() {
             }
             assert_eq!(huge.answer().await, (22, vec![]), "{command}");
             assert!(huge.is_closed().await);
+            assert!(begun.elapsed() < AT_ONCE, "{command} at {role:?}");
         }
     }
 }
 
+/// Requests that must have ended before mutated ones are said to harm nobody.
+const MUTATED: usize = 100_000;
+const TASKS: usize = 16;
+
 #[actix_rt::test]
 async fn mutated_requests_harm_nobody() {
     let cluster = cluster(1, 1, "copies: 1, copies_min: 1").await;
-    let storage = doors(&cluster, Role::Dserver)[0];
+    let [tracker, storage] = [Role::Mserver, Role::Dserver].map(|role| doors(&cluster, role)[0]);
     let mut good = Talk::to(storage).await;
     let name = good.upload(b"stays", "txt").await;
-    let requests = [
-        request(11, 0, &upload(b"content", "txt")),
-        request(14, 0, &range(0, 0, &name)),
-        request(22, 0, &named(&name)),
-        request(111, 0, &[]),
-    ];
-    let mut random = Random(7);
-    // Each connection gets a batch; most end it early.
-    for _ in 0..1_000 {
-        let mut talk = Talk::to(storage).await;
-        let mut batch = Vec::new();
-        for _ in 0..100 {
-            let mut request = requests[random.below(requests.len())].clone();
-            for _ in 0..random.below(4) {
-                let at = random.below(request.len());
-                request[at] = random.below(256) as u8;
-            }
-            request.truncate(request.len() - random.below(2) * random.below(9));
-            batch.extend(request);
+    let appender = good.upload_appender(b"stays as well", "log").await;
+    let set = set_metadata(&name, b'O', b"k\x02v");
+    assert_eq!(good.ask(13, &set).await.0, 0);
+    let kept = [name.clone(), appender.clone()];
+    let task = |n: usize| {
+        let door = match n % 2 {
+            0 => (tracker, &TRACKER_COMMANDS[..]),
+            _ => (storage, &STORAGE_COMMANDS[..]),
+        };
+        let mutator = Mutator::new(n as u64, door, kept.clone());
+        actix_rt::spawn(mutator.run(MUTATED / TASKS))
+    };
+    let tasks: Vec<_> = (0..TASKS).map(task).collect();
+    let mut ended = BTreeMap::<(bool, u8), BTreeMap<Option<u8>, usize>>::new();
+    for (n, task) in tasks.into_iter().enumerate() {
+        for ((command, status), count) in task.await.unwrap() {
+            let door = ended.entry((n % 2 == 1, command)).or_default();
+            *door.entry(status).or_default() += count;
         }
-        // The other side may close before all is sent.
-        let sent = tokio::io::AsyncWriteExt::write_all(&mut talk.stream, &batch).await;
-        drop(sent);
+    }
+    let counts = ended.values().flat_map(BTreeMap::values);
+    assert_eq!(counts.sum::<usize>(), MUTATED);
+    for ((is_storage, command), statuses) in &ended {
+        // What mutations leave right is done; a failing disk or cluster is nobody's mutation.
+        let is_never_done = matches!(command, 20 | 82 | 93 | 94 | 108);
+        let is_done = is_never_done || statuses.contains_key(&Some(0));
+        let is_harm = |status: &u8| ![0, 2, 16, 17, 22, 95].contains(status);
+        let is_harmed = statuses.keys().flatten().any(is_harm);
+        assert!(
+            is_done && !is_harmed,
+            "{is_storage} {command}: {statuses:?}"
+        );
     }
     assert_eq!(good.download(&name).await, (0, b"stays".to_vec()));
+    assert_eq!(good.ask(15, &named(&name)).await, (0, b"k\x02v".to_vec()));
+    let grown = good.download(&appender).await;
+    assert_eq!(grown, (0, b"stays as well".to_vec()));
     let name = good.upload(b"new", "txt").await;
-    assert_eq!(
-        Talk::to(storage).await.download(&name).await,
-        (0, b"new".to_vec())
-    );
+    let new = Talk::to(storage).await.download(&name).await;
+    assert_eq!(new, (0, b"new".to_vec()));
+}
+
+const STORAGE_COMMANDS: [u8; 15] = [11, 12, 13, 14, 15, 21, 22, 23, 24, 34, 36, 38, 111, 20, 82];
+const TRACKER_COMMANDS: [u8; 22] = [
+    101, 102, 103, 104, 105, 106, 107, 108, 90, 91, 92, 93, 94, 95, 96, 97, 98, 71, 75, 69, 111, 82,
+];
+/// What changes a file that is there.
+const CHANGES: [u8; 6] = [12, 13, 24, 34, 36, 38];
+
+/// Sends mutated requests to a door, one after the other has ended.
+struct Mutator {
+    door: SocketAddr,
+    commands: &'static [u8],
+    random: Random,
+    /// Names that no request may change a file of.
+    kept: [String; 2],
+    /// Names for the rest: of a file and of an appender file.
+    others: [String; 2],
+    talk: Option<Talk>,
+}
+
+/// How often a command ended with a status, or with the end of its connection.
+type Ended = BTreeMap<(u8, Option<u8>), usize>;
+
+impl Mutator {
+    fn new(seed: u64, (door, commands): (SocketAddr, &'static [u8]), kept: [String; 2]) -> Self {
+        Self {
+            door,
+            commands,
+            random: Random(seed),
+            others: kept.clone(),
+            kept,
+            talk: None,
+        }
+    }
+
+    async fn run(mut self, count: usize) -> Ended {
+        let mut ended = Ended::new();
+        for n in 0..count {
+            let command = self.commands[self.random.below(self.commands.len())];
+            let is_length_right = n % 2 == 0;
+            let status = loop {
+                let request = self.mutated(command, is_length_right);
+                let text = String::from_utf8_lossy(&request);
+                let is_kept = self.kept.iter().any(|name| text.contains(&**name));
+                if is_kept && CHANGES.contains(&request[8]) {
+                    // It would change what it rightly names.
+                    continue;
+                }
+                if is_length_right {
+                    break self.ask(&request).await;
+                }
+                break self.ask_and_close(&request).await;
+            };
+            *ended.entry((command, status)).or_default() += 1;
+        }
+        ended
+    }
+
+    fn mutated(&mut self, command: u8, is_length_right: bool) -> Vec<u8> {
+        let body = self.body(command);
+        let mut bytes = request(command, 0, &body);
+        if is_length_right {
+            if self.random.below(4) == 0 {
+                // Another body, and its length.
+                let end = self.random.below(bytes.len() + 8).max(10);
+                bytes.resize(end, 0);
+                let length = (end - 10) as u64;
+                bytes[..8].copy_from_slice(&length.to_be_bytes());
+            }
+            for _ in 0..=self.random.below(3) {
+                self.mutate_within(&mut bytes, 8);
+            }
+            return bytes;
+        }
+        for _ in 0..self.random.below(3) {
+            self.mutate_within(&mut bytes, 0);
+        }
+        let at = [0, 4, 6, 7, 7, 7][self.random.below(6)];
+        bytes[at] = bytes[at].wrapping_add(1 + self.random.below(255) as u8);
+        bytes
+    }
+
+    fn mutate_within(&mut self, bytes: &mut [u8], begin: usize) {
+        let at = begin + self.random.below(bytes.len() - begin);
+        bytes[at] = match self.random.below(4) {
+            0 => 0,
+            1 => 0xff,
+            2 => bytes[at] ^ 1 << self.random.below(8),
+            _ => self.random.below(256) as u8,
+        };
+    }
+
+    fn body(&mut self, command: u8) -> Vec<u8> {
+        let grows = usize::from(matches!(command, 24 | 34 | 36 | 38));
+        let kind = if grows == 1 { 1 } else { self.random.below(2) };
+        let name = match self.random.below(4) {
+            0 => &self.kept[kind],
+            _ => &self.others[kind],
+        };
+        match command {
+            11 | 23 => upload(b"content", "txt"),
+            14 => range(0, 0, name),
+            12 | 15 | 22 | 102 | 103 | 105 => named(name),
+            13 => set_metadata(name, b"MO"[self.random.below(2)], b"a\x02b\x01c\x02d"),
+            20 => link(name, name, b"signature"),
+            21 => {
+                let prefix = format!("_{}", self.random.below(1_000));
+                slave(name, (&prefix, "jpg"), b"content")
+            }
+            24 => append(name, b"more"),
+            34 => modify(name, 3, b"more"),
+            36 => truncate(name, 5),
+            38 => name.clone().into_bytes(),
+            90 | 104 | 107 | 108 => GROUP.to_vec(),
+            71 | 92 | 93 | 94 => [&GROUP[..], b"2"].concat(),
+            69 => vec![0; 4],
+            96 => vec![0; 3],
+            97 | 98 => vec![0; 4],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The status a request is answered with, if its connection is not closed.
+    async fn ask(&mut self, request: &[u8]) -> Option<u8> {
+        loop {
+            let former = self.talk.take();
+            let is_fresh = former.is_none();
+            let mut talk = match former {
+                Some(talk) => talk,
+                None => Talk::to(self.door).await,
+            };
+            // Who closes before all of it is there has looked at enough.
+            drop(talk.stream.write_all(request).await);
+            match talk.answer_or_close().await {
+                Some((status, body)) => {
+                    self.learn(request[8], status, &body);
+                    self.talk = Some(talk);
+                    return Some(status);
+                }
+                None if is_fresh => return None,
+                // Closed behind the last answer: nobody looked at this.
+                None => {}
+            }
+        }
+    }
+
+    /// The same when the header lies about what follows: all that follows is the end.
+    async fn ask_and_close(&mut self, request: &[u8]) -> Option<u8> {
+        let mut talk = Talk::to(self.door).await;
+        drop(talk.stream.write_all(request).await);
+        talk.end().await;
+        let first = talk.answer_or_close().await;
+        while talk.answer_or_close().await.is_some() {}
+        first.map(|(status, _)| status)
+    }
+
+    /// Later requests are about what was uploaded last.
+    fn learn(&mut self, command: u8, status: u8, body: &[u8]) {
+        if status == 0 && matches!(command, 11 | 23) && body.len() > 16 {
+            let name = String::from_utf8(body[16..].to_vec()).unwrap();
+            self.others[usize::from(command == 23)] = name;
+        }
+    }
 }
 
 struct Random(u64);

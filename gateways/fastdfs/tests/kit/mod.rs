@@ -6,13 +6,16 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod bodies;
+pub mod file_id;
 pub mod http;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sdfs_server::{Cluster, ClusterOptions};
-use sdfs_server_group::Role;
+use sdfs_server_group::{Config, FastDfs, Role};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -110,22 +113,29 @@ impl Talk {
         self.stream.write_all(bytes).await.expect("sent");
     }
 
+    /// Sends nothing more. Who has closed already needs not be told.
+    pub async fn end(&mut self) {
+        drop(self.stream.shutdown().await);
+    }
+
     pub async fn answer(&mut self) -> Answer {
+        self.answer_or_close().await.expect("an answer")
+    }
+
+    /// The next answer, if the other side does not close before the end of it.
+    pub async fn answer_or_close(&mut self) -> Option<Answer> {
+        let read = tokio::time::timeout(PATIENCE, self.read_answer()).await;
+        read.expect("in time").ok()
+    }
+
+    async fn read_answer(&mut self) -> std::io::Result<Answer> {
         let mut header = [0; 10];
-        let read = self.stream.read_exact(&mut header);
-        tokio::time::timeout(PATIENCE, read)
-            .await
-            .expect("in time")
-            .expect("a header");
+        self.stream.read_exact(&mut header).await?;
         assert_eq!(header[8], 100, "the command of an answer");
         let length = u64::from_be_bytes(header[..8].try_into().expect("8 bytes"));
         let mut body = vec![0; usize::try_from(length).expect("a length")];
-        let read = self.stream.read_exact(&mut body);
-        tokio::time::timeout(PATIENCE, read)
-            .await
-            .expect("in time")
-            .expect("a body");
-        (header[9], body)
+        self.stream.read_exact(&mut body).await?;
+        Ok((header[9], body))
     }
 
     /// Whether the other side closes without another byte.
@@ -137,10 +147,12 @@ impl Talk {
 
     /// Uploads and gives the file name.
     pub async fn upload(&mut self, content: &[u8], extension: &str) -> String {
-        let (status, answer) = self.ask(11, &upload(content, extension)).await;
-        assert_eq!(status, 0);
-        assert_eq!(&answer[..16], GROUP);
-        String::from_utf8(answer[16..].to_vec()).expect("a name")
+        name_of(self.ask(11, &upload(content, extension)).await)
+    }
+
+    /// The same, a file that grows.
+    pub async fn upload_appender(&mut self, content: &[u8], extension: &str) -> String {
+        name_of(self.ask(23, &upload(content, extension)).await)
     }
 
     pub async fn download(&mut self, name: &str) -> Answer {
@@ -183,6 +195,25 @@ pub fn range(offset: i64, count: i64, name: &str) -> Vec<u8> {
         &named(name),
     ]
     .concat()
+}
+
+/// The file name that an upload is answered with.
+pub fn name_of((status, answer): Answer) -> String {
+    assert_eq!(status, 0);
+    assert_eq!(&answer[..16], GROUP);
+    String::from_utf8(answer[16..].to_vec()).expect("a name")
+}
+
+/// The checksum of file names: zlib's.
+pub fn crc32(content: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, content) as u32
+}
+
+/// Another configuration for the servers that are started from now on.
+pub fn configure(cluster: &mut Cluster, change: impl FnOnce(&mut FastDfs)) {
+    let mut config: Config = (**cluster.config()).clone();
+    change(config.fastdfs.as_mut().expect("FastDFS is wanted"));
+    cluster.set_config(Arc::new(config));
 }
 
 pub fn content(seed: u64, length: usize) -> Vec<u8> {
