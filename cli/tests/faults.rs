@@ -8,9 +8,17 @@
 
 mod faults {
     pub(crate) mod content;
+    pub(crate) mod fastdfs_client;
     pub(crate) mod servers;
+    #[allow(
+        dead_code,
+        reason = "what is brought in from another FastDFS needs more of it"
+    )]
+    #[path = "../import/talk.rs"]
+    pub(crate) mod talk;
 
     mod fastdfs;
+    mod fastdfs_resume;
     mod freeze;
     mod healing;
     mod hostile;

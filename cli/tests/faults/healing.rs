@@ -5,10 +5,12 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use sdfs_client::PutOptions;
+use sdfs_server::ClusterOptions;
 use sdfs_server_group::Role;
 use serde_json::Value;
 
 use super::content;
+use super::fastdfs_client::{start, upload};
 use super::servers::{Servers, run};
 
 async fn put_some(servers: &Servers, from: u64) {
@@ -45,13 +47,14 @@ fn rot(log: &Path, bytes: &[u8]) -> bool {
 
 #[test]
 fn rot_is_found_by_a_scrub_and_repaired() {
+    let (servers, doors) = start(ClusterOptions::default());
+    let uploaded = upload(doors.trackers[0], (100, 300_000)).expect("an upload");
     run(async {
-        let servers = Servers::start(3, 3).await;
         put_some(&servers, 0).await;
         let config = servers.config();
         let dserver = config.servers_of(Role::Dserver).next().expect("a dserver");
         let log = dserver.space[0].join("log");
-        for number in 3..6 {
+        for number in [3, 4, 5, 100] {
             assert!(rot(&log, &content::bytes(number, 300_000)[1_000..1_064]));
         }
         let (code, told) = servers.sdfs(&["scrub", "--wait", "--json"]);
@@ -59,7 +62,7 @@ fn rot_is_found_by_a_scrub_and_repaired() {
         let told: Value = serde_json::from_str(&told).expect("JSON");
         assert_eq!(
             (&told["damaged_blocks"], &told["repaired_blocks"]),
-            (&3.into(), &3.into())
+            (&4.into(), &4.into())
         );
         let client = servers.client().await;
         for number in 0..20 {
@@ -69,7 +72,11 @@ fn rot_is_found_by_a_scrub_and_repaired() {
         let (code, told) = servers.sdfs(&["scrub", "--status"]);
         assert_eq!(code, 0, "{told}");
         assert!(told.contains(&*dserver.name.to_string()), "{told}");
+        let (code, told) = servers.sdfs(&["verify"]);
+        assert_eq!(code, 0, "{told}");
+        assert!(told.contains("on every copy"), "{told}");
     });
+    uploaded.must_be_at(doors.storages[0]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::{Cluster, PATIENCE, VOLUME, block, bytes_for, volume, wait_for};
 use sdfs_dserver::{AnonymousFile, AnonymousFiles};
-use sdfs_log::MemoryDisk;
+use sdfs_log::{CrashLoss, MemoryDisk};
 use sdfs_server_group::{Deadline, Role, ServerId};
 use sdfs_types::calls::anonymous::FreeAnonymous;
 use sdfs_types::{Epoch, MemberState, Refusal, Volume, VolumeStatus};
@@ -150,6 +150,39 @@ async fn a_restarted_server_gives_out_other_stamps() {
     assert!(second.stamp.second >= first.stamp.second + 20 || second.stamp > first.stamp);
     assert_ne!(second.stamp, first.stamp);
     assert_eq!(read(&cluster, 2, first).await, Some(bytes_for(1, 9)));
+}
+
+#[actix::test]
+async fn an_acknowledged_file_outlives_a_crash_of_all() {
+    let mut cluster = Cluster::start(3, 1).await;
+    let volume = cluster.found().await;
+    let mut known = Vec::new();
+    for n in 0..50 {
+        let content = bytes_for(n, 5_000);
+        let file = put(&cluster, n as u16 % 3 + 1, content.clone()).await;
+        known.push((file, content));
+    }
+    let crashed = cluster.disks.iter();
+    let crashed: Vec<_> = crashed
+        .map(|(id, disk)| (*id, disk.crash(CrashLoss::Everything)))
+        .collect();
+    for (id, _) in &crashed {
+        cluster.stop_server(*id).await;
+    }
+    for (id, disk) in crashed {
+        cluster.start_server(id, disk).await;
+    }
+    for kept in cluster.push(3, &volume).await {
+        assert_eq!(kept.lost, []);
+    }
+    for (file, content) in known {
+        for at in 1..=3 {
+            // Its own copy, and what clients are told.
+            let own = cluster.read(at, file.stamp.block()).await;
+            assert_eq!(own.as_ref(), Ok(&content), "{file:?} at {at}");
+            assert_eq!(read(&cluster, at, file).await.as_ref(), Some(&content));
+        }
+    }
 }
 
 fn free(epoch: u32, file: AnonymousFile) -> FreeAnonymous {
