@@ -12,6 +12,7 @@ use crate::cluster::Slot;
 use crate::copies::{Copies, Looker};
 use crate::course::{Course, Phase};
 use crate::ledger::Ledger;
+use crate::pages::PAGES;
 use crate::random::Random;
 
 /// Between two looks, at most.
@@ -35,7 +36,10 @@ impl Auditor {
     pub(crate) async fn run(mut self, client: &Client) -> Vec<Copies> {
         let mut missed = Vec::new();
         while self.course.phase() != Phase::Proving {
-            let name = *self.random.pick(&NAMES);
+            let name = match self.random.percent(70) {
+                true => *self.random.pick(&NAMES),
+                false => *self.random.pick(&PAGES),
+            };
             missed.extend(self.look(client, name).await);
             let pause_ms = self.random.within(0..PAUSE_MS_MAX);
             sleep(Duration::from_millis(pause_ms)).await;

@@ -1,6 +1,5 @@
 //! What clients do: each puts, gets, deletes and renames a few names that all of them share.
 
-use std::fmt::Debug;
 use std::io::Cursor;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,15 +17,15 @@ use crate::faults::Kind;
 use crate::history::{History, Operation, Outcome, Value, What};
 use crate::network::Network;
 use crate::random::Random;
-use crate::repeater::{Repeater, create_twice, delete_twice};
+use crate::repeater::{Repeater, create_twice, delete_twice, rename_twice};
 use crate::stream::SimTransport;
 use crate::tally::Tally;
 use crate::trace::Trace;
 
 /// Names all clients fight over.
 pub(crate) const NAMES: [&str; 5] = ["/a", "/b", "/c", "/d", "/e"];
-/// Names under which all of them make files without content, which nobody reads.
-const EMPTY_NAMES: [&str; 2] = ["/f", "/g"];
+/// Names under which all of them make files without content.
+pub(crate) const EMPTY_NAMES: [&str; 2] = ["/f", "/g"];
 /// How long one operation may take.
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// What an operation of several calls and blocks may take beyond the time of one.
@@ -36,7 +35,7 @@ const INSTANT_PARTS_MAX: u32 = 10;
 /// How often a client that waits looks at how far the run is.
 const PHASE_LOOK: Duration = Duration::from_millis(20);
 /// Block size of the files that have several blocks.
-const BLOCK_BYTES: u64 = 64 << 10;
+pub(crate) const BLOCK_BYTES: u64 = 64 << 10;
 
 /// One client.
 pub(crate) struct Actor {
@@ -82,7 +81,8 @@ fn read(bytes: &Bytes) -> Outcome {
     }
 }
 
-fn failed(error: &Error) -> Outcome {
+/// How what failed ended.
+pub(crate) fn failed(error: &Error) -> Outcome {
     if error.is_unknown() {
         Outcome::Unknown(error.to_string())
     } else if error.is_not_found() {
@@ -145,21 +145,24 @@ impl Actor {
             return self.twins(client, &name).await;
         }
         match self.random.within(0..100) {
-            0..32 => self.put(client, &name, true).await,
-            32..43 => self.put(client, &name, false).await,
-            43..55 => self.delete(client, &name).await,
-            55..62 => self.rename_to(client, &name).await,
-            62..69 => self.make_or_delete(client).await,
-            69..72 => self.repeat(client).await,
+            0..26 => self.put(client, &name, true).await,
+            26..36 => self.put(client, &name, false).await,
+            36..47 => self.delete(client, &name).await,
+            47..54 => self.rename_to(client, &name).await,
+            54..61 => self.make_or_delete(client).await,
+            61..64 => self.repeat(client).await,
+            64..72 => self.write_page(client).await,
+            72..77 => self.read_page(client).await,
+            77..82 => self.look_somewhere(client).await,
             _ => self.get(client, &name).await,
         }
     }
 
-    fn begin(&self, what: What, name: &str) -> usize {
+    pub(crate) fn begin(&self, what: What, name: &str) -> usize {
         self.begin_parts(what, name, PARTS_MAX)
     }
 
-    fn begin_parts(&self, what: What, name: &str, parts: u32) -> usize {
+    pub(crate) fn begin_parts(&self, what: What, name: &str, parts: u32) -> usize {
         let begin = self.trace.now();
         self.trace
             .say(&format!("client {} {what:?} {name}", self.number));
@@ -175,7 +178,7 @@ impl Actor {
         })
     }
 
-    fn end(&self, number: usize, outcome: Outcome) {
+    pub(crate) fn end(&self, number: usize, outcome: Outcome) {
         self.trace
             .say(&format!("client {} {outcome:?}", self.number));
         self.history.end(number, self.trace.now(), outcome);
@@ -255,9 +258,14 @@ impl Actor {
     }
 
     async fn rename(&self, client: &Client, from: &str, to: &str, value: Value) {
-        let number = self.begin(What::RenameTo(value), to);
+        let (taken, left) = (
+            self.begin(What::RenameTo(value), to),
+            self.begin(What::RenameAway, from),
+        );
         let renamed = client.rename(from, to).await;
-        self.end(number, outcome(renamed.map(|_| None)));
+        let outcome = outcome(renamed.map(|_| None));
+        self.end(taken, outcome.clone());
+        self.end(left, outcome);
     }
 
     /// Makes a file without content, which has the next life of its name, or deletes it.
@@ -274,44 +282,64 @@ impl Actor {
         self.end(number, outcome(made));
     }
 
-    /// Makes a file without content, or deletes one, and asks for it again at another mserver.
+    /// Makes a file without content, deletes one or gives it another name, and asks for it again at
+    /// another mserver.
     async fn repeat(&mut self, client: &Client) {
-        let name = *self.random.pick(&EMPTY_NAMES);
         let links = self.repeater.links(&mut self.random).await;
-        let (Some(links), Ok(path)) = (links, name.parse()) else {
+        let turn = self.random.within(0..2) as usize;
+        let (name, other) = (EMPTY_NAMES[turn], EMPTY_NAMES[1 - turn]);
+        let (Some(links), Ok(path), Ok(to)) = (links, name.parse(), other.parse()) else {
             return;
         };
-        let change = (client.next_request(), path);
-        let (number, repeat, is_delete) = if self.random.percent(50) {
-            let number = self.begin(What::Delete, name);
-            (
-                number,
-                delete_twice(&links, change, &mut self.random).await,
-                true,
-            )
-        } else {
-            let number = self.begin(What::PutNew(self.course.next_value()), name);
-            (
-                number,
-                create_twice(&links, change, &mut self.random).await,
-                false,
-            )
+        let request = client.next_request();
+        let value = self.course.next_value();
+        let whats = match self.random.within(0..3) {
+            0 => vec![(What::Delete, name)],
+            1 => vec![(What::PutNew(value), name)],
+            _ => vec![(What::RenameAway, name), (What::RenameTo(value), other)],
+        };
+        let begin = |(what, name): &(What, &str)| self.begin(*what, name);
+        let numbers: Vec<_> = whats.iter().map(begin).collect();
+        let change = (request, path);
+        let repeat = match whats[0].0 {
+            What::Delete => delete_twice(&links, change, &mut self.random).await,
+            What::RenameAway => {
+                rename_twice(&links, request, (change.1, to), &mut self.random).await
+            }
+            _ => create_twice(&links, change, &mut self.random).await,
         };
         if repeat.is_answered() {
             self.tally.strike(Kind::RequestTwice).took_effect();
         }
         let outcome = match repeat.outcome() {
-            Outcome::Done(_) if is_delete => Outcome::Done(None),
+            Outcome::Done(_) if !matches!(whats[0].0, What::PutNew(_)) => Outcome::Done(None),
             outcome => outcome,
         };
         self.history.note_repeat(repeat);
-        self.end(number, outcome);
+        for number in numbers {
+            self.end(number, outcome.clone());
+        }
     }
 
     async fn delete(&self, client: &Client, name: &str) {
         let number = self.begin(What::Delete, name);
         let deleted = client.delete(name).await;
         self.end(number, outcome(deleted.map(|_| None)));
+    }
+
+    async fn look_somewhere(&mut self, client: &Client) {
+        let empty = self.random.percent(60);
+        let names: &[&str] = if empty { &EMPTY_NAMES } else { &NAMES };
+        let name = *self.random.pick(names);
+        self.look(client, name).await;
+    }
+
+    /// Asks whether a name stands for something.
+    pub(crate) async fn look(&self, client: &Client, name: &str) {
+        let number = self.begin(What::Look, name);
+        let seen = client.stat(name).await;
+        let outcome = seen.map_or_else(|error| failed(&error), |_| Outcome::Present);
+        self.end(number, outcome);
     }
 
     /// Reads a name and notes what it held.
@@ -325,9 +353,7 @@ impl Actor {
     }
 }
 
-fn outcome(done: Result<Option<FileDescriptor>, Error>) -> Outcome
-where
-    Error: Debug,
-{
+/// How a change ended.
+pub(crate) fn outcome(done: Result<Option<FileDescriptor>, Error>) -> Outcome {
     done.map_or_else(|error| failed(&error), Outcome::Done)
 }

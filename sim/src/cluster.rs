@@ -379,6 +379,12 @@ impl Server {
         self.host.as_mut()
     }
 
+    /// Where its groups' states are.
+    #[must_use]
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Its disk.
     #[must_use]
     pub(crate) fn disk(&self) -> &SimDisk {

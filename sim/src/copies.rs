@@ -13,6 +13,7 @@ use sdfs_types::{
 use tokio::time::sleep;
 
 use crate::ledger::Ledger;
+use crate::pages::PAGES;
 
 /// Blocks asked for at a time.
 const PAGE_BLOCKS: u32 = 4_096;
@@ -131,6 +132,9 @@ impl Looker {
         open: &OpenFile,
         lists: &mut BTreeMap<(VolumeId, ServerId), List>,
     ) -> Vec<Copies> {
+        if PAGES.contains(&name) {
+            self.ledger.note_shared(open.file.descriptor);
+        }
         let mut copies = Vec::new();
         for (index, entry) in (0..).zip(&open.blocks.entries) {
             let volume = open.volumes.iter().find(|v| v.id == entry.volume);
@@ -142,6 +146,7 @@ impl Looker {
                 block: BlockIndex(index),
                 version: entry.version,
             };
+            self.ledger.note_record(block, entry);
             let mut members = Vec::new();
             for member in volume.readable() {
                 let key = (volume.id, member);

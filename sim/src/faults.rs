@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     AllPowerLost,
     /// A server is cut off from all others, both ways; from the clients too, or not.
     CutOff,
+    /// The servers are cut in two, both ways; each client reaches one part, or both.
+    CutInTwo,
     /// A server hears the others and is not heard, or the other way round.
     CutOffOneWay,
     /// The link of two servers, or of a server and a client, is cut, one way or both.
@@ -67,11 +69,12 @@ pub(crate) enum Kind {
 /// Each kind with the chance in a hundred that a run has it at all, and how often it is chosen
 /// then, at most, against the others: not every kind in every run, for some faults hide behind
 /// others.
-pub(crate) const RATES: [(Kind, u64, u64); 23] = [
+pub(crate) const RATES: [(Kind, u64, u64); 24] = [
     (Kind::Killed, 60, 10),
     (Kind::PowerLost, 60, 10),
     (Kind::AllPowerLost, 40, 3),
     (Kind::CutOff, 40, 8),
+    (Kind::CutInTwo, 40, 8),
     (Kind::CutOffOneWay, 50, 8),
     (Kind::LinkCut, 50, 10),
     (Kind::LinkReset, 40, 10),
@@ -121,6 +124,11 @@ impl Faults {
     /// Whether the run has a kind.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.weights.iter().any(|(of, _)| *of == kind)
+    }
+
+    /// Has a kind strike no more: what a run has a few of must not take the turns of others.
+    pub(crate) fn retire(&mut self, kind: Kind) {
+        self.weights.retain(|(of, _)| *of != kind);
     }
 
     /// The next to strike, if the run has any.

@@ -21,10 +21,14 @@ pub(crate) enum What {
     PutNew(Value),
     /// Gave a value that was stored elsewhere a name that had to be free.
     RenameTo(Value),
+    /// Gave what a name stood for another one.
+    RenameAway,
     /// Removed a name.
     Delete,
     /// Read a name.
     Get,
+    /// Asked whether a name stands for something.
+    Look,
 }
 
 /// How it ended.
@@ -38,12 +42,22 @@ pub(crate) enum Outcome {
     Garbled(String),
     /// The name does not exist.
     Absent,
-    /// The name exists already.
+    /// The name exists.
     Present,
     /// Nobody knows whether it was done.
     Unknown(String),
     /// Nothing was changed.
     Failed(String),
+}
+
+/// How a block of a file is named in a history.
+pub(crate) fn block_name(file: &str, block: u16) -> String {
+    format!("{file}#{block}")
+}
+
+/// The file a name of a history belongs to.
+pub(crate) fn file_of(name: &str) -> &str {
+    name.split('#').next().unwrap_or(name)
 }
 
 /// One operation.
@@ -53,7 +67,7 @@ pub(crate) struct Operation {
     pub(crate) client: usize,
     /// What.
     pub(crate) what: What,
-    /// To which name.
+    /// To which name, or to which block of a file.
     pub(crate) name: String,
     /// When it was asked for.
     pub(crate) begin: Duration,
@@ -73,7 +87,7 @@ impl Operation {
     pub(crate) fn value(&self) -> Option<Value> {
         match self.what {
             What::Put(value) | What::PutNew(value) | What::RenameTo(value) => Some(value),
-            What::Delete | What::Get => None,
+            What::RenameAway | What::Delete | What::Get | What::Look => None,
         }
     }
 
@@ -135,14 +149,14 @@ impl History {
         }
     }
 
-    /// Names under which anybody may have stored something, in order.
+    /// Names of files under which anybody may have stored something, in order.
     #[must_use]
     pub(crate) fn names(&self) -> Vec<String> {
         let all = self.operations.borrow();
         let stored = all
             .iter()
             .filter(|o| o.value().is_some() && o.may_be_done());
-        let names: BTreeSet<String> = stored.map(|o| o.name.clone()).collect();
+        let names: BTreeSet<String> = stored.map(|o| file_of(&o.name).to_owned()).collect();
         names.into_iter().collect()
     }
 

@@ -41,7 +41,7 @@ struct Target {
 pub(crate) async fn intrude(
     (network, host): (&Network, IpAddr),
     config: &Config,
-    (client, names): (&Client, &[&str]),
+    (client, names): (&Client, &[String]),
 ) -> Vec<Intrusion> {
     let mut tried = Vec::new();
     for name in names {

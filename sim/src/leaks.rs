@@ -100,7 +100,7 @@ impl Search {
         Ok(records)
     }
 
-    /// Volumes kept by who is no member of them.
+    /// Volumes kept by who is no member of them, or that are no more.
     fn misplaced(&self, volumes: &[Volume]) -> Vec<String> {
         let mut left = Vec::new();
         for running in self
@@ -111,8 +111,8 @@ impl Search {
             let status = running.status();
             for kept in status.kept {
                 let volume = volumes.iter().find(|volume| volume.id == kept.volume);
-                if volume.is_some_and(|volume| volume.state_of(status.server).is_none()) {
-                    left.push(format!("{} keeps {volume:?}", status.name));
+                if volume.is_none_or(|volume| volume.state_of(status.server).is_none()) {
+                    left.push(format!("{} keeps {}: {volume:?}", status.name, kept.volume));
                 }
             }
         }

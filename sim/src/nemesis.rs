@@ -1,7 +1,7 @@
 //! Whoever injects the faults of a run: which, when and to whom, all drawn from the seed; or as a
 //! script says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -57,13 +57,12 @@ pub(crate) struct Nemesis {
     count: u32,
     /// Whose disk rots.
     rotting: usize,
-    is_lost: bool,
     /// Who may be struck.
     victims: Vec<usize>,
     /// Dservers that were drained or are to leave: staying after all would end the other.
     moved: BTreeSet<ServerId>,
-    /// How often the list of servers was to change, by kind.
-    changed: BTreeMap<Kind, u32>,
+    /// Dservers that have joined.
+    joined: u32,
     /// Addresses of the clients, whose links are struck too.
     clients: Vec<IpAddr>,
     pause_ms_max: u64,
@@ -90,10 +89,9 @@ impl Nemesis {
         Self {
             next: Instant::now() + Duration::from_millis(random.within(0..pause_ms_max)),
             rotting,
-            is_lost: false,
             victims,
             moved: BTreeSet::new(),
-            changed: BTreeMap::new(),
+            joined: 0,
             clients,
             random,
             trace: trace.clone(),
@@ -175,6 +173,7 @@ impl Nemesis {
                 self.take_down(cluster, server, strike);
             }
             Kind::CutOff => self.cut_off(cluster, server, (false, false), strike),
+            Kind::CutInTwo => self.cut_in_two(cluster, strike),
             Kind::CutOffOneWay => {
                 let ways = *self.random.pick(&[(true, false), (false, true)]);
                 self.cut_off(cluster, server, ways, strike);
@@ -220,24 +219,26 @@ impl Nemesis {
 
     fn change_servers(&mut self, cluster: &mut Cluster, strike: Strike) {
         let dservers = cluster.of_role(Role::Dserver);
-        let changed = self.changed.entry(strike.1).or_default();
-        *changed += 1;
+        if strike.1 != Kind::ServerJoins || self.joined + 1 == JOINS_MAX {
+            self.faults.retire(strike.1);
+        }
         let mut deed = match strike.1 {
-            Kind::ServerJoins if *changed <= JOINS_MAX => {
+            Kind::ServerJoins => {
+                self.joined += 1;
                 if !self.faults.has(Kind::Rot) {
                     self.victims.push(cluster.servers.len());
                 }
                 Deed::Join
             }
             // One with rot may have the only whole copy of something.
-            Kind::ServerLeaves if *changed == 1 && !self.faults.has(Kind::Rot) => {
+            Kind::ServerLeaves if !self.faults.has(Kind::Rot) => {
                 let server = *self.random.pick(&dservers);
                 if !self.moved.insert(cluster.servers[server].config.id) {
                     return;
                 }
                 Deed::Leave { server }
             }
-            Kind::MserverReplaced if *changed == 1 => {
+            Kind::MserverReplaced => {
                 let server = *self.random.pick(&cluster.of_role(Role::Mserver));
                 let down_ms = self.random.within(200..4_000);
                 Deed::Replace { server, down_ms }
@@ -277,13 +278,13 @@ impl Nemesis {
             }
             Kind::DiskLost => {
                 // Once in a run, and in none with rot: two copies of a block would be gone.
-                if !self.is_lost && !self.faults.has(Kind::Rot) {
+                self.faults.retire(Kind::DiskLost);
+                if !self.faults.has(Kind::Rot) {
                     let server = *self.random.pick(&cluster.of_role(Role::Dserver));
                     let down_ms = self.random.within(200..8_000);
                     self.hand
                         .act(cluster, strike, &mut Deed::LoseDisk { server, down_ms });
                 }
-                self.is_lost = true;
             }
             Kind::AllPowerLost => {
                 for server in self.victims.clone() {
@@ -307,6 +308,29 @@ impl Nemesis {
             down_ms,
         };
         self.hand.act(cluster, strike, &mut power);
+    }
+
+    fn cut_in_two(&mut self, cluster: &mut Cluster, strike: Strike) {
+        let mut part = Vec::new();
+        for victim in self.victims.clone() {
+            if self.random.percent(50) {
+                part.push(cluster.servers[victim].ip());
+            }
+        }
+        let servers = cluster.servers.iter().map(|server| server.ip());
+        let (mut part, mut rest): (Vec<_>, Vec<_>) = servers.partition(|ip| part.contains(ip));
+        for client in self.clients.clone() {
+            match self.random.within(0..3) {
+                0 => part.push(client),
+                1 => rest.push(client),
+                _ => {}
+            }
+        }
+        let across = part
+            .iter()
+            .flat_map(|one| rest.iter().map(|other| (*one, *other)));
+        let links = across.flat_map(|(one, other)| [(one, other), (other, one)]);
+        self.cut(cluster, links.collect(), strike);
     }
 
     fn cut_off(

@@ -57,6 +57,7 @@ struct State {
     /// Added to every delay.
     slower: Option<(Duration, Strike)>,
     last_port: u16,
+    begin: Instant,
     traffic: DefaultHasher,
     bytes: u64,
 }
@@ -88,6 +89,7 @@ impl Network {
             cuts: BTreeMap::new(),
             slower: None,
             last_port: 20_000,
+            begin: Instant::now(),
             // Its keys are fixed, unlike those of a hash map.
             traffic: DefaultHasher::new(),
             bytes: 0,
@@ -288,8 +290,8 @@ impl Network {
         }
         state.traffic.write_u64(pipe);
         state.traffic.write_usize(taken.len());
-        let at = at.into_std().elapsed_since_begin();
-        state.traffic.write_u128(at);
+        let at = at.saturating_duration_since(state.begin);
+        state.traffic.write_u128(at.as_nanos());
         state.bytes += taken.len() as u64;
         Some(Ok(taken.len()))
     }
@@ -323,19 +325,6 @@ impl Network {
                 state.pipes.remove(&id);
             }
         }
-    }
-}
-
-/// A moment as a number that two runs share.
-trait SinceBegin {
-    fn elapsed_since_begin(self) -> u128;
-}
-
-impl SinceBegin for std::time::Instant {
-    fn elapsed_since_begin(self) -> u128 {
-        // The simulated clock is what `now` tells, so the difference is the run's own.
-        let now = std::time::Instant::now();
-        self.saturating_duration_since(now).as_nanos()
     }
 }
 

@@ -11,7 +11,7 @@ use sdfs_server_group::{
     ClientCredentials, Deadline, Link, Payload, Role, ServerConfig, UserKey, connect_client,
 };
 use sdfs_types::calls::Call;
-use sdfs_types::calls::names::{CreateFile, DeleteFile, FileCreated, FileOptions};
+use sdfs_types::calls::names::{CreateFile, DeleteFile, FileCreated, FileOptions, Rename};
 use sdfs_types::{FileDescriptor, FilePath, Refusal, wire};
 use tokio::time::sleep;
 
@@ -133,6 +133,25 @@ pub(crate) async fn delete_twice(
     };
     let answers = twice(links, &call, random).await;
     let answers = answers.map(|answer| answer.map(|gone| gone.map(|gone| gone.descriptor)));
+    Repeat { what, answers }
+}
+
+/// Gives a file another name that must be free, twice.
+pub(crate) async fn rename_twice(
+    links: &[Link; 2],
+    request: RequestId,
+    (from, to): (FilePath, FilePath),
+    random: &mut Random,
+) -> Repeat {
+    let what = format!("rename {from} to {to}");
+    let call = Rename {
+        request,
+        from,
+        to,
+        replace: false,
+    };
+    let answers = twice(links, &call, random).await;
+    let answers = answers.map(|answer| answer.map(|named| named.map(|named| named.descriptor)));
     Repeat { what, answers }
 }
 

@@ -32,7 +32,7 @@ impl Setting {
     pub(crate) fn draw(seed: u64) -> Self {
         let mut random = Random::of(seed, "setting");
         let is_small = random.percent(50);
-        let drawn = (random.within(3..6), random.within(3..7));
+        let drawn = (random.within(3..8), random.within(3..10));
         let (clients, spaces) = (random.within(3..9), random.within(1..3));
         let setting = Self {
             mservers: drawn.0 as u8,
@@ -107,7 +107,8 @@ mod tests {
         let has = |is: fn(&Setting) -> bool| assert!(all.iter().any(is));
         has(|s| (s.mservers, s.dservers, s.clients, s.spaces) == (3, 3, 3, 1));
         has(|s| s.mservers == 4 && s.dservers > 4 && s.replace_after_s == 1);
-        has(|s| s.mservers == 5);
+        has(|s| s.mservers == 7);
+        has(|s| s.dservers == 9);
         has(|s| s.clients == 8);
         has(|s| s.spaces == 2 && s.reserve_bytes > 0);
         has(|s| s.trash_s == Some(0) && s.segment_bytes == 2 << 20);

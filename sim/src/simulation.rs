@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use sdfs_client::Client;
 use sdfs_server_group::{Config, Role};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::auditor::Auditor;
-use crate::clients::{Actor, NAMES, connect};
+use crate::clients::{Actor, connect};
 use crate::cluster::{Cluster, client_ip, write_config};
 use crate::copies::{Copies, Looker};
 use crate::course::{Course, Phase};
@@ -21,13 +21,11 @@ use crate::deeds::Done;
 use crate::faults::all_kinds;
 use crate::history::History;
 use crate::host::Host;
-use crate::intruder::intrude;
 use crate::leaders::Leaders;
-use crate::leaks::Search;
 use crate::ledger::Ledger;
 use crate::nemesis::Nemesis;
 use crate::network::Network;
-use crate::properties::{self, Found, Judged, Violation};
+use crate::properties::{self, Judged, Violation};
 use crate::random::Random;
 use crate::repeater::Repeater;
 use crate::script::Script;
@@ -38,7 +36,7 @@ use crate::world;
 
 /// The run goes on in steps of this: hosts take turns, and nothing a host sends in a step reaches
 /// another in the same one.
-const STEP: Duration = Duration::from_millis(1);
+pub(crate) const STEP: Duration = Duration::from_millis(1);
 /// Looks at a step under way after which it is taken for one that never ends, and the time between
 /// two: thousands of steps are done in so long. Looks are counted, because time passes also for a
 /// process that stands still.
@@ -54,8 +52,6 @@ pub(crate) const HEAL_MAX: Duration = Duration::from_secs(90);
 /// How long a cluster that has healed may take until every client has had a put, a rename and a
 /// delete done.
 const PROVE_MAX: Duration = Duration::from_secs(30);
-/// How long it may take to read everything and to ask every member what it keeps.
-const LOOK_MAX: Duration = Duration::from_secs(240);
 /// How often the hosts are looked at between two looks at the whole.
 const LOOK_EVERY: u32 = 100;
 
@@ -98,16 +94,16 @@ impl Outcome {
 }
 
 /// A run under way.
-struct Simulation {
+pub(crate) struct Simulation {
     seed: u64,
-    setting: Setting,
-    config: Arc<Config>,
-    cluster: Cluster,
+    pub(crate) setting: Setting,
+    pub(crate) config: Arc<Config>,
+    pub(crate) cluster: Cluster,
     clients: Vec<Host>,
-    trace: Trace,
-    history: History,
+    pub(crate) trace: Trace,
+    pub(crate) history: History,
     course: Rc<Course>,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     leaders: Leaders,
     tally: Tally,
     /// What strikes instead of what the seed draws.
@@ -218,6 +214,7 @@ impl Simulation {
         violations.extend(properties::rot_is_repaired(&self.cluster));
         let read_from = self.history.all().len();
         let found = self.look(at_heal)?;
+        violations.extend(self.compare_replicas()?);
         let history = self.history.all();
         let (missed, changed) = (self.missed.take(), self.ledger.changed());
         let repeats = self.history.repeats();
@@ -286,7 +283,7 @@ impl Simulation {
     }
 
     /// Has a machine do something with a client of its own.
-    fn serve(&mut self, host: Host, deed: impl AsyncFnOnce(Client) + 'static) {
+    pub(crate) fn serve(&mut self, host: Host, deed: impl AsyncFnOnce(Client) + 'static) {
         let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
         let ip = host.ip;
         host.spawn(async move {
@@ -320,7 +317,7 @@ impl Simulation {
     }
 
     /// A machine for a client, and whoever notes what it does.
-    fn client(&self, name: &str, number: usize) -> io::Result<(Host, Actor)> {
+    pub(crate) fn client(&self, name: &str, number: usize) -> io::Result<(Host, Actor)> {
         let host = Host::new(name, client_ip(number))?;
         let actor = Actor {
             number,
@@ -339,91 +336,8 @@ impl Simulation {
         Ok((host, actor))
     }
 
-    /// Has every dserver read what it keeps, and waits until what is damaged is repaired.
-    fn scrub(&mut self) -> io::Result<()> {
-        let host = Host::new("operator", client_ip(self.setting.clients + 1))?;
-        self.serve(host, async move |client| {
-            while client
-                .scrub()
-                .await
-                .map_or(true, |begun| !begun.unreached.is_empty())
-            {
-                sleep(STEP).await;
-            }
-        });
-        self.run_while(HEAL_MAX, |run| {
-            !properties::rot_is_repaired(&run.cluster).is_empty()
-        })?;
-        Ok(())
-    }
-
-    /// Whoever asks dservers what they keep, if one stands.
-    fn looker(&self) -> Option<Looker> {
-        let slots = self.cluster.slots(Role::Dserver);
-        let standing = slots.iter().find_map(|slot| slot.borrow().clone())?;
-        Some(Looker {
-            mesh: standing.mesh().clone(),
-            ledger: self.ledger.clone(),
-        })
-    }
-
-    /// Looks at the copies of all files there may be.
-    fn look_at_copies(&mut self) -> io::Result<Vec<Copies>> {
-        let Some(looker) = self.looker() else {
-            return Ok(Vec::new());
-        };
-        let host = Host::new("looker", client_ip(self.setting.clients + 3))?;
-        let found: Rc<RefCell<Option<Vec<Copies>>>> = Rc::default();
-        let (names, told) = (self.history.names(), Rc::clone(&found));
-        self.serve(host, async move |client| {
-            let copies = looker.look_at_all(&client, &names).await;
-            *told.borrow_mut() = Some(copies);
-        });
-        self.run_while(LOOK_MAX, |_| found.borrow().is_none())?;
-        Ok(found.take().unwrap_or_default())
-    }
-
-    /// Reads every name twice, looks at the copies of what is found and for what is left over, and
-    /// tries what nobody may.
-    fn look(&mut self, at_heal: Vec<Copies>) -> io::Result<Option<Found>> {
-        let Some(looker) = self.looker() else {
-            return Ok(None);
-        };
-        let (host, actor) = self.client("checker", self.setting.clients)?;
-        let found: Rc<RefCell<Option<Found>>> = Rc::default();
-        let (ip, names, told) = (host.ip, self.history.names(), Rc::clone(&found));
-        let search = Search {
-            looker: looker.clone(),
-            mservers: self.cluster.slots(Role::Mserver),
-            dservers: self.cluster.slots(Role::Dserver),
-            clean: self.history.clean_files(),
-        };
-        let (config, network) = (Arc::clone(&self.config), self.cluster.network.clone());
-        let trace = self.trace.clone();
-        self.serve(host, async move |client| {
-            for name in NAMES.iter().cycle().take(2 * NAMES.len()) {
-                actor.get(&client, name).await;
-                sleep(STEP).await;
-            }
-            let after_scrub = looker.look_at_all(&client, &names).await;
-            let intrusions = intrude((&network, ip), &config, (&client, &NAMES)).await;
-            // Which files have names is looked up on a thread of its own, whose time is not the
-            // run's.
-            trace.end();
-            let leaks = search.leaks(&client).await;
-            *told.borrow_mut() = Some(Found {
-                at_heal,
-                after_scrub,
-                intrusions,
-                leaks,
-            });
-        });
-        self.run_while(LOOK_MAX, |_| found.borrow().is_none())?;
-        Ok(found.take())
-    }
-
     /// Goes on while the condition holds; whether it ended before the time did.
-    fn run_while(
+    pub(crate) fn run_while(
         &mut self,
         at_most: Duration,
         goes_on: impl Fn(&Self) -> bool,
@@ -440,7 +354,7 @@ impl Simulation {
         Ok(true)
     }
 
-    fn step(&mut self) -> io::Result<()> {
+    pub(crate) fn step(&mut self) -> io::Result<()> {
         self.cluster.tend()?;
         self.now += STEP;
         let moment = self.begin + self.now;
@@ -476,6 +390,16 @@ impl Simulation {
     fn say_traffic(&self) {
         let (sum, bytes) = self.cluster.network.traffic();
         self.trace.say(&format!("traffic {bytes} bytes {sum:016x}"));
+    }
+
+    /// Whoever asks dservers what they keep, if one stands.
+    pub(crate) fn looker(&self) -> Option<Looker> {
+        let slots = self.cluster.slots(Role::Dserver);
+        let standing = slots.iter().find_map(|slot| slot.borrow().clone())?;
+        Some(Looker {
+            mesh: standing.mesh().clone(),
+            ledger: self.ledger.clone(),
+        })
     }
 
     /// Whether nothing is left to heal.

@@ -6,16 +6,19 @@ mod copies_agree;
 mod descriptors;
 mod heal_is_true;
 mod leaders;
+mod listing;
 mod mesh;
 mod no_leaks;
 mod nobody_panics;
 mod one_winner;
 mod registers;
+mod replicas_agree;
 mod requests_once;
 mod rights;
 mod rot;
 mod writes_go_on;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::copies::Copies;
@@ -26,6 +29,7 @@ use crate::panics::Panic;
 use crate::repeater::Repeat;
 
 pub(crate) use mesh::mesh_reforms;
+pub(crate) use replicas_agree::replicas_agree;
 pub(crate) use rot::rot_is_repaired;
 
 /// A property that did not hold.
@@ -58,6 +62,8 @@ pub(crate) struct Found {
     pub(crate) at_heal: Vec<Copies>,
     /// Those after a scrub.
     pub(crate) after_scrub: Vec<Copies>,
+    /// The names of all files; or why they could not be listed.
+    pub(crate) listed: Result<BTreeSet<String>, String>,
     /// What was tried without a right to it.
     pub(crate) intrusions: Vec<Intrusion>,
     /// What was kept that nobody needs.
@@ -95,6 +101,7 @@ pub(crate) fn judge(judged: &Judged<'_>) -> Vec<Violation> {
         calls_end_once::check,
         requests_once::check,
         writes_go_on::check,
+        listing::check,
         one_winner::check,
         descriptors::check,
         rights::check,

@@ -27,7 +27,8 @@ pub(super) fn check(judged: &Judged<'_>) -> Vec<Violation> {
 /// Whether an operation may have freed the name after one winner had it and before the other did.
 fn is_between(freeing: &Operation, one: &Operation, other: &Operation) -> bool {
     let end = |o: &Operation| o.end.as_ref().map_or(Duration::MAX, |(end, _)| *end);
-    let frees = freeing.what == What::Delete && (freeing.is_done() || freeing.is_unknown());
+    let frees = matches!(freeing.what, What::Delete | What::RenameAway);
+    let frees = frees && (freeing.is_done() || freeing.is_unknown());
     let until = if freeing.is_unknown() {
         Duration::MAX
     } else {

@@ -22,9 +22,18 @@ struct Write {
     has_failed: bool,
 }
 
-/// What a read brought.
+/// What a read saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// A value, or nothing.
+    Held(Option<Value>),
+    /// Some value.
+    Something,
+}
+
+/// What somebody saw who did not write.
 struct Read {
-    value: Option<Value>,
+    seen: Seen,
     begin: Duration,
     end: Duration,
 }
@@ -56,7 +65,7 @@ fn check_name(name: &str, operations: &[&Operation]) -> Vec<Violation> {
         // Only a value tells whose it is; nothing is written by many.
         let seen = reads
             .iter()
-            .filter(|r| r.value.is_some() && r.value == write.value);
+            .filter(|r| write.value.is_some() && r.seen == Seen::Held(write.value));
         write.end = seen.map(|r| r.end).chain(write.end).min();
     }
     writes.push(Write {
@@ -69,19 +78,25 @@ fn check_name(name: &str, operations: &[&Operation]) -> Vec<Violation> {
     wrong
         .map(|read| {
             let (begin, end) = (read.begin.as_millis(), read.end.as_millis());
-            let what = format!("{name} held {:?} from {begin} to {end} ms", read.value);
+            let what = match read.seen {
+                Seen::Held(value) => format!("{name} held {value:?} from {begin} to {end} ms"),
+                Seen::Something => format!("{name} was there from {begin} to {end} ms"),
+            };
             Violation::new(PROPERTY, what)
         })
         .collect()
 }
 
 fn may_bring(read: &Read, writes: &[Write]) -> bool {
-    let mut sources = writes.iter().filter(|w| w.value == read.value);
+    let mut sources = writes.iter().filter(|w| match read.seen {
+        Seen::Held(value) => w.value == value,
+        Seen::Something => w.value.is_some(),
+    });
     sources.any(|source| {
         let begun = source.begin <= read.end && !source.has_failed;
         let is_over = |end: Duration| {
             writes.iter().any(|other| {
-                other.value != read.value
+                other.value != source.value
                     && other.begin > end
                     && other.end.is_some_and(|end| end < read.begin)
             })
@@ -92,13 +107,17 @@ fn may_bring(read: &Read, writes: &[Write]) -> bool {
 
 fn read(operation: &Operation) -> Option<Read> {
     let (end, outcome) = operation.end.as_ref()?;
-    let value = match (outcome, operation.what) {
-        (Outcome::Read(value), _) => Some(*value),
-        (Outcome::Absent, What::Get | What::Delete) => None,
+    let seen = match (outcome, operation.what) {
+        (Outcome::Read(value), _) => Seen::Held(Some(*value)),
+        // A rename whose source is not there says nothing of its target.
+        (Outcome::Absent, What::Get | What::Look | What::Delete | What::RenameAway) => {
+            Seen::Held(None)
+        }
+        (Outcome::Present, What::Look | What::PutNew(_) | What::RenameTo(_)) => Seen::Something,
         _ => return None,
     };
     Some(Read {
-        value,
+        seen,
         begin: operation.begin,
         end: *end,
     })
@@ -106,8 +125,8 @@ fn read(operation: &Operation) -> Option<Read> {
 
 fn write(operation: &Operation) -> Option<Write> {
     let value = match operation.what {
-        What::Get => return None,
-        What::Delete => None,
+        What::Get | What::Look => return None,
+        What::Delete | What::RenameAway => None,
         _ => operation.value(),
     };
     // A delete that changed nothing is no write; a value that was not stored must not be read.
@@ -131,7 +150,10 @@ fn check_last(judged: &Judged<'_>) -> Vec<Violation> {
     }
     for read in judged.last_reads {
         let outcome = read.end.as_ref().map(|(_, outcome)| outcome);
-        if !matches!(outcome, Some(Outcome::Read(_) | Outcome::Absent)) {
+        if !matches!(
+            outcome,
+            Some(Outcome::Read(_) | Outcome::Present | Outcome::Absent)
+        ) {
             let what = format!("{} cannot be read in the end: {outcome:?}", read.name);
             violations.push(Violation::new(PROPERTY, what));
         }
@@ -214,6 +236,31 @@ mod tests {
         );
         let back = [first, unknown, get(2, (40, 50)), get(1, (60, 70))];
         assert_eq!(wrong(&back), 1);
+    }
+
+    #[test]
+    fn a_name_that_is_said_to_be_there_is() {
+        let look = |outcome, span| operation(What::Look, span, outcome);
+        let gone = |span| operation(What::Delete, span, Outcome::Done(None));
+        let put = put(1, (1, 10));
+        let wrong = |look| wrong(&[put.clone(), gone((20, 30)), look]);
+        assert_eq!(wrong(look(Outcome::Present, (25, 50))), 0);
+        assert_eq!(wrong(look(Outcome::Present, (40, 50))), 1);
+        assert_eq!(wrong(look(Outcome::Absent, (40, 50))), 0);
+        assert_eq!(wrong(look(Outcome::Absent, (12, 15))), 1);
+        let taken = |span| operation(What::PutNew(2), span, Outcome::Present);
+        assert_eq!(wrong(taken((12, 50))), 0);
+        assert_eq!(wrong(taken((40, 50))), 1);
+    }
+
+    #[test]
+    fn what_is_renamed_is_there_and_goes() {
+        let away = |span, outcome| operation(What::RenameAway, span, outcome);
+        let put = put(1, (1, 10));
+        let done = away((20, 30), Outcome::Done(None));
+        assert_eq!(wrong(&[put.clone(), done.clone(), lost((40, 50))]), 0);
+        assert_eq!(wrong(&[put.clone(), done, get(1, (40, 50))]), 1);
+        assert_eq!(wrong(&[put, away((20, 30), Outcome::Absent)]), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A request that was done is not done again: whoever repeats it, at whatever mserver and whatever
-//! became of the name meanwhile, learns of the file it was done to.
+//! A request that was done is not done again, and one that was refused is not done later: whoever
+//! repeats it, at whatever mserver and whatever became of the name meanwhile, learns what became of
+//! it the first time.
 
 use sdfs_types::Refusal;
 
@@ -19,7 +20,8 @@ pub(super) fn check(judged: &Judged<'_>) -> Vec<Violation> {
 fn is_wrong(repeat: &Repeat) -> bool {
     match &repeat.answers {
         [Some(Ok(first)), Some(Ok(again))] => first != again,
-        [Some(Ok(_)), Some(Err(refusal))] => {
+        // What was done, and what was refused for good, stays so.
+        [Some(Ok(_)), Some(Err(refusal))] | [Some(Err(refusal)), Some(Ok(_))] => {
             matches!(refusal, Refusal::NotFound { .. } | Refusal::Exists { .. })
         }
         _ => false,
@@ -46,6 +48,7 @@ mod tests {
         assert!(!is_wrong([None, file(1)]));
         assert!(!is_wrong([file(1), busy]));
         assert!(is_wrong([file(1), file(2)]));
-        assert!(is_wrong([file(1), exists]));
+        assert!(is_wrong([file(1), exists.clone()]));
+        assert!(is_wrong([exists, file(1)]));
     }
 }
