@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
 use common::{TestCluster, bytes, small};
 use sdfs_server::ClusterOptions;
 
@@ -298,6 +301,41 @@ fn bench_prints_one_object() {
     assert!(!left.contains("bench-"), "{left}");
     let closed = cluster.fails(3, &["bench", "fastdfs", "upload"]);
     assert!(closed.contains("no FastDFS doors"), "{closed}");
+}
+
+#[test]
+fn a_listing_is_whole_while_others_change_it() {
+    fn bench<'a>(words: &[&'a str]) -> Vec<&'a str> {
+        let common = &["bench", "--no-limits", "--directory", "/many"];
+        [&common[..], words].concat()
+    }
+    let cluster = TestCluster::shared();
+    let told = cluster.json(&bench(&["create", "--count", "5000"]));
+    assert_eq!(told["errors"], 0, "{told}");
+    let mut changes = cluster
+        .command(&bench(&["mixed", "--seconds", "5"]))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("sdfs runs");
+    let mut lengths = BTreeSet::new();
+    let status = loop {
+        let listed = cluster.ok(&["ls", "/many"]);
+        let names: Vec<&str> = listed.lines().collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "names out of order");
+        let made = names.iter().filter(|name| name.starts_with('c'));
+        assert_eq!(made.count(), 5_000);
+        lengths.insert(names.len());
+        if let Some(status) = changes.try_wait().expect("waited") {
+            break status;
+        }
+    };
+    assert!(status.success(), "{status}");
+    assert!(lengths.len() > 1, "nothing has changed meanwhile");
+    let told = cluster.json(&bench(&["ls", "--count", "500", "--seconds", "1"]));
+    assert_eq!(told["errors"], 0, "{told}");
+    // Each of 64 has walked through all of it.
+    let names = told["operations"].as_u64().expect("a number");
+    assert!(names >= 64 * 5_500, "{told}");
 }
 
 #[test]

@@ -19,6 +19,15 @@ const SERVERS: [&str; 6] = [
 
 #[test]
 fn sigterm_stops_all_and_everything_stays() {
+    stops_all_and_everything_stays(Signal::TERM);
+}
+
+#[test]
+fn ctrl_c_stops_all_and_everything_stays() {
+    stops_all_and_everything_stays(Signal::INT);
+}
+
+fn stops_all_and_everything_stays(signal: Signal) {
     let mut cluster = TestCluster::start();
     assert!(common::is_private(&cluster.folder.path().join("secret")));
     assert!(common::is_private(
@@ -27,7 +36,7 @@ fn sigterm_stops_all_and_everything_stays() {
     let content = bytes(300_000);
     let local = cluster.local("kept", &content);
     cluster.ok(&["put", &local, "/kept"]);
-    let status = cluster.down();
+    let status = cluster.down_by(signal);
     assert!(status.success(), "{status}: {}", cluster.logs());
     for server in SERVERS {
         assert!(!cluster.runs(server), "{server} still runs");

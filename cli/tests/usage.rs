@@ -2,7 +2,11 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
 use common::{TestCluster, sdfs, small};
+use crc_fast::{CrcAlgorithm, checksum};
 
 #[test]
 fn help_holds_the_exit_codes() {
@@ -76,6 +80,55 @@ fn no_cluster_ends_with_four() {
     let ran = cluster.run(&["--json", "--timeout", "2s", "ls"]);
     let value: serde_json::Value = serde_json::from_str(&ran.err).expect("JSON");
     assert_eq!((ran.code, value["code"].as_i64()), (4, Some(4)));
+}
+
+/// A packet without payload (docs/WIRE.md).
+fn packet(kind: u8, head: &[u8]) -> Vec<u8> {
+    let sum = |bytes: &[u8]| checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32;
+    let mut packet = b"sdfs".to_vec();
+    packet.extend([1, kind, 0, 0]);
+    packet.extend(0_u64.to_le_bytes());
+    packet.extend((head.len() as u32).to_le_bytes());
+    packet.extend(0_u32.to_le_bytes());
+    packet.extend(sum(head).to_le_bytes());
+    packet.extend(sum(&packet).to_le_bytes());
+    packet.extend(head);
+    packet
+}
+
+/// Answers each hello as a server of another protocol version does, and closes.
+fn refuse_version(mut connection: TcpStream, version: u8) {
+    const REFUSAL: u8 = 3;
+    const OTHER_VERSION: u8 = 1;
+    let mut header = [0; 32];
+    connection.read_exact(&mut header).expect("a packet");
+    let head_bytes = u32::from_le_bytes(header[16..20].try_into().expect("4 bytes"));
+    let mut head = vec![0; head_bytes as usize];
+    connection.read_exact(&mut head).expect("a hello");
+    let refusal = packet(REFUSAL, &[OTHER_VERSION, version]);
+    connection.write_all(&refusal).expect("sent");
+}
+
+#[test]
+fn another_version_is_told_with_what_to_do() {
+    let cluster = TestCluster::prepared(&small());
+    for name in ["secret", "admin.secret"] {
+        cluster.local(name, b"a secret that is long enough");
+    }
+    let mserver = cluster.config.server_named("mserver-1").expect("known");
+    let listener = TcpListener::bind(mserver.address).expect("free until now");
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            refuse_version(connection.expect("a connection"), 250);
+        }
+    });
+    let expected = format!(
+        "sdfs: {} does not accept the user: this end speaks protocol version 250. \
+         Use the same version of sdfs as the servers\n",
+        mserver.address
+    );
+    let err = cluster.fails(5, &["--via", "mserver-1", "ls"]);
+    assert_eq!(err, expected);
 }
 
 #[test]

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered, TryStreamExt};
 use sdfs_client::{Client, CreateOptions, Error, PutOptions};
-use sdfs_types::Name;
 use sdfs_types::limits::LIST_ENTRIES_MAX;
 
 use super::args::{Extent, Work, prepared_files};
 use super::cpu::CpuTime;
+use super::listing::Listing;
 use super::mix::{Dice, Operation, operation, random_bytes};
 use super::recorder::{Measured, Recorder};
 use super::report::Shape;
@@ -48,6 +48,8 @@ pub(crate) struct Bench {
 struct Run<'a> {
     bench: &'a Bench,
     work: Work,
+    /// Names that are in the directory all the time.
+    made: u64,
     piece: Bytes,
     turns: Turns,
     recorder: Recorder,
@@ -93,8 +95,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Works until `extent` is reached.
-    pub(crate) async fn run(&self, work: Work, extent: Extent) -> Measured {
+    /// Works until `extent` is reached in a directory prepared for so many names.
+    pub(crate) async fn run(&self, work: Work, names: u64, extent: Extent) -> Measured {
         let Some(recorder) = Recorder::new() else {
             unreachable!("the histogram's bounds fit")
         };
@@ -102,6 +104,11 @@ impl Bench {
         let run = Run {
             bench: self,
             work,
+            made: match work {
+                Work::Ls => names,
+                Work::Get | Work::Mixed => prepared_files(self.size_bytes),
+                Work::Create | Work::Put => 0,
+            },
             piece: piece(self.size_bytes),
             turns: Turns::begin(extent),
             recorder,
@@ -191,23 +198,33 @@ impl Run<'_> {
     /// One operation after the other until the work is done.
     async fn worker(&self, worker: u64) {
         let mut dice = Dice::new(worker + 1);
-        let mut after: Option<Name> = None;
-        while let Some(turn) = self.turns.next() {
+        let mut listing = Listing::default();
+        while let Some(turn) = self.next_turn(&listing) {
             let client = self.bench.client(worker);
             let operation = operation(self.work, dice.roll());
             let begin = Instant::now();
             let done = match operation {
-                Operation::List => self.list(client, &mut after).await,
-                operation => self.one(client, operation, turn, dice.roll()).await,
+                Operation::List => self.list(client, &mut listing).await,
+                operation => {
+                    let done = self.one(client, operation, turn, dice.roll()).await;
+                    done.map_err(Failure::from)
+                }
             };
             match done {
                 Ok((operations, bytes)) => self.recorder.done(begin.elapsed(), operations, bytes),
-                Err(error) => {
-                    self.recorder.failed(&error);
+                Err(failure) => {
+                    self.recorder.failed(&failure.what);
                     tokio::time::sleep(FAILURE_PAUSE).await;
                 }
             }
         }
+    }
+
+    /// The number of the next operation. Only a whole walk shows whether a name is missing, so one
+    /// that is begun goes to its end.
+    fn next_turn(&self, listing: &Listing) -> Option<u64> {
+        let goes_on = self.work == Work::Ls && listing.is_begun();
+        self.turns.next().or_else(|| goes_on.then_some(u64::MAX))
     }
 
     /// How many operations it was, and the bytes they moved.
@@ -249,14 +266,15 @@ impl Run<'_> {
     }
 
     /// The next page; after the last one it begins again.
-    async fn list(&self, client: &Client, after: &mut Option<Name>) -> Result<(u64, u64), Error> {
+    async fn list(&self, client: &Client, listing: &mut Listing) -> Outcome<(u64, u64)> {
+        // Gone when the page does not come, or is wrong.
+        let walk = std::mem::take(listing);
         let page = client
-            .list_page(&self.bench.directory, after.take(), LIST_ENTRIES_MAX)
+            .list_page(&self.bench.directory, walk.last(), LIST_ENTRIES_MAX)
             .await?;
         let names = page.entries.len() as u64;
-        if page.more {
-            *after = page.entries.into_iter().next_back().map(|entry| entry.name);
-        }
+        let entries = page.entries.into_iter().map(|entry| entry.name);
+        *listing = walk.take(entries, page.more, self.made)?;
         // In a mixed work a page is one operation among others.
         Ok((if self.work == Work::Ls { names } else { 1 }, 0))
     }

@@ -5,6 +5,7 @@ mod cpu;
 mod engine;
 mod fastdfs;
 mod limits;
+mod listing;
 mod mix;
 mod recorder;
 mod report;
@@ -83,7 +84,7 @@ async fn measure_work(
     extent: Extent,
 ) -> Outcome<recorder::Measured> {
     bench.prepare(work, names).await?;
-    Ok(bench.run(work, extent).await)
+    Ok(bench.run(work, names, extent).await)
 }
 
 /// A client for each mserver, so that all have work; one when the command line names a server.

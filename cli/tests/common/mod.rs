@@ -350,8 +350,13 @@ impl TestCluster {
 
     /// Ends `up` by SIGTERM and waits; gives how it ended.
     pub fn down(&mut self) -> ExitStatus {
+        self.down_by(Signal::TERM)
+    }
+
+    /// Ends `up` by that signal and waits; gives how it ended.
+    pub fn down_by(&mut self, signal: Signal) -> ExitStatus {
         let mut up = self.up.take().expect("it is up");
-        terminate(&up);
+        send(&up, signal);
         let mut status = None;
         wait_until("up has ended", STOP_WITHIN, || {
             status = up.try_wait().expect("waited");
@@ -384,10 +389,10 @@ fn is_connected(server: &serde_json::Value) -> bool {
     !peers.is_empty() && peers.iter().all(|peer| peer["state"] == "Up")
 }
 
-fn terminate(child: &Child) {
+fn send(child: &Child, signal: Signal) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // It may have ended by itself.
-        kill_process(pid, Signal::TERM).unwrap_or(());
+        kill_process(pid, signal).unwrap_or(());
     }
 }
 
@@ -404,7 +409,7 @@ impl Drop for TestCluster {
             child.wait().map(|_| ()).unwrap_or(());
         }
         if let Some(mut up) = self.up.take() {
-            terminate(&up);
+            send(&up, Signal::TERM);
             let begin = Instant::now();
             while up.try_wait().is_ok_and(|status| status.is_none()) {
                 if begin.elapsed() > STOP_WITHIN {

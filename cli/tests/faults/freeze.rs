@@ -9,8 +9,10 @@ use super::content;
 use super::servers::{HEALED_WITHIN, Servers, run};
 
 const CREATES: u32 = 300;
-/// Below this a difference of two p99 on a loaded machine of two cores says nothing.
-const NOISE: Duration = Duration::from_millis(40);
+/// Of so many rounds the best one counts: whatever else the machine does only makes one slower.
+const ROUNDS: u32 = 5;
+/// Below this a difference of two such p99 says nothing.
+const NOISE: Duration = Duration::from_millis(5);
 /// How soon somebody no longer waits for a frozen server.
 const GIVEN_UP_AFTER: Duration = Duration::from_millis(500);
 /// Longer than a busy machine keeps a server from running.
@@ -31,6 +33,18 @@ async fn create_p99(client: &Client, prefix: &str) -> Duration {
     }
     times.sort();
     times[times.len() * 99 / 100]
+}
+
+/// The p99 of the best round; the rounds end when one is good enough.
+async fn best_p99(client: &Client, prefix: &str, good_enough: Duration) -> Duration {
+    let mut best = Duration::MAX;
+    for round in 0..ROUNDS {
+        best = best.min(create_p99(client, &format!("{prefix}-{round}")).await);
+        if best <= good_enough {
+            break;
+        }
+    }
+    best
 }
 
 async fn first_create(client: &Client, prefix: &str) {
@@ -57,17 +71,18 @@ fn a_frozen_mserver_slows_nobody() {
         let servers = Servers::start_alone(3, 3).await;
         let names = servers.mservers();
         let client = servers.client_via(&names[0]).await;
-        let normal = create_p99(&client, "normal").await;
+        let normal = best_p99(&client, "normal", Duration::ZERO).await;
+        let allowed = normal * 2 + NOISE;
         for frozen in &names {
             // Its clients cannot ask it while it is frozen; those of the others can.
             let other = names.iter().find(|name| *name != frozen).expect("another");
             let client = servers.client_via(other).await;
             servers.freeze(frozen);
             first_create(&client, frozen).await;
-            let meanwhile = create_p99(&client, frozen).await;
+            let meanwhile = best_p99(&client, frozen, allowed).await;
             servers.thaw(frozen);
             assert!(
-                meanwhile <= normal * 2 + NOISE,
+                meanwhile <= allowed,
                 "p99 {meanwhile:?} with {frozen} frozen, {normal:?} before"
             );
             servers.usable().await;

@@ -8,8 +8,11 @@ use sdfs_client::CreateOptions;
 
 use super::content;
 use super::servers::{Servers, run};
+use super::upkeep::json;
 
 const CONNECTIONS: u64 = 10_000;
+/// Longer than a busy machine takes for it.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a hostile connection sends: the packets that killed the prototype, then noise.
 fn garbage(number: u64) -> Vec<u8> {
@@ -37,9 +40,8 @@ fn header(kind: u8, head_bytes: u32, payload_bytes: u32) -> Vec<u8> {
 }
 
 fn attack(address: SocketAddr, number: u64) {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(5)) else {
-        return;
-    };
+    let mut stream = TcpStream::connect_timeout(&address, CONNECTED_WITHIN)
+        .unwrap_or_else(|error| panic!("connection {number} to {address}: {error}"));
     // The server closing first is the point; what is left unsent does not matter.
     stream.write_all(&garbage(number)).unwrap_or(());
     if number.is_multiple_of(16) {
@@ -76,20 +78,32 @@ fn hostile_connections_harm_nobody() {
             .map(|attacker| {
                 let addresses = addresses.clone();
                 std::thread::spawn(move || {
+                    let mut made = 0;
                     for number in (attacker..CONNECTIONS).step_by(4) {
                         attack(addresses[(number / 4) as usize % addresses.len()], number);
+                        made += 1;
                     }
+                    made
                 })
             })
             .collect();
-        for attacker in attackers {
-            attacker.join().expect("the attack ends");
+        let made: u64 = attackers
+            .into_iter()
+            .map(|attacker| attacker.join().expect("the attack ends"))
+            .sum();
+        assert_eq!(made, CONNECTIONS);
+        servers.assert_all_run();
+        let told = json(&servers, &["status"]);
+        let told = told["servers"].as_array().expect("servers");
+        let answering = told.iter().filter(|server| server["answers"] == true);
+        assert_eq!(answering.count(), 6, "{told:?}");
+        for mserver in servers.mservers() {
+            let client = servers.client_via(&mserver).await;
+            client
+                .create_file_meta_data(&format!("/after-{mserver}"), CreateOptions::default())
+                .await
+                .unwrap_or_else(|error| panic!("{mserver}: {error}"));
         }
-        let client = servers.client().await;
-        client
-            .create_file_meta_data("/after", CreateOptions::default())
-            .await
-            .expect("a normal create");
         assert_eq!(servers.process_ids().len(), 6);
         for (name, process) in servers.process_ids() {
             let memory = memory_bytes(process);

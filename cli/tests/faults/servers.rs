@@ -2,13 +2,15 @@
 //! frozen and started by itself.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::fs::File;
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use sdfs_client::{Client, ClientOptions, Error};
 use sdfs_server::{ClusterOptions, make_missing_secrets, write_config};
 use sdfs_server_group::Config;
@@ -45,7 +47,8 @@ impl Share {
     }
 }
 
-/// The processes of one cluster; killed when dropped.
+/// The processes of one cluster; killed when dropped. A test fails when one of them has ended that
+/// it has not killed.
 pub(crate) struct Servers {
     folder: TempDir,
     config: Arc<Config>,
@@ -144,7 +147,7 @@ impl Servers {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.folder.path().join(format!("{name}.log")))
+            .open(self.log_path(name))
             .expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_sdfs"))
             .args(["serve", "--name", name, "--config"])
@@ -175,7 +178,7 @@ impl Servers {
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         self.running.remove(name);
-        let log = std::fs::read_to_string(self.folder.path().join(format!("{name}.log")));
+        let log = std::fs::read_to_string(self.log_path(name));
         (status.code().unwrap_or(-1), log.expect("a log"))
     }
 
@@ -184,11 +187,40 @@ impl Servers {
         self.folder.path()
     }
 
-    /// Kills one server with SIGKILL.
+    /// Kills one server with SIGKILL; until now it must have run.
     pub(crate) fn kill(&mut self, name: &str) {
-        let mut child = self.running.remove(name).expect("the server runs");
+        let mut child = self.running.remove(name).expect("the server was started");
+        let before = child.try_wait().expect("waited");
+        assert!(before.is_none(), "{}", self.told_ended(name, &before));
         child.kill().expect("it can be killed");
-        child.wait().expect("it ends");
+        let status = child.wait().expect("it ends");
+        let is_killed = status.signal() == Some(Signal::KILL.as_raw());
+        assert!(is_killed, "{}", self.told_ended(name, &status));
+    }
+
+    /// Fails when a server has ended that nobody has ended.
+    pub(crate) fn assert_all_run(&self) {
+        let ended = self.ended_by_themselves();
+        assert!(ended.is_empty(), "{ended}");
+    }
+
+    /// Those that nobody has ended and that have: how, and the last lines of their logs. They stay
+    /// to be waited for.
+    fn ended_by_themselves(&self) -> String {
+        let looking = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let mut told = String::new();
+        for (name, child) in &self.running {
+            let status = waitid(WaitId::Pid(id_of(child)), looking).expect("a child of ours");
+            if let Some(status) = status {
+                told.push_str(&self.told_ended(name, &status));
+            }
+        }
+        told
+    }
+
+    fn told_ended(&self, name: &str, status: &impl Debug) -> String {
+        let log = self.log_end(name);
+        format!("{name} has ended by itself: {status:?}\n{log}\n")
     }
 
     /// Kills every server that runs with SIGKILL.
@@ -220,9 +252,7 @@ impl Servers {
     }
 
     fn signal(&self, name: &str, signal: Signal) {
-        let id = self.running[name].id().cast_signed();
-        let id = Pid::from_raw(id).expect("a process id");
-        kill_process(id, signal).expect("the process is ours");
+        kill_process(id_of(&self.running[name]), signal).expect("the process is ours");
     }
 
     /// The processes that run, by name.
@@ -250,6 +280,7 @@ impl Servers {
         change(&mut options);
         let begun = Instant::now();
         loop {
+            self.assert_all_run();
             match Client::connect(options.clone()).await {
                 Ok(client) => return client,
                 Err(error) if begun.elapsed() > HEALED_WITHIN => {
@@ -260,11 +291,12 @@ impl Servers {
         }
     }
 
-    /// Waits until a file can be stored and read.
+    /// Waits until a file can be stored and read, and everybody runs.
     pub(crate) async fn usable(&self) {
         let client = self.client().await;
         let begun = Instant::now();
         loop {
+            self.assert_all_run();
             match try_a_file(&client).await {
                 Ok(()) => return,
                 Err(error) if begun.elapsed() > HEALED_WITHIN => {
@@ -275,11 +307,12 @@ impl Servers {
         }
     }
 
-    /// Waits until every member of every volume is in sync.
+    /// Waits until every member of every volume is in sync, and everybody runs.
     pub(crate) async fn healed(&self) {
         let client = self.client().await;
         let begun = Instant::now();
         loop {
+            self.assert_all_run();
             match client.volume_map().await {
                 Ok(map) if is_whole(&map) => return,
                 other if begun.elapsed() > HEALED_WITHIN => {
@@ -320,14 +353,24 @@ impl Servers {
     pub(crate) fn logs(&self) -> String {
         let mut all = String::new();
         for name in self.names() {
-            let path = self.folder.path().join(format!("{name}.log"));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            let last = &lines[lines.len().saturating_sub(15)..];
-            all.push_str(&format!("--- {name}\n{}\n", last.join("\n")));
+            all.push_str(&format!("--- {name}\n{}\n", self.log_end(&name)));
         }
         all
     }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    fn log_end(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.log_path(name)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+fn id_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed()).expect("a process id")
 }
 
 fn options(mservers: u16, dservers: u16) -> ClusterOptions {
@@ -352,11 +395,18 @@ async fn try_a_file(client: &Client) -> Result<(), Error> {
 
 impl Drop for Servers {
     fn drop(&mut self) {
+        // A test that has failed says why itself.
+        let ended = if std::thread::panicking() {
+            String::new()
+        } else {
+            self.ended_by_themselves()
+        };
         for child in self.running.values_mut() {
             // Gone already: that is what is wanted.
             child.kill().unwrap_or(());
             child.wait().map(drop).unwrap_or(());
         }
+        assert!(ended.is_empty(), "{ended}");
     }
 }
 

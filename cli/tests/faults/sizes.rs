@@ -47,6 +47,7 @@ fn every_size_comes_back() {
 
 #[test]
 fn a_sparse_file_reaches_4_tib() {
+    const FULL: BlockIndex = BlockIndex(40_000);
     run(async {
         let servers = Servers::start(3, 3).await;
         let client = servers.client().await;
@@ -69,7 +70,15 @@ fn a_sparse_file_reaches_4_tib() {
             .write_block(&file, last, data.clone())
             .await
             .expect("the last block");
+        // A block as large as one can be, all of it written.
+        let full = content::bytes(2, 64 << 20);
+        client
+            .write_block(&file, FULL, full.clone())
+            .await
+            .expect("a full block");
         let file = client.open("/sparse").await.expect("a handle");
+        let read = client.read_block(&file, FULL).await.expect("a full block");
+        assert!(read == full, "other bytes came back");
         assert_eq!(file.size_bytes(), 4 << 40);
         let at = 65_535 * (64 << 20);
         let read = file.read_at(at - 10..at + 1_010).await.expect("a range");
@@ -86,6 +95,7 @@ fn a_sparse_file_reaches_4_tib() {
 fn a_file_has_65536_blocks() {
     const WRITERS: usize = 32;
     const BATCH: usize = 256;
+    let zeros = vec![0; (64 << 10) - 100];
     run(async {
         let servers = Servers::start(3, 3).await;
         let client = servers.client().await;
@@ -111,10 +121,25 @@ fn a_file_has_65536_blocks() {
             .await;
         }
         let file = client.open("/blocks").await.expect("a handle");
-        for block in (0..65_536_u64).step_by(4_099).chain([65_535]) {
-            let at = block * (64 << 10);
-            let read = file.read_at(at..at + 100).await.expect("a range");
-            assert!(read == content::bytes(block, 100), "block {block}");
+        let entries = client.get_block_metadata(&file, 0..65_536).await;
+        let entries = entries.expect("every entry");
+        assert_eq!(entries.len(), 65_536);
+        let hole = entries.iter().position(|entry| entry.is_hole());
+        assert_eq!(hole, None, "a block was never written");
+        for first in batches {
+            let blocks: Vec<_> = (first..first + BATCH)
+                .map(|block| BlockIndex(block as u16))
+                .collect();
+            let read = client.read_blocks(&file, &blocks).await.expect("blocks");
+            assert_eq!(read.len(), BATCH);
+            for (block, read) in (first..).zip(&read) {
+                let (written, rest) = read.split_at(100);
+                assert!(
+                    written == content::bytes(block as u64, 100),
+                    "block {block}"
+                );
+                assert!(rest == zeros, "block {block}: not zeros after it");
+            }
         }
     });
 }
