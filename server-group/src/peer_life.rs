@@ -348,9 +348,25 @@ mod tests {
         vec![Effect::Refuse(reason)]
     }
 
+    /// How many kinds of events there are.
+    const EVENTS: u8 = 7;
+
+    fn kind_of(event: &Event) -> u8 {
+        match event {
+            Event::Due { .. } => 0,
+            Event::Connected(_) => 1,
+            Event::Proved(..) => 2,
+            Event::Failed(_) => 3,
+            Event::Offered(_) => 4,
+            Event::Ended(..) => 5,
+            Event::Removed(_) => 6,
+        }
+    }
+
     #[test]
     fn every_transition_of_the_table() {
         let lost = Event::Ended(Epoch(1), LostReason::Closed);
+        let linked = || vec![Effect::Establish(Epoch(1))];
         let admitted = || vec![Effect::CancelDial, Effect::Establish(Epoch(1))];
         let replaced = || {
             vec![
@@ -392,6 +408,14 @@ mod tests {
             (Dialing, true, Event::Due { heard: None }, Dialing, vec![]),
             (Dialing, true, Event::Connected(Attempt(1)), Proving, vec![]),
             (Dialing, true, Event::Connected(Attempt(0)), Dialing, vec![]),
+            (Dialing, true, Event::Proved(Attempt(1), 7), Up, linked()),
+            (
+                Dialing,
+                true,
+                Event::Proved(Attempt(0), 7),
+                Dialing,
+                simultaneous(),
+            ),
             (Dialing, true, Event::Failed(Attempt(1)), Waiting, vec![]),
             (Dialing, true, Event::Failed(Attempt(0)), Dialing, vec![]),
             (Dialing, true, Event::Offered(7), Up, admitted()),
@@ -404,13 +428,10 @@ mod tests {
                 Waiting,
                 vec![Effect::CancelDial],
             ),
-            (
-                Proving,
-                true,
-                Event::Proved(Attempt(1), 7),
-                Up,
-                vec![Effect::Establish(Epoch(1))],
-            ),
+            (Proving, true, Event::Due { heard: None }, Proving, vec![]),
+            (Proving, true, Event::Connected(Attempt(1)), Proving, vec![]),
+            (Proving, true, Event::Connected(Attempt(0)), Proving, vec![]),
+            (Proving, true, Event::Proved(Attempt(1), 7), Up, linked()),
             (
                 Proving,
                 true,
@@ -430,6 +451,7 @@ mod tests {
                 vec![Effect::CancelDial],
             ),
             (Up, true, Event::Due { heard: None }, Up, vec![Effect::Ping]),
+            (Up, true, Event::Connected(Attempt(1)), Up, vec![]),
             (Up, true, Event::Proved(Attempt(1), 7), Up, simultaneous()),
             (Up, true, Event::Failed(Attempt(1)), Up, vec![]),
             (Up, true, Event::Offered(7), Up, replaced()),
@@ -449,11 +471,28 @@ mod tests {
                 Waiting,
                 lose(LostReason::Removed),
             ),
+            (Silent, true, Event::Due { heard: None }, Up, vec![]),
+            (Silent, true, Event::Connected(Attempt(1)), Silent, vec![]),
+            (
+                Silent,
+                true,
+                Event::Proved(Attempt(1), 7),
+                Silent,
+                simultaneous(),
+            ),
+            (Silent, true, Event::Failed(Attempt(1)), Silent, vec![]),
             (Silent, true, Event::Offered(7), Up, replaced()),
             (Silent, true, Event::Offered(8), Silent, duplicate()),
             (Silent, true, lost, Waiting, lose(LostReason::Closed)),
             (Silent, true, removed, Waiting, lose(LostReason::Removed)),
         ];
+        let pair = |from, event: &Event| (from, kind_of(event));
+        let pairs: Vec<_> = table.iter().map(|row| pair(row.0, &row.2)).collect();
+        for from in [Waiting, Dialing, Proving, Up, Silent] {
+            for kind in 0..EVENTS {
+                assert!(pairs.contains(&(from, kind)), "{from:?} on event {kind}");
+            }
+        }
         for (from, is_lower, event, to, effects) in table {
             let (me, peer) = if is_lower { (1, 2) } else { (2, 1) };
             let mut sim = in_state(from, me, peer);

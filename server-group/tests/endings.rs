@@ -289,7 +289,10 @@ fn idle_call_takes_no_millisecond() {
         let plan = Plan::new(1, 1);
         let servers = plan.start_all().await;
         let mesh = &servers[0].mesh;
-        // A busy machine spoils rounds; only a delay of our own would spoil all of them.
+        // A busy machine spoils rounds; only a delay of our own would spoil all of them. One that
+        // others always get in the way of can tell by nine calls of ten, in its best round.
+        let limit = Duration::from_millis(1);
+        let mut nine_of_ten = Duration::MAX;
         let end = Instant::now() + PATIENCE;
         loop {
             let mut took = Vec::new();
@@ -301,19 +304,12 @@ fn idle_call_takes_no_millisecond() {
                 took.push(began.elapsed());
             }
             took.sort();
-            if took[198] < Duration::from_millis(1) {
-                break;
-            }
-            // One that others always get in the way of can tell by most of the calls only.
+            nine_of_ten = nine_of_ten.min(took[180]);
             let is_busy = Instant::now() > end;
-            let most = took[100];
-            assert!(
-                !is_busy || most < Duration::from_millis(1),
-                "median {most:?}"
-            );
-            if is_busy {
+            if took[198] < limit || is_busy && nine_of_ten < limit {
                 break;
             }
+            assert!(!is_busy, "nine of ten took up to {nine_of_ten:?}");
         }
     });
 }

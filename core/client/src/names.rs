@@ -18,6 +18,19 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.put("/a", "five!", Default::default()).await?;
+    /// let found = client.stat("/a").await?;
+    /// assert_eq!(found.name.size_bytes, 5);
+    /// assert!(found.file.is_some(), "a directory has no content");
+    /// # Ok(()) }
+    /// ```
     pub async fn stat(&self, path: &str) -> Result<FileStat, Error> {
         let call = Stat {
             path: FilePath::parse(path)?,
@@ -30,6 +43,19 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `NotEmpty`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.put("/a", "text", Default::default()).await?;
+    /// client.delete("/a").await?;
+    /// let gone = client.stat("/a").await;
+    /// assert!(gone.is_err_and(|error| error.is_not_found()));
+    /// # Ok(()) }
+    /// ```
     pub async fn delete(&self, path: &str) -> Result<FileDeleted, Error> {
         self.delete_entry(path, false).await
     }
@@ -38,6 +64,20 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.mkdir_all("/d/e").await?;
+    /// client.put("/d/e/f", "text", Default::default()).await?;
+    /// client.delete_all("/d").await?;
+    /// let gone = client.stat("/d").await;
+    /// assert!(gone.is_err_and(|error| error.is_not_found()));
+    /// # Ok(()) }
+    /// ```
     pub async fn delete_all(&self, path: &str) -> Result<FileDeleted, Error> {
         self.delete_entry(path, true).await
     }
@@ -46,6 +86,21 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `Exists`, `IntoItself`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.put("/a", "text", Default::default()).await?;
+    /// client.put("/b", "other", Default::default()).await?;
+    /// client.rename("/a", "/c").await?;
+    /// assert_eq!(client.get("/c").await?, "text");
+    /// let taken = client.rename("/c", "/b").await;
+    /// assert!(taken.is_err_and(|error| error.is_exists()));
+    /// # Ok(()) }
+    /// ```
     pub async fn rename(&self, from: &str, to: &str) -> Result<FileMetaMetaData, Error> {
         self.rename_entry(from, to, false).await
     }
@@ -54,6 +109,19 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `IsDirectory`, `IntoItself`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.put("/a.new", "new", Default::default()).await?;
+    /// client.put("/a", "old", Default::default()).await?;
+    /// client.rename_over("/a.new", "/a").await?;
+    /// assert_eq!(client.get("/a").await?, "new");
+    /// # Ok(()) }
+    /// ```
     pub async fn rename_over(&self, from: &str, to: &str) -> Result<FileMetaMetaData, Error> {
         self.rename_entry(from, to, true).await
     }
@@ -62,6 +130,19 @@ impl Client {
     ///
     /// # Errors
     /// `Exists`, `NotFound` for a missing one above it, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.mkdir("/d").await?;
+    /// client.put("/d/a", "text", Default::default()).await?;
+    /// let again = client.mkdir("/d").await;
+    /// assert!(again.is_err_and(|error| error.is_exists()));
+    /// # Ok(()) }
+    /// ```
     pub async fn mkdir(&self, path: &str) -> Result<FileMetaMetaData, Error> {
         self.make_directory(path, false).await
     }
@@ -70,6 +151,18 @@ impl Client {
     ///
     /// # Errors
     /// `NotDirectory`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// client.mkdir_all("/d/e/f").await?;
+    /// client.mkdir_all("/d/e/f").await?;
+    /// client.put("/d/e/f/a", "text", Default::default()).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn mkdir_all(&self, path: &str) -> Result<FileMetaMetaData, Error> {
         self.make_directory(path, true).await
     }
@@ -79,6 +172,22 @@ impl Client {
     /// # Errors
     /// `NotFound`, `OutOfRange` when they become too many bytes, `Denied` as
     /// [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// use sdfs_client::Attributes;
+    ///
+    /// client.put("/a", "text", Default::default()).await?;
+    /// let set = Attributes::from([("color".to_owned(), "red".to_owned())]);
+    /// let file = client.set_attributes("/a", set, &["shape"]).await?;
+    /// assert_eq!(file.attributes["color"], "red");
+    /// assert!(!file.attributes.contains_key("shape"));
+    /// # Ok(()) }
+    /// ```
     pub async fn set_attributes(
         &self,
         path: &str,
@@ -132,6 +241,22 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound`, `NotDirectory`, `Denied` as [`Error::Refused`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = sdfs_server::Cluster::embedded(Default::default()).await?;
+    /// # let config = cluster.config().clone();
+    /// # let client = sdfs_client::Client::connect_admin(config).await?;
+    /// use sdfs_client::{Error, Refusal};
+    ///
+    /// client.mkdir("/d").await?;
+    /// client.set_quota("/d", Some(1), None).await?;
+    /// client.put("/d/a", "first", Default::default()).await?;
+    /// let second = client.put("/d/b", "second", Default::default()).await;
+    /// assert!(matches!(second, Err(Error::Refused(Refusal::Quota { .. }))));
+    /// # Ok(()) }
+    /// ```
     pub async fn set_quota(
         &self,
         path: &str,

@@ -200,6 +200,7 @@ mod tests {
 
     #[test]
     fn limits_hold_to_the_byte() {
+        assert!(FilePath::parse("a").is_ok());
         assert!(FilePath::parse(&"a".repeat(255)).is_ok());
         assert!(matches!(
             FilePath::parse(&"a".repeat(256)),
@@ -209,10 +210,16 @@ mod tests {
         let longest = format!("/{name}").repeat(16);
         assert_eq!(longest.len(), 4_096);
         assert!(FilePath::parse(&longest).is_ok());
-        assert_eq!(
-            FilePath::parse(&format!("{longest}/c")).err(),
-            Some(PathFault::PathTooLong { bytes: 4_098 })
-        );
+        let most = format!("/{name}").repeat(15);
+        for last in [127, 128, 129] {
+            let (before, last) = ("c".repeat(127), "d".repeat(last));
+            let path = format!("{most}/{before}/{last}");
+            let bytes = path.len();
+            let too_long = (bytes > 4_096).then_some(PathFault::PathTooLong { bytes });
+            assert_eq!(FilePath::parse(&path).err(), too_long, "{bytes} bytes");
+            // Without its slash at the begin it is the same path.
+            assert_eq!(FilePath::parse(&path[1..]).err(), too_long);
+        }
     }
 
     #[test]

@@ -165,16 +165,28 @@ impl Plan {
     }
 
     pub fn at(addresses: &[SocketAddr], mservers: usize, timers: &str) -> Self {
+        let numbers: Vec<_> = (1..).take(addresses.len()).collect();
+        Self::numbered(addresses, &numbers, mservers, timers)
+    }
+
+    /// With these numbers of the servers.
+    pub fn numbered(
+        addresses: &[SocketAddr],
+        numbers: &[u16],
+        mservers: usize,
+        timers: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("secret"), SECRET).unwrap();
         let mut servers = String::new();
-        for (place, address) in addresses.iter().enumerate() {
+        for (place, (address, id)) in addresses.iter().zip(numbers).enumerate() {
             let role = if place < mservers {
                 "Mserver"
             } else {
                 "Dserver"
             };
-            servers += &format!("(name: \"s{place}\", role: {role}, address: \"{address}\", ");
+            servers += &format!("(name: \"s{place}\", id: {id}, role: {role}, ");
+            servers += &format!("address: \"{address}\", ");
             servers += &format!("space: [\"d{place}\"]),\n");
         }
         let text = format!(

@@ -326,11 +326,100 @@ mod tests {
         assert_eq!(CallKind::from_wire(0xffff), None);
     }
 
+    /// What clients alone may send.
+    const CLIENTS: &[CallKind] = &[
+        CallKind::CreateFile,
+        CallKind::BeginPut,
+        CallKind::FinishPut,
+        CallKind::GetFile,
+        CallKind::GetBlocks,
+        CallKind::ResizeFile,
+        CallKind::CommitBlocks,
+        CallKind::DeleteFile,
+        CallKind::Rename,
+        CallKind::MakeDirectory,
+        CallKind::ListDirectory,
+        CallKind::Stat,
+        CallKind::SetAttributes,
+        CallKind::SetQuota,
+        CallKind::GetVolumeMap,
+        CallKind::PutUser,
+        CallKind::DeleteUser,
+        CallKind::ListUsers,
+        CallKind::Scrub,
+        CallKind::RenewGrant,
+        CallKind::LinkContent,
+        CallKind::ShareContent,
+        CallKind::GetSharing,
+        CallKind::DeleteNow,
+        CallKind::ListTrash,
+        CallKind::RestoreTrash,
+        CallKind::EmptyTrash,
+        CallKind::Maintain,
+        CallKind::Inspect,
+        CallKind::ChangeServers,
+    ];
+    /// What mservers alone may send.
+    const MSERVERS: &[CallKind] = &[
+        CallKind::CanCreate,
+        CallKind::Release,
+        CallKind::CreateMetaData,
+        CallKind::AtMain,
+        CallKind::AcceptFiles,
+        CallKind::FreeBlocks,
+        CallKind::PushVolumes,
+        CallKind::SyncVolume,
+        CallKind::BeginScrub,
+        CallKind::SetHealRate,
+        CallKind::ListCopies,
+        CallKind::FreeOldBlocks,
+        CallKind::DigestBlock,
+    ];
+    /// What dservers alone may send.
+    const DSERVERS: &[CallKind] = &[
+        CallKind::MayForget,
+        CallKind::LeaseStamps,
+        CallKind::LeaseReads,
+        CallKind::AreNeeded,
+        CallKind::WriteCopy,
+        CallKind::ListVolume,
+        CallKind::FreeAnonymous,
+    ];
+    /// What servers may send, and no client.
+    const SERVERS: &[CallKind] = &[
+        CallKind::ReportTrouble,
+        CallKind::ReportSync,
+        CallKind::CheckLogin,
+        CallKind::OnBehalf,
+        CallKind::TracePaths,
+        CallKind::GetTimeline,
+    ];
+    /// What anybody may send.
+    const ALL_ROLES: &[CallKind] = &[
+        CallKind::WriteBlock,
+        CallKind::ReadBlock,
+        CallKind::GetStatus,
+        CallKind::GetServers,
+        CallKind::GetActivity,
+    ];
+
     #[test]
-    fn clients_send_client_calls_only() {
+    fn each_kind_has_its_senders() {
+        let table: &[(&[CallKind], &[Role])] = &[
+            (CLIENTS, &[Role::Client]),
+            (MSERVERS, &[Role::Mserver]),
+            (DSERVERS, &[Role::Dserver]),
+            (SERVERS, &[Role::Mserver, Role::Dserver]),
+            (ALL_ROLES, &[Role::Client, Role::Mserver, Role::Dserver]),
+        ];
         for kind in CallKind::ALL {
-            let expected = matches!(kind.to_wire() >> 8, 0x02 | 0x04 | 0x06);
-            assert_eq!(kind.is_allowed(Role::Client), expected, "{kind:?}");
+            let mut rows = table.iter().filter(|(kinds, _)| kinds.contains(kind));
+            let (_, senders) = rows.next().unwrap_or_else(|| panic!("{kind:?} has no row"));
+            assert!(rows.next().is_none(), "{kind:?} has two rows");
+            for role in [Role::Client, Role::Mserver, Role::Dserver] {
+                let is_sender = senders.contains(&role);
+                assert_eq!(kind.is_allowed(role), is_sender, "{kind:?} of a {role}");
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use sdfs_client::{Client, ClientOptions, Config, UserKey};
 use sdfs_net_layer::TcpTransport;
 use sdfs_server_group::{
-    GroupOptions, IncomingCall, Payload, Role, ServerId, Service, UserKeys, start,
+    GroupOptions, IncomingCall, Payload, Role, ServerId, Service, Stop, UserKeys, start,
 };
 use sdfs_types::calls::CallKind;
 use sdfs_types::{Refusal, wire};
@@ -60,6 +60,8 @@ struct Shared {
     /// Logins before which no mserver knows its users.
     logins_too_early: AtomicU32,
     slow_until: Mutex<Instant>,
+    to_stop: Mutex<Vec<ServerId>>,
+    stopped: AtomicU32,
 }
 
 struct Double {
@@ -179,6 +181,8 @@ impl Kit {
             kept: Mutex::default(),
             logins_too_early: AtomicU32::new(0),
             slow_until: Mutex::new(Instant::now()),
+            to_stop: Mutex::default(),
+            stopped: AtomicU32::new(0),
         });
         let (stop, stopped) = std::sync::mpsc::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
@@ -199,10 +203,15 @@ impl Kit {
                         service: Arc::new(service),
                         user_keys: Arc::new(Keys(Arc::clone(&shared_there))),
                     };
-                    groups.push(start(options).await.unwrap());
+                    groups.push((server.id, start(options).await.unwrap().0));
                 }
                 ready.send(()).unwrap();
                 while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    let to_stop = std::mem::take(&mut *shared_there.to_stop.lock().unwrap());
+                    for (_, group) in groups.iter().filter(|(id, _)| to_stop.contains(id)) {
+                        group.send(Stop).await.unwrap();
+                        shared_there.stopped.fetch_add(1, Ordering::SeqCst);
+                    }
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
@@ -215,6 +224,21 @@ impl Kit {
             thread: Some(thread),
             folder,
         }
+    }
+
+    /// Ends one server; it does not come back.
+    pub async fn stop(&self, server: u16) {
+        let before = self.shared.stopped.load(Ordering::SeqCst);
+        let to_stop = &self.shared.to_stop;
+        to_stop.lock().unwrap().push(ServerId(server));
+        let gone = async {
+            while self.shared.stopped.load(Ordering::SeqCst) == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone)
+            .await
+            .expect("the server ends");
     }
 
     /// A client of the administrator.
@@ -337,16 +361,20 @@ fn next_port() -> u16 {
     12_000 + (offset % 18_000) as u16
 }
 
-fn config(folder: &tempfile::TempDir) -> Arc<Config> {
-    let ports = std::iter::repeat_with(next_port).filter(|port| {
+/// Ports nobody listens on.
+pub fn free_ports() -> impl Iterator<Item = u16> {
+    std::iter::repeat_with(next_port).filter(|port| {
         let address = (std::net::Ipv4Addr::LOCALHOST, *port);
         std::net::TcpListener::bind(address).is_ok()
-    });
+    })
+}
+
+fn config(folder: &tempfile::TempDir) -> Arc<Config> {
     let names = [("Mserver", "mserver"), ("Dserver", "dserver")]
         .into_iter()
         .flat_map(|(role, name)| (1..=3).map(move |number| (role, format!("{name}-{number}"))));
     let servers: String = names
-        .zip(ports)
+        .zip(free_ports())
         .map(|((role, name), port)| {
             format!(
                 "(name: \"{name}\", role: {role}, address: \"127.0.0.1:{port}\", \
