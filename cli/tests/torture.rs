@@ -38,6 +38,13 @@ fn a_short_torture_finds_nothing_wrong() {
     let told: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
     let harms = told["harms"].as_array().expect("a list");
     assert!(harms.len() >= 2, "{harms:?}");
+    let faults = told["faults"].as_array().expect("a list");
+    let kinds = ["kill", "freeze", "power"];
+    for kind in kinds {
+        assert!(faults.iter().any(|one| one["kind"] == kind), "{faults:?}");
+    }
+    let begun = faults.iter().filter_map(|one| one["begun"].as_u64());
+    assert_eq!(begun.sum::<u64>(), harms.len() as u64, "{faults:?}");
     assert!(told["figures"]["operations"].as_u64() > Some(100), "{told}");
     assert!(told["read_back"].as_u64() > Some(10), "{told}");
     assert!(told["compared"]["blocks"].as_u64() > Some(0), "{told}");
@@ -79,6 +86,29 @@ fn a_given_cluster_is_compared_and_not_harmed() {
         "mine",
         "its directory is gone again"
     );
+}
+
+#[test]
+fn copies_that_are_not_there_are_told() {
+    let mut cluster = TestCluster::start();
+    cluster.wait_whole();
+    cluster.kill("dserver-2");
+    let words = ["--json", "torture", "--minutes", "0.05", "--seed", "6"];
+    let ran = cluster.run(&words);
+    assert_eq!(ran.code, 9, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("were not compared"), "{}", ran.err);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(told["judgement"]["violations"], serde_json::json!([]));
+    let left_out = told["compared"]["not_compared"].as_array().expect("a list");
+    let is_its =
+        |copy: &serde_json::Value| copy.as_str().is_some_and(|at| at.ends_with("dserver-2"));
+    assert!(
+        !left_out.is_empty() && left_out.iter().all(is_its),
+        "{left_out:?}"
+    );
+    let page = cluster.folder.path().join("torture-6.html");
+    let page = std::fs::read_to_string(page).expect("a report");
+    assert!(page.contains("Not compared"), "{page}");
 }
 
 #[test]

@@ -79,28 +79,40 @@ async fn status(global: &Global, client: &Client, wait: bool, out: Output) -> Ou
             record.is_none_or(|record| record.state != ServerState::Joining)
         });
         let missing = missing(&seen, orders.as_ref().map(|orders| (&staying, orders)));
-        if has_every_copy(&seen, &missing) || !wait {
+        if is_healed(&seen, &missing) || !wait {
             show(&config, (&seen, orders.as_ref()), &missing, out);
             return Ok(());
         }
-        out.say(&sentence(&missing));
+        out.say(&waited_for(&seen, &missing));
         maintenance::say_when_paused(orders.as_ref(), out);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
-/// Whether every volume has every copy in sync, as a mserver says that hears a majority.
-pub(crate) async fn is_whole(client: &Client, config: &Config, within: Duration) -> bool {
+/// What the servers say, and whether every volume has every copy in sync, as a mserver says that
+/// hears a majority.
+pub(crate) async fn looked<'a>(
+    client: &Client,
+    config: &'a Config,
+    within: Duration,
+) -> (Seen<'a>, bool) {
     let (seen, orders) = tokio::join!(
         seen(client, config, within),
         maintenance::orders(client, within),
     );
     let missing = missing(&seen, orders.as_ref().map(|orders| (config, orders)));
-    orders.is_some() && has_every_copy(&seen, &missing)
+    let is_whole = orders.is_some() && has_every_copy(&seen, &missing);
+    (seen, is_whole)
 }
 
 fn has_every_copy(seen: &Seen<'_>, missing: &[Missing]) -> bool {
     missing.is_empty() && seen.hears_majority && !seen.volumes().is_empty()
+}
+
+/// Whether nothing is left to be healed, neither copies nor blocks of them.
+fn is_healed(seen: &Seen<'_>, missing: &[Missing]) -> bool {
+    let (damaged, repaired) = damage(seen);
+    has_every_copy(seen, missing) && damaged == repaired
 }
 
 /// The copies that are missing of those the volumes have members for, and of those there are to be
@@ -163,7 +175,7 @@ fn show(
             "hears_majority": seen.hears_majority,
             "told_by": seen.told_by(),
             "volumes": seen.volumes().len(),
-            "whole": has_every_copy(seen, missing) && damaged == repaired,
+            "whole": is_healed(seen, missing),
             "missing": copies,
             "orders": orders,
             "damaged_blocks": damaged,
@@ -218,6 +230,16 @@ fn show(
 pub(crate) fn how_far(seen: &Seen<'_>) -> Option<String> {
     let missing = missing(seen, None);
     (!missing.is_empty()).then(|| sentence(&missing))
+}
+
+/// What a wait is for.
+fn waited_for(seen: &Seen<'_>, missing: &[Missing]) -> String {
+    let (damaged, repaired) = damage(seen);
+    match damaged.saturating_sub(repaired) {
+        _ if !missing.is_empty() => sentence(missing),
+        0 => "no mserver that hears a majority tells of any volume".to_owned(),
+        left => format!("{left} damaged blocks are not repaired yet"),
+    }
 }
 
 fn sentence(missing: &[Missing]) -> String {
@@ -288,11 +310,13 @@ fn json_of(config: &Config, copy: &Missing) -> serde_json::Value {
     })
 }
 
-/// Blocks found damaged and blocks repaired, over all disks.
+/// Blocks found damaged and blocks repaired, over all disks that work: what one that has failed
+/// kept is made anew elsewhere, as missing copies.
 pub(crate) fn damage(seen: &Seen<'_>) -> (u64, u64) {
     let scrubs = seen
         .known()
         .flat_map(|status| &status.spaces)
+        .filter(|space| space.failed.is_none())
         .map(|space| space.scrub);
     scrubs.fold((0, 0), |sum, scrub| {
         (sum.0 + scrub.damaged, sum.1 + scrub.repaired)
@@ -313,6 +337,7 @@ pub(crate) fn dservers<'a>(
 #[cfg(test)]
 mod tests {
     use sdfs_types::calls::maintenance::Ordered;
+    use sdfs_types::calls::status::{ScrubStatus, SpaceStatus, VolumeKept};
     use sdfs_types::{Epoch, VolumeId, VolumeMember, VolumeStatus};
 
     use super::*;
@@ -364,6 +389,79 @@ mod tests {
         orders.draining.insert(ServerId(4), ordered);
         assert_eq!(copies_of(&volume(&[2, 3]), &config, &orders), 2, "drained");
         assert_eq!(copies_of(&volume(&[5]), &config, &orders), 3, "elsewhere");
+    }
+
+    /// A server that answers, with one disk.
+    fn told(server: u16, role: Role, scrub: ScrubStatus, failed: Option<String>) -> ServerStatus {
+        let space = SpaceStatus {
+            path: "/disk".to_owned(),
+            failed,
+            blocks: 0,
+            live_bytes: 0,
+            segment_bytes: 0,
+            free_bytes: 0,
+            room_bytes: 0,
+            volumes: Vec::new(),
+            scrub,
+        };
+        let whole = VolumeMember {
+            server: ServerId(2),
+            state: MemberState::InSync,
+        };
+        ServerStatus {
+            server: ServerId(server),
+            name: "s".to_owned(),
+            role,
+            address: String::new(),
+            program: String::new(),
+            up_s: 1,
+            peers: Vec::new(),
+            groups: Vec::new(),
+            volumes: vec![Volume {
+                members: vec![whole],
+                ..copy(None, None).volume
+            }],
+            spaces: vec![space],
+            kept: vec![VolumeKept {
+                volume: VolumeId(1),
+                epoch: Epoch(1),
+                blocks: 1,
+                bytes: 1,
+                sync: None,
+            }],
+            hears_majority: true,
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_healed() {
+        let text = r#"(cluster: "c", secret_file: "s", admin: (name: "admin", secret_file: "a"),
+            servers: [
+                (name: "m", role: Mserver, address: "127.0.0.1:1", space: ["m"]),
+                (name: "d", role: Dserver, address: "127.0.0.1:2", space: ["d"]),
+            ])"#;
+        let config = Config::parse(text, std::path::Path::new("config.conf")).expect("sound");
+        let table = [
+            ((0, 0), None, true),
+            ((2, 1), None, false),
+            ((2, 2), None, true),
+            // What it kept is made anew elsewhere.
+            ((2, 1), Some("EIO".to_owned()), true),
+        ];
+        for ((damaged, repaired), failed, expected) in table {
+            let scrub = ScrubStatus {
+                damaged,
+                repaired,
+                ..ScrubStatus::default()
+            };
+            let mserver = told(1, Role::Mserver, ScrubStatus::default(), None);
+            let dserver = told(2, Role::Dserver, scrub, failed);
+            let all = config.servers.iter().zip([Ok(mserver), Ok(dserver)]);
+            let seen = Seen::of(all.collect());
+            let missing = missing(&seen, None);
+            assert!(has_every_copy(&seen, &missing));
+            assert_eq!(is_healed(&seen, &missing), expected, "{damaged} {repaired}");
+        }
     }
 
     #[test]

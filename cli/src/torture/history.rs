@@ -41,6 +41,8 @@ pub(super) enum Ask {
 pub(super) enum Outcome {
     /// As asked.
     Done,
+    /// As asked, though nobody said so: the other name of the rename shows it.
+    Shown,
     /// This value was read, or taken away.
     Saw(Value),
     /// A part was read that is zeros.
@@ -129,6 +131,7 @@ impl Outcome {
     pub(super) fn sentence(&self) -> String {
         match self {
             Outcome::Done => "done".to_owned(),
+            Outcome::Shown => "done, as its other name shows".to_owned(),
             Outcome::Saw(value) => format!("saw value {value}"),
             Outcome::SawZeros => "saw zeros".to_owned(),
             Outcome::Sized(bytes) => format!("{bytes} bytes"),

@@ -65,6 +65,7 @@ impl Load {
             is_over: Cell::new(false),
             done: Cell::new((0, 0)),
             operations: RefCell::new(Vec::new()),
+            renames: RefCell::new(Vec::new()),
         });
         watcher.mkdir(&work.root).await?;
         watcher.mkdir_all(&format!("{}/shared", work.root)).await?;
@@ -139,7 +140,7 @@ mod tests {
         tokio::join!(load.run(), end);
         let (read_back, unreadable) = last::read_all(&load).await.expect("read");
         assert!(read_back > 10 && unreadable.is_empty(), "{unreadable:?}");
-        load.work.operations.borrow().clone()
+        load.work.settled()
     }
 
     #[tokio::test]

@@ -20,7 +20,9 @@ mod model;
 mod nemesis;
 mod network;
 mod page;
+mod plan;
 mod random;
+mod rename;
 mod schedule;
 mod shrink;
 mod stage;
@@ -44,9 +46,10 @@ use crate::commands::{heal, scrub};
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::session;
+use crate::verify::{self, Compared};
 use crate::view::{self, server_name};
-use crate::{session, verify};
-use limits::{DISKS_READ_WITHIN, DISKS_TELL_WITHIN, HEALED_WITHIN, WHOLE_EVERY};
+use limits::{DISKS_READ_WITHIN, DISKS_TELL_WITHIN, HEALED_WITHIN, READABLE_WITHIN, WHOLE_EVERY};
 use load::Load;
 use nemesis::{Harmed, Seen};
 use schedule::{Kind, Schedule};
@@ -121,14 +124,25 @@ impl Torture<'_> {
         let seconds = load.work.began.elapsed().as_secs_f64();
         let mut told = self.told(&config, &load, seconds);
         told.left_out = (!self.args.apart).then_some(ONLY_SIGNALS);
+        told.faults = plan::planned(&self.kinds(stage), &harmed.harms);
         told.harms = harmed.harms;
+        if self.has_time_for_all(seconds) {
+            for never in plan::without_effect(&told.faults) {
+                told.violate(never);
+            }
+        }
         for ended in harmed.ended {
             told.violate(format!("without being told to, {ended}"));
         }
         let judged = async {
             self.heal(stage, &load.watcher, &mut told).await?;
             self.read_disks(&load, &mut told).await?;
-            self.last(&load, &FilePath::root(), &mut told).await
+            let everything = (&FilePath::root(), READABLE_WITHIN);
+            self.last(&load, everything, &mut told).await?;
+            for copy in told.not_compared() {
+                told.violate(format!("{copy} is not there to be compared in the end"));
+            }
+            Ok::<(), Failure>(())
         };
         tokio::select! {
             judged = judged => judged?,
@@ -188,7 +202,7 @@ impl Torture<'_> {
         let seconds = load.work.began.elapsed().as_secs_f64();
         let mut told = self.told(&config, &load, seconds);
         let root = session::path(&load.work.root)?;
-        let judged = self.last(&load, &root, &mut told).await;
+        let judged = self.last(&load, (&root, Duration::ZERO), &mut told).await;
         if !self.args.keep && !told.is_broken() {
             load.watcher.delete_all_now(&load.work.root).await?;
         }
@@ -206,6 +220,7 @@ impl Torture<'_> {
             seconds,
             healed_s: None,
             servers: names.collect(),
+            faults: Vec::new(),
             harms: Vec::new(),
             left_out: None,
             figures: figures::figures(&load.work.operations.borrow(), until_us),
@@ -243,24 +258,45 @@ impl Torture<'_> {
         }
     }
 
-    /// Reads everything back, compares the copies and judges the whole history.
-    async fn last(&self, load: &Load, below: &FilePath, told: &mut Told) -> Outcome {
+    /// Reads everything back, compares the copies and judges the whole history. Copies that are
+    /// not there are waited for as long as `patience`.
+    async fn last(
+        &self,
+        load: &Load,
+        (below, patience): (&FilePath, Duration),
+        told: &mut Told,
+    ) -> Outcome {
         let (read_back, unreadable) = last::read_all(load).await?;
         told.read_back = read_back;
         for (name, why) in unreadable {
             told.violate(format!("{name} cannot be read in the end: {why}"));
         }
-        let client = load.watcher.clone();
-        let compared = verify::compare(client, &load.config, below, self.out).await?;
+        let compared = self.compared(load, (below, patience)).await?;
         if compared.broken > 0 {
             told.violate(format!("copies differ: {}", compared.sentences.join("; ")));
         }
         told.compared = Some(compared);
-        let judgement = judge::judge(&load.work.operations.borrow());
+        let judgement = judge::judge(&load.work.settled());
         told.judgement.names = judgement.names;
         told.judgement.undecided = judgement.undecided;
         told.judgement.violations.extend(judgement.violations);
         Ok(())
+    }
+
+    async fn compared(
+        &self,
+        load: &Load,
+        (below, patience): (&FilePath, Duration),
+    ) -> Outcome<Compared> {
+        let begin = Instant::now();
+        loop {
+            let client = load.watcher.clone();
+            let compared = verify::compare(client, &load.config, below, self.out).await?;
+            if compared.not_compared.is_empty() || begin.elapsed() >= patience {
+                return Ok(compared);
+            }
+            sleep(WHOLE_EVERY).await;
+        }
     }
 
     /// Has every dserver read and verify all it keeps: comparing copies looks at their indexes.
@@ -273,12 +309,15 @@ impl Torture<'_> {
             told.violate(format!("{name} does not answer in the end"));
         }
         let wait = scrub::wait(client, (config, DISKS_TELL_WITHIN), &before, self.out);
-        let Ok(after) = tokio::time::timeout(DISKS_READ_WITHIN, wait).await else {
+        let Ok((after, missing)) = tokio::time::timeout(DISKS_READ_WITHIN, wait).await else {
             told.violate(format!(
                 "after {DISKS_READ_WITHIN:?} not every disk was read"
             ));
             return Ok(());
         };
+        for disk in missing {
+            told.violate(format!("not read to its end: {disk}"));
+        }
         for server in before.silent().chain(after.silent()) {
             told.violate(format!("{} does not answer in the end", server.name));
         }
@@ -306,15 +345,25 @@ impl Torture<'_> {
         Duration::from_secs_f64(self.args.minutes().max(0.0) * 60.0)
     }
 
-    fn schedule(&self, stage: &Stage) -> Schedule {
-        let kinds = match self.args.faults {
+    fn kinds(&self, stage: &Stage) -> Vec<Kind> {
+        match self.args.faults {
             FaultsArg::Mixed => stage.kinds(),
             FaultsArg::OneWay => vec![Kind::OneWay],
             FaultsArg::Power => vec![Kind::Power],
             FaultsArg::None => Vec::new(),
-        };
+        }
+    }
+
+    fn schedule(&self, stage: &Stage) -> Schedule {
+        let kinds = self.kinds(stage);
         Schedule::new(self.seed, &kinds, stage.targets(), self.args.rounds)
             .with_faults_of(self.args.lasts)
+    }
+
+    /// Whether every kind of fault must have come, and been felt, in a run that took so long.
+    fn has_time_for_all(&self, seconds: f64) -> bool {
+        let is_usual = self.args.rounds.is_none() && self.args.lasts.is_none();
+        is_usual && seconds >= plan::ALL_KINDS_WITHIN.as_secs_f64()
     }
 
     /// The words that repeat this run.

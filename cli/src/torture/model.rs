@@ -67,7 +67,11 @@ fn act(ask: Ask, outcome: &Outcome) -> Option<Act> {
     if matches!(outcome, Outcome::Failed(_)) {
         return None;
     }
-    if ask.is_change() && matches!(outcome, Outcome::Done | Outcome::Unknown(_)) {
+    let may_be_done = matches!(
+        outcome,
+        Outcome::Done | Outcome::Shown | Outcome::Unknown(_)
+    );
+    if ask.is_change() && may_be_done {
         return Some(match ask {
             Ask::Put(value) | Ask::RenameOver(value) => Act::Write(value),
             Ask::PutNew(value) | Ask::Create(value) | Ask::RenameTo(value) => Act::WriteNew(value),

@@ -1,20 +1,24 @@
 //! Does what the schedule decides, writes down when it did, and starts again who ended by itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use sdfs_client::Client;
 use sdfs_server_group::Config;
+use sdfs_types::ServerId;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use super::limits::{LOOK_EVERY, WHOLE_EVERY, WHOLE_WITHIN};
+use super::plan;
 use super::schedule::{Effect, Fault, Kind, Schedule};
 use super::stage::Stage;
 use super::worker::Work;
 use crate::commands::heal;
 use crate::failure::Outcome;
+use crate::view;
 
 /// A fault that was done, for the report.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +33,8 @@ pub(super) struct Harm {
     pub(super) begin_us: u64,
     /// When it was mended.
     pub(super) end_us: u64,
+    /// Whether another server lost its peer by it; nothing for what is no cut.
+    pub(super) is_felt: Option<bool>,
 }
 
 /// Everything that was done, and what servers did by themselves.
@@ -46,7 +52,9 @@ pub(super) struct Seen {
     /// Whether every volume has every copy in sync, as far as is known.
     pub(super) is_whole: Cell<bool>,
     /// Faults under way, as a person says it.
-    pub(super) under_way: std::cell::RefCell<Vec<String>>,
+    pub(super) under_way: RefCell<Vec<String>>,
+    /// The same, with whether another server has lost its peer by it.
+    felt: RefCell<BTreeMap<Fault, bool>>,
     /// Faults begun.
     pub(super) begun: Cell<u64>,
 }
@@ -93,6 +101,7 @@ impl Nemesis {
             match effect {
                 Effect::Begin(fault) => {
                     self.under_way.push((fault, self.now_us()));
+                    self.seen.felt.borrow_mut().insert(fault, false);
                     stage.harm(fault).await?;
                 }
                 Effect::End(fault) => {
@@ -103,6 +112,7 @@ impl Nemesis {
                         let harm = self.harm(stage.config(), fault, begin_us);
                         self.harmed.harms.push(harm);
                     }
+                    self.seen.felt.borrow_mut().remove(&fault);
                 }
             }
             let told = self
@@ -126,6 +136,10 @@ impl Nemesis {
             towards: fault.towards.map(name),
             begin_us,
             end_us: self.now_us(),
+            is_felt: fault
+                .kind
+                .is_cut()
+                .then(|| self.seen.felt.borrow().get(&fault) == Some(&true)),
         }
     }
 
@@ -156,16 +170,47 @@ impl Harm {
     }
 }
 
-/// Looks again and again whether every copy is in sync, until the clients are told to end.
+/// Looks again and again whether every copy is in sync, and who misses whom, until the clients are
+/// told to end.
 pub(super) async fn watch(client: &Client, config: &Config, seen: &Rc<Seen>, work: &Rc<Work>) {
     while !work.is_over.get() {
-        seen.is_whole.set(is_whole(client, config).await);
+        let looking = heal::looked(client, config, WHOLE_WITHIN);
+        match timeout(WHOLE_WITHIN * 2, looking).await {
+            Ok((told, is_whole)) => {
+                seen.is_whole.set(is_whole);
+                seen.feel(&lost(config, &told));
+            }
+            Err(_) => seen.is_whole.set(false),
+        }
         sleep(WHOLE_EVERY).await;
+    }
+}
+
+/// Who says of whom that he does not hear him, by their places in the configuration.
+fn lost(config: &Config, told: &view::Seen<'_>) -> BTreeSet<(usize, usize)> {
+    let place = |id: ServerId| config.servers.iter().position(|server| server.id == id);
+    let missed = told.known().flat_map(|status| {
+        let missing = status.peers.iter().filter(|peer| peer.state != "Up");
+        missing.filter_map(move |peer| Some((place(status.server)?, place(peer.server)?)))
+    });
+    missed.collect()
+}
+
+impl Seen {
+    /// Notes which cuts have parted servers.
+    fn feel(&self, lost: &BTreeSet<(usize, usize)>) {
+        let mut felt = self.felt.borrow_mut();
+        let all: Vec<Fault> = felt.keys().copied().collect();
+        for (fault, is_felt) in felt.iter_mut().filter(|(fault, _)| fault.kind.is_cut()) {
+            let others: Vec<Fault> = all.iter().copied().filter(|one| one != fault).collect();
+            *is_felt |= plan::is_felt(*fault, &others, lost);
+        }
     }
 }
 
 /// Whether every volume has every copy in sync; no if nobody says so in time.
 pub(super) async fn is_whole(client: &Client, config: &Config) -> bool {
-    let asked = heal::is_whole(client, config, WHOLE_WITHIN);
-    timeout(WHOLE_WITHIN * 2, asked).await.unwrap_or(false)
+    let looking = heal::looked(client, config, WHOLE_WITHIN);
+    let looked = timeout(WHOLE_WITHIN * 2, looking).await;
+    looked.is_ok_and(|(_, is_whole)| is_whole)
 }

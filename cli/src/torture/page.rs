@@ -6,6 +6,7 @@ use super::limits::VIOLATIONS_SHOWN_MAX;
 use super::schedule::Kind;
 use super::timeline::{class, timeline};
 use super::told::Told;
+use crate::exit::Code;
 use crate::units;
 
 const STYLE: &str = include_str!("page.css");
@@ -24,10 +25,11 @@ const KINDS: [(Kind, &str); 8] = [
 
 /// The whole page.
 pub(super) fn page(told: &Told) -> String {
-    let (mark, word) = match (told.is_broken(), told.judgement.undecided.is_empty()) {
-        (true, _) => ("bad", "Broken"),
-        (false, false) => ("warn", "Undecided"),
-        (false, true) => ("good", "Kept its promises"),
+    let (mark, word) = match told.code() {
+        Code::Broken => ("bad", "Broken"),
+        Code::Unknown => ("warn", "Undecided"),
+        Code::NotNow => ("warn", "Not compared"),
+        _ => ("good", "Kept its promises"),
     };
     let parts = [
         format!(
@@ -39,6 +41,7 @@ pub(super) fn page(told: &Told) -> String {
         format!("<h2>What happened</h2>\n{}{}", timeline(told), legend(told)),
         kinds(told),
         causes(told),
+        planned(told),
         faults(told),
         format!(
             "<h2>Again</h2>\n<pre>{}</pre>\n<p class=\"dim\">The seed plans the same faults and \
@@ -87,7 +90,7 @@ fn summary(told: &Told) -> String {
         ),
         ("names read back", units::count(told.read_back)),
         (
-            "blocks compared on every copy",
+            "blocks compared",
             compared.map_or("–".to_owned(), |compared| units::count(compared.blocks)),
         ),
     ];
@@ -189,6 +192,23 @@ fn causes(told: &Told) -> String {
     format!(
         "<h2>Why operations failed or are unknown</h2>\n<table><tr><th class=\"n\">times<th>what \
          the client was told</tr>\n{}</table>\n",
+        rows.collect::<String>()
+    )
+}
+
+/// What was to come, so that nobody takes a run for proof of what it never met.
+fn planned(told: &Told) -> String {
+    if told.faults.is_empty() {
+        return String::new();
+    }
+    let rows = told.faults.iter().map(|planned| {
+        let felt = planned.felt.map_or("–".to_owned(), units::count);
+        let (word, begun) = (planned.kind.word(), units::count(planned.begun));
+        format!("<tr><td>{word}<td class=\"n\">{begun}<td class=\"n\">{felt}</tr>\n")
+    });
+    format!(
+        "<h2>Faults</h2>\n<table><tr><th>kind<th class=\"n\">begun<th class=\"n\">parted servers\
+         </tr>\n{}</table>\n",
         rows.collect::<String>()
     )
 }

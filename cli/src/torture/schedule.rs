@@ -33,6 +33,27 @@ pub(super) enum Kind {
     Power,
 }
 
+impl Kind {
+    /// Whether it lies between servers, none of which is struck itself.
+    pub(super) fn is_cut(self) -> bool {
+        matches!(self, Kind::Cut | Kind::Mute | Kind::Deaf | Kind::OneWay)
+    }
+
+    /// What a person calls it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Kind::Kill => "kill",
+            Kind::Freeze => "freeze",
+            Kind::Cut => "cut",
+            Kind::Mute => "mute server",
+            Kind::Deaf => "deaf server",
+            Kind::OneWay => "one-way cut",
+            Kind::Full => "full disk",
+            Kind::Power => "kill of all",
+        }
+    }
+}
+
 /// A fault, by the places of its servers in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fault {
@@ -88,6 +109,8 @@ const AWAITED: Duration = Duration::from_secs(15);
 pub(super) struct Schedule {
     random: Random,
     kinds: Vec<Kind>,
+    /// Kinds still to come before any comes again.
+    bag: Vec<Kind>,
     targets: Vec<Target>,
     /// Every ordered pair, the next one last; filled again when empty.
     pairs: Vec<(usize, usize)>,
@@ -115,6 +138,7 @@ impl Schedule {
         Schedule {
             random,
             kinds: kinds.to_vec(),
+            bag: Vec::new(),
             targets,
             pairs: Vec::new(),
             under_way: Vec::new(),
@@ -145,8 +169,10 @@ impl Schedule {
         if now < self.next_at || is_enough {
             return effects;
         }
-        let drawn = self.random.pick(&self.kinds).copied();
-        let Some((kind, since)) = self.awaited.or(drawn.map(|kind| (kind, now))) else {
+        let awaited = self
+            .awaited
+            .or_else(|| self.next_kind().map(|kind| (kind, now)));
+        let Some((kind, since)) = awaited else {
             return effects;
         };
         let fault = self.choose(kind, is_whole);
@@ -182,6 +208,16 @@ impl Schedule {
     /// Faults begun so far.
     pub(super) fn begun(&self) -> u64 {
         self.begun
+    }
+
+    /// Every kind as often as it was named before any comes again.
+    fn next_kind(&mut self) -> Option<Kind> {
+        if self.bag.is_empty() {
+            self.bag.clone_from(&self.kinds);
+        }
+        let kind = self.random.pick(&self.bag).copied()?;
+        let place = self.bag.iter().position(|one| *one == kind)?;
+        Some(self.bag.swap_remove(place))
     }
 
     /// A fault of a kind that may begin now; none if what was drawn may not.
@@ -336,6 +372,11 @@ mod tests {
                 ALL.iter()
                     .all(|kind| faults.iter().any(|fault| fault.kind == *kind))
             );
+            for round in faults.chunks_exact(ALL.len()) {
+                let kinds: std::collections::BTreeSet<_> =
+                    round.iter().map(|fault| fault.kind).collect();
+                assert!(kinds.len() + 2 >= ALL.len(), "{kinds:?}");
+            }
             let mut full = faults.iter().filter(|fault| fault.kind == Kind::Full);
             assert!(full.all(|fault| fault.server == 5));
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::figures::Figures;
 use super::judge::{Judgement, Violation};
 use super::nemesis::Harm;
+use super::plan::Planned;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Ink, Output};
@@ -25,6 +26,8 @@ pub(super) struct Told {
     pub(super) healed_s: Option<f64>,
     /// The servers, in the order of the configuration.
     pub(super) servers: Vec<String>,
+    /// What was to be done to them, and what came of it.
+    pub(super) faults: Vec<Planned>,
     /// What was done to them.
     pub(super) harms: Vec<Harm>,
     /// Faults that could not be done here, and why.
@@ -57,30 +60,60 @@ impl Told {
         !self.judgement.violations.is_empty()
     }
 
+    /// The copies of which nothing is said.
+    pub(super) fn not_compared(&self) -> Vec<String> {
+        let compared = self.compared.iter();
+        compared
+            .flat_map(|compared| compared.not_compared.clone())
+            .collect()
+    }
+
     /// In a few words.
     pub(super) fn verdict(&self) -> String {
         let (broken, undecided) = (
             self.judgement.violations.len(),
             self.judgement.undecided.len(),
         );
-        match (broken, undecided) {
-            (0, 0) => "every outcome can be explained, and nothing acknowledged is lost".to_owned(),
-            (0, _) => format!("the histories of {undecided} names are too tangled to be judged"),
-            (1, _) => "one thing is not as promised".to_owned(),
+        match (broken, undecided, self.not_compared().len()) {
+            (0, 0, 0) => {
+                "every outcome can be explained, and nothing acknowledged is lost".to_owned()
+            }
+            (0, 0, copies) => format!(
+                "every outcome can be explained, and all that is acknowledged was read; {copies} \
+                 copies were not compared"
+            ),
+            (0, _, _) => {
+                format!("the histories of {undecided} names are too tangled to be judged")
+            }
+            (1, _, _) => "one thing is not as promised".to_owned(),
             _ => format!("{broken} things are not as promised"),
         }
     }
 
-    /// Prints it; fails when anything is wrong.
+    /// What the run ends with.
+    pub(super) fn code(&self) -> Code {
+        if self.is_broken() {
+            Code::Broken
+        } else if !self.judgement.undecided.is_empty() {
+            Code::Unknown
+        } else if !self.not_compared().is_empty() {
+            Code::NotNow
+        } else {
+            Code::Done
+        }
+    }
+
+    /// Prints it; fails when anything is wrong, or was not looked at.
     pub(super) fn finish(&self, out: Output) -> Outcome {
         out.json(self);
         self.say(out);
-        let code = match (self.is_broken(), self.judgement.undecided.is_empty()) {
-            (false, true) => return Ok(()),
-            (false, false) => Code::Unknown,
-            (true, _) => Code::Broken,
+        let failure = match self.code() {
+            Code::Done => return Ok(()),
+            Code::NotNow => Failure::new(Code::NotNow, self.verdict()).advise(
+                "`sdfs heal status` tells which copies are missing; try again when they are there",
+            ),
+            code => Failure::new(code, self.verdict()),
         };
-        let failure = Failure::new(code, self.verdict());
         Err(match &self.kept {
             Some(kept) => failure.advise(format!("The servers' folder is {}", kept.display())),
             None => failure,
@@ -106,7 +139,7 @@ impl Told {
         if let (Some(healed_s), Some(compared)) = (self.healed_s, &self.compared) {
             out.say(&format!(
                 "every copy in sync {healed_s:.1} s after the last fault; {} names read back, {} \
-                 files and {} blocks compared on every copy",
+                 files and {} blocks compared",
                 units::count(self.read_back),
                 units::count(compared.files),
                 units::count(compared.blocks)
@@ -118,7 +151,10 @@ impl Told {
         for violation in &self.judgement.violations {
             out.say(&out.ink(Ink::Bad, &violation.what));
         }
-        if !self.is_broken() {
+        for copy in self.not_compared() {
+            out.say(&out.ink(Ink::Warn, &format!("{copy} was not compared")));
+        }
+        if self.code() == Code::Done {
             out.say(&out.ink(Ink::Good, &self.verdict()));
         }
         out.say(&format!("again: {}", self.command));

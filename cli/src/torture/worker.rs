@@ -17,6 +17,7 @@ use super::limits::{
     IMPATIENT_WITHIN, OPERATION_WITHIN, OWN_NAMES, PAUSE_MS_MAX, REPEATS_MAX, SHARED_NAMES,
 };
 use super::random::Random;
+use super::rename::{self, Rename};
 
 /// What all clients of a run have in common.
 pub(super) struct Work {
@@ -30,6 +31,8 @@ pub(super) struct Work {
     pub(super) done: Cell<(u64, u64)>,
     /// Everything that was asked and told, in the order of the ends.
     pub(super) operations: RefCell<Vec<Operation>>,
+    /// Renames of which nobody knows yet what became of the file.
+    pub(super) renames: RefCell<Vec<Rename>>,
 }
 
 /// A client at work.
@@ -52,6 +55,11 @@ impl Work {
     /// The directory of a client's own names.
     pub(super) fn own(&self, client: u32) -> String {
         format!("{}/own-{client}", self.root)
+    }
+
+    /// The whole history, with what the two names of a rename say of one another.
+    pub(super) fn settled(&self) -> Vec<Operation> {
+        rename::settled(&self.operations.borrow(), &self.renames.borrow())
     }
 
     fn now_us(&self) -> u64 {
@@ -342,6 +350,28 @@ impl Worker {
         if outcome != Outcome::Absent {
             self.note(name, ask, begin_us, &outcome);
         }
+        if outcome.is_unknown() {
+            self.look_after(Rename {
+                client: self.number,
+                from: own,
+                to: name.to_owned(),
+                value: Some(value),
+                begin_us,
+            })
+            .await;
+        }
+    }
+
+    /// Looks at the name nobody else uses, which tells whether a rename was done; soon, as what is
+    /// open for long leaves many ways to explain what others saw.
+    async fn look_after(&mut self, rename: Rename) {
+        let own = rename.own().to_owned();
+        self.work.renames.borrow_mut().push(rename);
+        for _ in 0..=REPEATS_MAX {
+            if self.get(&own).await.is_answer() {
+                return;
+            }
+        }
     }
 
     /// Gives what a shared name holds a name nobody else knows, and looks what it was.
@@ -350,8 +380,19 @@ impl Worker {
         let own = format!("{}/to-{serial}", self.work.own(self.number));
         let begin_us = self.work.now_us();
         let outcome = changed(self.client.rename(name, &own).await);
+        let rename = Rename {
+            client: self.number,
+            from: name.to_owned(),
+            to: own.clone(),
+            value: None,
+            begin_us,
+        };
         if outcome != Outcome::Done {
-            return self.note(name, Ask::RenameAway, begin_us, &outcome);
+            self.note(name, Ask::RenameAway, begin_us, &outcome);
+            if outcome.is_unknown() {
+                self.look_after(rename).await;
+            }
+            return;
         }
         // It is here by now, whatever a look at it takes.
         let end_us = self.work.now_us();
@@ -365,8 +406,11 @@ impl Worker {
         let seen = seen.map_or_else(|error| failed(&error), |bytes| content::whole(&bytes));
         let (taken, value) = match seen {
             Outcome::Saw(value) => (Outcome::Saw(value), Some(value)),
-            // What it was nobody knows, and nobody will read this name again.
-            Outcome::Unknown(_) | Outcome::Failed(_) => (Outcome::Done, None),
+            // What it was the reads of the end tell.
+            Outcome::Unknown(_) | Outcome::Failed(_) => {
+                self.work.renames.borrow_mut().push(rename);
+                (Outcome::Done, None)
+            }
             // Not there, or garbled: the history of the new name cannot be explained.
             _ => (Outcome::Done, Some(0)),
         };

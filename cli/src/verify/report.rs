@@ -51,6 +51,8 @@ pub(crate) struct Compared {
     pub(crate) broken: u64,
     /// One by one, the first of them.
     pub(crate) sentences: Vec<String>,
+    /// Copies that were not in sync or could not be read: nothing is said of what they have.
+    pub(crate) not_compared: Vec<String>,
 }
 
 impl Report {
@@ -66,7 +68,17 @@ impl Report {
             blocks: self.blocks,
             broken: self.missing + self.different + self.names,
             sentences: broken.map(|finding| sentence(config, finding)).collect(),
+            not_compared: self.left_out(config).collect(),
         }
+    }
+
+    /// Each copy that was not compared, as a person says it.
+    fn left_out(&self, config: &Config) -> impl Iterator<Item = String> {
+        let all = self.not_compared.iter();
+        all.map(|(volume, server)| {
+            let server = server_name(config, *server);
+            format!("the copy of volume {volume} at {server}")
+        })
     }
 
     pub(crate) fn new(is_repairing: bool) -> Report {
@@ -117,11 +129,8 @@ impl Report {
         for finding in &self.shown {
             out.say(&sentence(config, finding));
         }
-        for (volume, server) in &self.not_compared {
-            let server = server_name(config, *server);
-            out.say(&format!(
-                "the copy of volume {volume} at {server} was not compared"
-            ));
+        for copy in self.left_out(config) {
+            out.say(&format!("{copy} was not compared"));
         }
         let on = match self.not_compared.len() {
             0 => "every copy",
