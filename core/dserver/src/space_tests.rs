@@ -214,6 +214,31 @@ fn ranges_are_read_with_their_sums() {
     assert_eq!(last.bytes, bytes.slice(196_608..));
 }
 
+/// A place that was given up holds another block as soon as it is used again.
+#[test]
+fn a_part_of_another_block_is_none_of_this_one() {
+    let space = open(&MemoryDisk::new(1 << 30));
+    let (at, other) = (block(1, 0, 1), block(2, 0, 1));
+    for (seed, one) in [(1, at), (2, other)] {
+        store(&space, one, &bytes_for(seed, 300_000)).unwrap();
+    }
+    let meant = space.look_up(VOLUME, &at).unwrap();
+    let found = space.look_up(VOLUME, &other).unwrap();
+    let used_again = crate::block_index::StoredBlock {
+        segment: found.segment,
+        offset: found.offset,
+        ..meant
+    };
+    locked(&space.table).set(VOLUME, at, used_again);
+    let part = |one| {
+        runtime()
+            .block_on(space.load(VOLUME, one, (131_100, 10)))
+            .map(drop)
+    };
+    assert!(part(other).is_ok());
+    assert_eq!(part(at), Err(LoadFault::Damaged));
+}
+
 fn flip(disk: &MemoryDisk, space: &Space, at: BlockDescriptor, byte: u32) {
     let stored = space.look_up(VOLUME, &at).unwrap();
     let path = Path::new(DIR)
@@ -377,6 +402,37 @@ fn block_put_aside_meanwhile_is_in_no_checkpoint() {
     drop(space);
     let space = open(&disk);
     assert_eq!(load(&space, rotten).unwrap(), bytes_for(1, 5_000));
+}
+
+/// What is put aside is found again by the next start, which would take it for freed else.
+#[test]
+fn known_damage_is_in_no_checkpoint() {
+    let disk = MemoryDisk::new(1 << 30);
+    let space = open(&disk);
+    let at = block(1, 0, 1);
+    store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    let place = position_of(&space.look_up(VOLUME, &at).unwrap());
+    assert!(locked(&space.table).quarantine(VOLUME, at, place));
+    assert!(!space.checkpoint().unwrap());
+    drop(space);
+    assert_eq!(load(&open(&disk), at).unwrap(), bytes_for(1, 5_000));
+}
+
+/// A list that was made meanwhile lacks the block, though none is damaged before or after.
+#[test]
+fn a_repair_during_a_list_is_noticed() {
+    let space = open(&MemoryDisk::new(1 << 30));
+    let at = block(1, 0, 1);
+    store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    let sound = || locked(&space.table).sound(Some(VOLUME));
+    let before = sound();
+    let place = position_of(&space.look_up(VOLUME, &at).unwrap());
+    assert!(locked(&space.table).quarantine(VOLUME, at, place));
+    assert_eq!(sound(), None);
+    assert!(space.list(VOLUME, None, 10).0.is_empty());
+    store(&space, at, &bytes_for(1, 5_000)).unwrap();
+    assert_eq!(space.list(VOLUME, None, 10).0.len(), 1);
+    assert!(sound().is_some() && sound() != before);
 }
 
 /// A block that lay here before a sync began and is written again while it runs is acknowledged.

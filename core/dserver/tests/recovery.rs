@@ -7,21 +7,22 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Cluster, VOLUME, block, bytes_for, grants, read_call, volume, wait_for};
+use common::{Cluster, VOLUME, block, bytes_for, grants, read_call, volume, wait_for, write_call};
 use sdfs_dserver::limits::{
     BACKGROUND_SYNC_WAIT, LEFT_BEHIND_EVERY, LEFT_BEHIND_WAIT, SYNC_BYTES_PER_S_SHARED,
 };
-use sdfs_log::{CrashLoss, Fault, MemoryDisk};
+use sdfs_log::{CrashLoss, Disk, Fault, MemoryDisk};
 use sdfs_server_group::{Role, ServerId};
-use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes, SyncVolume};
-use sdfs_types::calls::negotiation::Trouble;
+use sdfs_types::calls::blocks::{FreeBlocks, PushVolumes, SyncVolume, WriteBlock};
+use sdfs_types::calls::negotiation::{ReportTrouble, Trouble};
 use sdfs_types::{
-    Epoch, GrantRights, MemberState, Refusal, VolumeId, VolumeMember, VolumeStatus, clock,
+    Epoch, GrantRights, MemberState, Refusal, Volume, VolumeId, VolumeMember, VolumeStatus, clock,
 };
 
 use MemberState::{InSync, Out, Syncing};
@@ -304,6 +305,68 @@ async fn rots_and_is_repaired(cluster: &Cluster) {
 }
 
 #[actix::test]
+async fn a_block_its_source_has_put_aside_is_no_freed_one() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (at, bytes) = (block(1, 0), bytes_for(1, 3_000));
+    cluster.write(1, 2, at, &bytes).await.unwrap();
+    let syncing = volume(3, &[InSync, Out, Syncing], VolumeStatus::Degraded);
+    cluster.push(3, &syncing).await;
+    // Nor can the source fetch it from the one that syncs.
+    cluster.set_down(3, true);
+    cluster.rot(1);
+    assert_eq!(cluster.read(1, at).await, Err(Refusal::Corrupt));
+    cluster.sync(3, &syncing).await;
+    let early = tokio::time::timeout(Duration::from_millis(500), cluster.synced(3)).await;
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(cluster.read(3, at).await, Ok(bytes.clone()));
+    cluster.set_down(3, false);
+    assert_eq!(cluster.synced(3).await.present, 1);
+    assert_eq!(cluster.read(3, at).await, Ok(bytes));
+}
+
+/// Sixteen are asked for at a time.
+#[actix::test]
+async fn what_nobody_can_give_holds_up_no_other_repair() {
+    let cluster = Cluster::start(3, 1).await;
+    cluster.found().await;
+    let (lost, repairable) = (0..17, block(20, 0));
+    for n in lost.clone().chain([20]) {
+        let bytes = bytes_for(n, 3_000);
+        cluster.write(1, 2, block(n, 0), &bytes).await.unwrap();
+    }
+    let rot = |id: u16, n: u32| {
+        let (disk, log) = (&cluster.disks[&ServerId(id)], Path::new("/space-0/log"));
+        let mut names = disk.list(log).unwrap();
+        names.sort();
+        let path = log.join(&names[0]);
+        let (segment, wanted) = (disk.open(&path).unwrap(), bytes_for(n, 3_000));
+        let bytes = segment.read_at(0, 1 << 20).unwrap();
+        let mut parts = bytes.windows(wanted.len());
+        let at = parts.position(|part| part == wanted);
+        disk.flip_bit(&path, at.unwrap() as u64 * 8).unwrap();
+    };
+    for n in lost.clone() {
+        (1..=3).for_each(|id| rot(id, n));
+    }
+    rot(3, 20);
+    for n in lost.clone() {
+        for id in 1..=3 {
+            assert_eq!(cluster.read(id, block(n, 0)).await, Err(Refusal::Corrupt));
+        }
+    }
+    assert_eq!(cluster.read(3, repairable).await, Err(Refusal::Corrupt));
+    wait_for("its turn has come", || {
+        let scrub = cluster.server(3).spaces()[0].scrub;
+        (scrub.repaired == 1).then_some(())
+    })
+    .await;
+    assert_eq!(cluster.read(3, repairable).await, Ok(bytes_for(20, 3_000)));
+    let still = cluster.read(3, block(0, 0)).await;
+    assert_eq!(still, Err(Refusal::Corrupt), "nobody has it");
+}
+
+#[actix::test]
 async fn failed_space_is_closed_and_reported() {
     let cluster = Cluster::start(3, 1).await;
     cluster.found().await;
@@ -329,6 +392,118 @@ async fn failed_space_is_closed_and_reported() {
     assert!(cluster.server(3).spaces()[0].failed.is_some());
     let again = cluster.write(3, 2, block(3, 0), &bytes_for(2, 3000)).await;
     assert_eq!(again, Err(Refusal::DiskFailed { server: THREE }));
+}
+
+/// Writes to the volume; the space that keeps it at server 3 fails after the tenth.
+async fn write_until_it_fails(
+    cluster: &Cluster,
+    space: usize,
+    acknowledged: &Cell<u32>,
+) -> Refusal {
+    loop {
+        let n = acknowledged.get();
+        assert!(n < 200, "nobody felt it");
+        if n == 10 {
+            let dir = format!("/space-{space}");
+            cluster.disks[&THREE].fail_syncs_below(Path::new(&dir));
+        }
+        let bytes = bytes_for(n, 3_000);
+        match cluster.write(1, 2, block(n, 0), &bytes).await {
+            Ok(_) => acknowledged.set(n + 1),
+            Err(refusal) => return refusal,
+        }
+    }
+}
+
+/// Writes to another volume, and twenty times more when the first one's writes are over.
+async fn write_beyond(cluster: &Cluster, volume: VolumeId, is_over: &Cell<bool>) {
+    let (mut n, mut more) = (0, 20);
+    while more > 0 {
+        more -= u32::from(is_over.get());
+        let bytes = bytes_for(n, 3_000);
+        let call = WriteBlock {
+            volume,
+            ..write_call(2, block(1_000 + n, 0), &bytes)
+        };
+        let stored = cluster.ask_as(Role::Mserver, 1, &call, bytes.clone()).await;
+        stored.unwrap();
+        n += 1;
+    }
+}
+
+/// A dserver has as many disks as spaces, and loses one of them while clients write to all.
+#[actix::test]
+async fn one_space_that_fails_takes_its_own_volumes_alone() {
+    let cluster = Cluster::start(3, 2).await;
+    let other = VolumeId(2);
+    let mut version = 0;
+    let mut push = async |one: &Volume, two: &Volume| {
+        version += 1;
+        let push = PushVolumes {
+            map_version: version,
+            volumes: vec![one.clone(), two.clone()],
+            copies_min: 2,
+        };
+        for id in 1..=3 {
+            assert_eq!(cluster.ask(id, &push).await.unwrap().lost, []);
+        }
+    };
+    let founding = volume(1, &[Syncing; 3], VolumeStatus::ReadOnly);
+    let founded = volume(2, &[InSync; 3], VolumeStatus::Writable);
+    let second = |first: &Volume| Volume {
+        id: other,
+        ..first.clone()
+    };
+    push(&founding, &second(&founding)).await;
+    push(&founded, &second(&founded)).await;
+    let space_of = |volume| {
+        let spaces = cluster.server(3).spaces();
+        let mut places = 0..spaces.len();
+        places.find(|place| spaces[*place].volumes.contains(&volume))
+    };
+    let broken = space_of(VOLUME).unwrap();
+    assert_eq!(space_of(other), Some(1 - broken), "one volume in each");
+
+    let (acknowledged, is_over) = (Cell::new(0), Cell::new(false));
+    let first = async {
+        let refusal = write_until_it_fails(&cluster, broken, &acknowledged).await;
+        is_over.set(true);
+        refusal
+    };
+    let (refusal, ()) = tokio::join!(first, write_beyond(&cluster, other, &is_over));
+    let is_told = matches!(refusal, Refusal::CopyFailed { server: THREE, .. });
+    assert!(is_told && acknowledged.get() >= 10, "{refusal:?}");
+    wait_for("it is reported", || {
+        let troubles = cluster.wires.troubles.lock().unwrap();
+        let failed = |report: &&ReportTrouble| report.trouble == Trouble::DiskFailed;
+        troubles.iter().find(failed).copied()
+    })
+    .await;
+    let troubles = cluster.wires.troubles.lock().unwrap().clone();
+    for report in troubles {
+        assert_eq!((report.volume, report.member), (VOLUME, THREE));
+    }
+    let spaces = cluster.server(3).spaces();
+    assert!(spaces[broken].failed.is_some() && spaces[1 - broken].failed.is_none());
+    let again = cluster.write(3, 2, block(300, 0), &bytes_for(1, 10)).await;
+    assert_eq!(again, Err(Refusal::DiskFailed { server: THREE }));
+
+    let fenced = volume(3, &[InSync, InSync, Out], VolumeStatus::Degraded);
+    push(&fenced, &second(&founded)).await;
+    let syncing = volume(4, &[InSync, InSync, Syncing], VolumeStatus::Degraded);
+    push(&syncing, &second(&founded)).await;
+    cluster.sync(3, &syncing).await;
+    let report = cluster.synced(4).await;
+    assert!(report.copied >= u64::from(acknowledged.get()), "{report:?}");
+    let whole = volume(5, &[InSync; 3], VolumeStatus::Writable);
+    push(&whole, &second(&founded)).await;
+    let bytes = bytes_for(500, 3_000);
+    cluster.write(1, 5, block(500, 0), &bytes).await.unwrap();
+    for n in (0..acknowledged.get()).chain([500]) {
+        assert_eq!(cluster.read(3, block(n, 0)).await, Ok(bytes_for(n, 3_000)));
+    }
+    let kept = cluster.server(3).spaces().remove(1 - broken).volumes;
+    assert_eq!(kept, [VOLUME, other], "the disk that works has both");
 }
 
 #[actix::test]

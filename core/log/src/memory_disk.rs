@@ -45,6 +45,8 @@ struct Medium {
     capacity_bytes: u64,
     changes: u64,
     faults: BTreeMap<u64, Fault>,
+    /// Directories whose files can be made durable no more.
+    broken_dirs: BTreeSet<PathBuf>,
     reads_fail: bool,
     has_stopped: bool,
 }
@@ -82,6 +84,12 @@ impl MemoryDisk {
     /// Lets the change with this number (counted from 0) fail.
     pub fn fail_change(&self, number: u64, fault: Fault) {
         self.lock().faults.insert(number, fault);
+    }
+
+    /// Lets every sync of a file below this directory fail with EIO from now on, as on a dying disk
+    /// among others that work.
+    pub fn fail_syncs_below(&self, dir: &Path) {
+        self.lock().broken_dirs.insert(dir.to_owned());
     }
 
     /// Lets every read fail with EIO from now on, or no longer.
@@ -181,6 +189,13 @@ impl Medium {
             .values()
             .map(|file| file.current.len() as u64)
             .sum()
+    }
+
+    /// Whether a file lies below a directory that is broken.
+    fn is_broken(&self, file: u64) -> bool {
+        let mut names = self.names.iter().filter(|(_, id)| **id == file);
+        let is_below = |path: &Path| path.ancestors().any(|dir| self.broken_dirs.contains(dir));
+        !self.broken_dirs.is_empty() && names.any(|(path, _)| is_below(path))
     }
 
     fn check_read(&self) -> io::Result<()> {
@@ -404,7 +419,8 @@ impl DiskFile for MemoryFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut medium = self.disk.lock();
-        let fault = medium.change()?;
+        let is_broken = medium.is_broken(self.file);
+        let fault = medium.change()?.or(is_broken.then_some(Fault::Io));
         let contents = medium.files.entry(self.file).or_default();
         match fault {
             None => contents.sync(),
