@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use actix::Addr;
@@ -20,6 +20,7 @@ use sdfs_server_group::{
 use sdfs_store::Store;
 use sdfs_types::calls::blocks::{AcceptFiles, PushVolumes, VolumesKept};
 use sdfs_types::calls::names::{CreateFile, FileCreated, FileOptions};
+use sdfs_types::calls::negotiation::{CreateMetaData, MetaDataWanted};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::limits::GRANT_MS;
 use sdfs_types::wire;
@@ -43,9 +44,92 @@ pub(crate) fn run<F: Future<Output = ()>>(test: F) {
     });
 }
 
+/// What the tests do to the calls between servers.
+#[derive(Default)]
+pub(crate) struct Between {
+    crash: Mutex<Option<Crash>>,
+    /// Calls that make records with attributes, while they are held up.
+    held: Mutex<Option<Vec<(Mserver, IncomingCall)>>>,
+}
+
+/// A server that is heard and hears until so many calls of its own have arrived.
+struct Crash {
+    server: ServerId,
+    calls_left: u32,
+}
+
+impl Between {
+    /// From now on the server ends with its call of that number, counted from 0.
+    pub(crate) fn crash_after(&self, server: u16, calls_left: u32) {
+        let server = ServerId(server);
+        *self.crash.lock().unwrap() = Some(Crash { server, calls_left });
+    }
+
+    pub(crate) fn has_crashed(&self) -> bool {
+        let crash = self.crash.lock().unwrap();
+        crash.as_ref().is_some_and(|crash| crash.calls_left == 0)
+    }
+
+    fn passes(&self, me: ServerId, call: &IncomingCall) -> bool {
+        let mut crash = self.crash.lock().unwrap();
+        let Some(crash) = crash.as_mut() else {
+            return true;
+        };
+        let is_alive = crash.calls_left > 0;
+        if me == crash.server {
+            return is_alive;
+        }
+        if call.from.server != Some(crash.server) {
+            return true;
+        }
+        crash.calls_left = crash.calls_left.saturating_sub(1);
+        is_alive
+    }
+
+    /// Calls that make records with attributes wait from now on. Records that are made for a
+    /// reader have none.
+    pub(crate) fn hold_records(&self) {
+        *self.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// The records that wait to be made.
+    pub(crate) fn held(&self) -> Vec<MetaDataWanted> {
+        let held = self.held.lock().unwrap();
+        let calls = held.iter().flatten();
+        calls.flat_map(|(_, call)| records(call)).collect()
+    }
+
+    pub(crate) fn release_records(&self) {
+        let held = self.held.lock().unwrap().take();
+        for (mserver, call) in held.into_iter().flatten() {
+            mserver.serve(call);
+        }
+    }
+
+    fn serve(&self, mserver: &Mserver, call: IncomingCall) {
+        if call.kind == CallKind::CreateMetaData.to_wire()
+            && let Some(held) = &mut *self.held.lock().unwrap()
+            && records(&call).any(|record| !record.attributes.is_empty())
+        {
+            held.push((mserver.clone(), call));
+            return;
+        }
+        mserver.serve(call);
+    }
+}
+
+fn records(call: &IncomingCall) -> impl Iterator<Item = MetaDataWanted> + use<> {
+    let call: CreateMetaData = wire::decode(&call.head).unwrap();
+    call.files.into_iter().map(|file| file.ask)
+}
+
 /// Hands calls to a mserver once it stands.
-#[derive(Clone, Default)]
-struct Front(Arc<OnceLock<Mserver>>);
+#[derive(Clone)]
+struct Front {
+    me: ServerId,
+    between: Arc<Between>,
+    mserver: Arc<OnceLock<Mserver>>,
+}
 
 impl Service for Front {
     fn is_allowed(&self, kind: u16, role: Role) -> bool {
@@ -53,8 +137,10 @@ impl Service for Front {
     }
 
     fn serve(&self, call: IncomingCall) {
-        if let Some(mserver) = self.0.get() {
-            mserver.serve(call);
+        if let Some(mserver) = self.mserver.get()
+            && self.between.passes(self.me, &call)
+        {
+            self.between.serve(mserver, call);
         }
     }
 }
@@ -62,11 +148,11 @@ impl Service for Front {
 #[async_trait]
 impl UserKeys for Front {
     fn key_of(&self, user: &str) -> Option<UserKey> {
-        self.0.get().and_then(|mserver| mserver.key_of(user))
+        self.mserver.get().and_then(|mserver| mserver.key_of(user))
     }
 
     async fn caught_up(&self) -> bool {
-        match self.0.get() {
+        match self.mserver.get() {
             Some(mserver) => mserver.caught_up().await,
             None => false,
         }
@@ -75,6 +161,8 @@ impl UserKeys for Front {
 
 /// Accepts everything, or nothing.
 struct Dserver {
+    me: ServerId,
+    between: Arc<Between>,
     refuses: Arc<AtomicBool>,
 }
 
@@ -84,6 +172,9 @@ impl Service for Dserver {
     }
 
     fn serve(&self, call: IncomingCall) {
+        if !self.between.passes(self.me, &call) {
+            return;
+        }
         let answer = match CallKind::from_wire(call.kind) {
             Some(CallKind::AcceptFiles) => {
                 let asked: AcceptFiles = wire::decode(&call.head).unwrap();
@@ -127,6 +218,7 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
     /// Whether dservers refuse every file.
     pub(crate) refuses: Arc<AtomicBool>,
+    pub(crate) between: Arc<Between>,
     grant_ms: u64,
     _space: TempDir,
 }
@@ -162,6 +254,7 @@ impl Cluster {
         let mut cluster = Cluster {
             members: Vec::new(),
             refuses: Arc::new(AtomicBool::new(false)),
+            between: Arc::default(),
             grant_ms,
             _space: space,
             config,
@@ -175,8 +268,14 @@ impl Cluster {
 
     async fn start_member(&self, me: ServerId) -> Member {
         let is_mserver = self.config.server(me).unwrap().role == Role::Mserver;
-        let front = Front::default();
+        let front = Front {
+            me,
+            between: Arc::clone(&self.between),
+            mserver: Arc::default(),
+        };
         let dserver = Arc::new(Dserver {
+            me,
+            between: Arc::clone(&self.between),
             refuses: Arc::clone(&self.refuses),
         });
         let (service, user_keys): (Arc<dyn Service>, Arc<dyn UserKeys>) = if is_mserver {
@@ -213,7 +312,7 @@ impl Cluster {
             .await
             .unwrap();
             front
-                .0
+                .mserver
                 .set(started.clone())
                 .unwrap_or_else(|_| panic!("started twice"));
             mserver = Some(started);
@@ -347,8 +446,12 @@ impl Client {
     }
 
     pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Reply, Refusal> {
+        self.call_by_hand::<C>(wire::encode(call)).await
+    }
+
+    /// The call of that kind, in these bytes.
+    pub(crate) async fn call_by_hand<C: Call>(&self, head: Bytes) -> Result<C::Reply, Refusal> {
         let deadline = Deadline::after(PATIENCE);
-        let head: Bytes = wire::encode(call);
         let kind = C::KIND.to_wire();
         match self
             .link

@@ -6,7 +6,9 @@
     reason = "a test fails by panicking, and so does what several tests share"
 )]
 
+mod crashes;
 mod files;
 mod kit;
 mod names;
+mod paths;
 mod trash;

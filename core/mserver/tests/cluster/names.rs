@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
+use sdfs_types::calls::Call;
 use sdfs_types::calls::names::{
     DeleteFile, Freshness, GetFile, ListDirectory, MakeDirectory, PutUser, Rename, SetQuota,
 };
@@ -134,6 +135,57 @@ fn repetition_at_another_mserver_gets_the_first_outcome() {
             next,
             "not deleted twice"
         );
+    });
+}
+
+/// Every mserver is asked for the same thirty times, all at once.
+async fn storm<C: Call>(clients: &[Client; 3], call: &C) -> C::Reply
+where
+    C::Reply: PartialEq + std::fmt::Debug,
+{
+    let asks = (0..90).map(|number| clients[number % 3].call(call));
+    let mut answers = join_all(asks).await.into_iter();
+    let first = answers.next().expect("an answer").unwrap();
+    for answer in answers {
+        assert_eq!(answer.as_ref(), Ok(&first));
+    }
+    first
+}
+
+#[test]
+fn a_storm_of_one_request_is_done_once() {
+    run(async {
+        let cluster = Cluster::start().await;
+        let clients = cluster.admins().await;
+        for round in 0..5 {
+            let making = MakeDirectory {
+                request: clients[0].request(),
+                path: path(&format!("/storm-{round}")),
+                parents: false,
+            };
+            storm(&clients, &making).await;
+            let creation = clients[1].creation(&format!("/storm-{round}/file"));
+            let asks = (0..90).map(|number| clients[number % 3].call(&creation));
+            let created = join_all(asks).await;
+            let names: Vec<_> = created
+                .into_iter()
+                .map(|one| one.unwrap().open.name)
+                .collect();
+            assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+            let deletion = DeleteFile {
+                request: clients[2].request(),
+                path: creation.path.clone(),
+                recursive: false,
+            };
+            let gone = storm(&clients, &deletion).await;
+            assert_eq!(gone.descriptor, names[0].descriptor);
+            let next = clients[0].create(creation.path.as_str()).await.unwrap();
+            let next = next.open.name.descriptor;
+            assert_eq!(Some(next), gone.descriptor.next_life(), "one life a create");
+            assert_eq!(storm(&clients, &deletion).await, gone);
+            let listed = list_all(&clients[1], making.path.as_str(), 10).await;
+            assert_eq!(listed, [Name::from("file")], "not deleted twice");
+        }
     });
 }
 
