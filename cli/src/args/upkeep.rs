@@ -13,7 +13,7 @@ pub(crate) enum HealCommand {
     /// Show every copy that is missing: done, rate, time left
     #[command(after_help = "Example: sdfs heal status --wait && echo whole")]
     Status {
-        /// Wait until every volume has every copy
+        /// Wait until every volume has every copy, and nothing is damaged
         #[arg(long)]
         wait: bool,
     },
