@@ -10,8 +10,8 @@ use crate::identity::{Address, life_in};
 use crate::ids::GroupId;
 use crate::limits::VERDICT_WAIT;
 use crate::messages::{
-    Append, AskPreVote, AskVote, Call, Introduce, Introduced, NotServed, PieceReply, Propose,
-    ReadIndex, SnapshotPiece, Transfer, decode, decode_append, encode,
+    Append, AskPreVote, AskRoom, AskVote, Call, Introduce, Introduced, NotServed, PieceReply,
+    Propose, ReadIndex, SnapshotPiece, Transfer, decode, decode_append, encode,
 };
 use crate::record::Life;
 use crate::snapshot::{GatherError, SnapshotBody, gather};
@@ -40,6 +40,7 @@ pub(crate) async fn answer(shared: &Shared, kind: u16, head: Bytes, payload: Pay
         Propose::KIND => propose(shared, &head, run).await,
         ReadIndex::KIND => reply::<ReadIndex>(read_index(shared, &head).await),
         Introduce::KIND => reply::<Introduce>(introduce(shared, &head).await),
+        AskRoom::KIND => reply::<AskRoom>(Ok(!shared.log.is_without_room())),
         _ => reply::<Introduce>(Err(NotServed::Malformed)),
     }
 }
@@ -152,10 +153,12 @@ async fn transfer(shared: &Shared, head: &[u8]) -> Result<<Transfer as Call>::Re
 async fn propose(shared: &Shared, head: &[u8], run: Bytes) -> Reply {
     let proposed = async {
         let Propose { group, count } = decode(head)?;
-        if shared.log.is_without_room() {
+        let raft = &member(shared, group)?.1.raft;
+        // Who leads without room is about to lead no more; who follows tells whom to ask.
+        if raft.is_leader() && shared.log.is_without_room() {
             return Ok(Err(None));
         }
-        propose_all(&member(shared, group)?.1.raft, run, count).await
+        propose_all(raft, run, count).await
     };
     match proposed.await {
         Ok(Ok(outcomes)) => {

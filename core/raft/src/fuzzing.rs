@@ -4,8 +4,8 @@
 use crate::entry_code::{Malformed, put_entry, spans, take_entry};
 use crate::errors::LogDamage;
 use crate::messages::{
-    self, Append, AskVote, Introduce, Introduced, PieceReply, Propose, ReadIndex, SnapshotPiece,
-    Transfer,
+    self, Append, AskRoom, AskVote, Introduce, Introduced, PieceReply, Propose, ReadIndex,
+    SnapshotPiece, Transfer,
 };
 use crate::record::RecordHead;
 use crate::recovery::Recovery;
@@ -52,7 +52,7 @@ pub fn starts_with(records: &[(&[u8], &[u8])], damaged: &[DamagedRange]) -> bool
 }
 
 /// How many kinds of messages [`message`] knows.
-pub const MESSAGES: u8 = 10;
+pub const MESSAGES: u8 = 11;
 
 /// The head of a message of this kind.
 #[must_use]
@@ -67,6 +67,7 @@ pub fn message(kind: u8, head: &[u8]) -> Option<Vec<u8>> {
         6 => message_again::<Introduce>(head),
         7 => message_again::<Introduced>(head),
         8 => message_again::<PieceReply>(head),
+        9 => message_again::<AskRoom>(head),
         _ => message_again::<Result<(), messages::NotServed>>(head),
     };
     again.ok().map(Into::into)

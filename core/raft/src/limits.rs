@@ -72,12 +72,8 @@ pub(crate) const LOG_QUEUE_BYTES_MAX: u64 = 64 << 20;
 /// Free bytes below which no commands are taken; votes, purges and what is on its way still fit.
 pub(crate) const LOG_RESERVE_BYTES: u64 = 128 << 20;
 
-/// Entries for which not even the reserve has room are tried again after so long.
-pub(crate) const ROOM_SOUGHT_EVERY: Duration = Duration::from_millis(100);
-
-/// How long they wait. Their group stands still meanwhile, and the others of it should not wait for
-/// a server that says it is there: it ends then.
-pub(crate) const ROOM_WAIT_MAX: Duration = Duration::from_secs(3);
+/// Free bytes from which they are taken again.
+pub(crate) const LOG_ROOM_BYTES: u64 = LOG_RESERVE_BYTES + 4 * SEGMENT_BYTES as u64;
 
 /// How long a group may take to end before the log is closed under it.
 pub(crate) const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);

@@ -175,6 +175,15 @@ impl Call for Introduce {
     type Reply = Introduced;
 }
 
+/// Asks a server whether it has room for commands.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct AskRoom {}
+
+impl Call for AskRoom {
+    const KIND: u16 = 0x0108;
+    type Reply = bool;
+}
+
 /// What became of one forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {

@@ -4,10 +4,7 @@ use crate::entry_code::{Malformed, put_entry, take_entry};
 use crate::errors::{LogDamage, StartError};
 use crate::group_log::{Found, Gap, GroupLog, Slot};
 use crate::ids::GroupId;
-use crate::limits::{
-    LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX, ROOM_SOUGHT_EVERY,
-    ROOM_WAIT_MAX,
-};
+use crate::limits::{LOG_QUEUE_BYTES_MAX, LOG_RESERVE_BYTES, READ_TRIES, RECORD_BYTES_MAX};
 use crate::record::{HardState, Life, RecordHead};
 use crate::recovery::{Recovered, Recovery};
 use crate::room::Room;
@@ -25,7 +22,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
 
 /// The shared log. Cheap to clone.
 #[derive(Clone)]
@@ -164,19 +160,11 @@ impl RaftLog {
         }
         // The log drops the callback of an append it refuses, and this one is needed again.
         let flushed = Arc::new(Mutex::new(Some(flushed)));
-        let begun = Instant::now();
         loop {
             match self.try_append(group, &runs, &flushed) {
                 Ok(()) => return Ok(()),
                 // The disk is behind: once everything queued is durable there is room.
                 Err(AppendFault::Refused(AppendRefused::Full)) => self.sync().await?,
-                // Somebody else took what was left for this. The group stands still meanwhile.
-                Err(AppendFault::Refused(AppendRefused::NoSpace))
-                    if begun.elapsed() < ROOM_WAIT_MAX =>
-                {
-                    sleep(ROOM_SOUGHT_EVERY).await;
-                    self.look_for_room();
-                }
                 Err(fault) => return Err(io::Error::other(fault)),
             }
         }

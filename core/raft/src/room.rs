@@ -1,6 +1,6 @@
 //! Whether the disk has room for commands.
 
-use crate::limits::LOG_RESERVE_BYTES;
+use crate::limits::{LOG_RESERVE_BYTES, LOG_ROOM_BYTES};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is known of the room there is.
@@ -18,14 +18,19 @@ impl Room {
 
     /// Takes note of how much of the disk is free.
     pub(crate) fn note(&self, free_bytes: u64) {
-        let is_short = free_bytes < LOG_RESERVE_BYTES;
+        // What the log makes and removes by itself changes nothing.
+        let wanted_bytes = match self.is_short() {
+            true => LOG_ROOM_BYTES,
+            false => LOG_RESERVE_BYTES,
+        };
+        let is_short = free_bytes < wanted_bytes;
         if self.is_short.swap(is_short, Ordering::AcqRel) == is_short {
             return;
         }
         if is_short {
             tracing::error!(
                 free_bytes,
-                wanted_bytes = LOG_RESERVE_BYTES,
+                wanted_bytes = LOG_ROOM_BYTES,
                 "the disk is nearly full: no changes are taken here until it has room"
             );
         } else {

@@ -6,11 +6,13 @@ use crate::groups::Shared;
 use crate::ids::GroupId;
 use crate::limits::{RETURN_AFTER, RETURN_LAG_MAX, TEND_EVERY};
 use crate::members;
+use crate::messages::AskRoom;
+use crate::network::ask;
 use crate::status::LeaderView;
 use crate::types::{Raft, Types, node_of, server_of};
 use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
-use sdfs_server_group::ServerId;
+use sdfs_server_group::{Deadline, Payload, ServerId};
 use std::sync::Arc;
 use tokio::time::{Instant, interval};
 
@@ -43,12 +45,8 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
     let Some(member) = &group.member else { return };
     let mut due = interval(TEND_EVERY);
     let mut preferred_up_since: Option<Instant> = None;
-    let mut is_handed_over = false;
     loop {
         due.tick().await;
-        let is_without_room = shared.log.is_without_room();
-        // Once each time: the others may have no room either.
-        is_handed_over &= is_without_room;
         let metrics = member.raft.metrics().borrow_watched().clone();
         if let Err(fatal) = &metrics.running_state {
             tracing::error!(group = %group.id, error = %fatal, "the group has stopped");
@@ -65,11 +63,9 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
             continue;
         }
         add_learners(&shared, &group, &metrics).await;
-        if is_without_room {
-            let other = successor(&group, &metrics).filter(|_| !is_handed_over);
-            if let Some(other) = other {
+        if shared.log.is_without_room() {
+            if let Some(other) = successor(&group, &metrics).await {
                 tracing::info!(group = %group.id, to = %other, "leads where there is room");
-                is_handed_over = true;
                 transfer(&member.raft, other).await;
             }
             continue;
@@ -78,6 +74,7 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
         if let Some(preferred) = group.preferred
             && since.elapsed() >= RETURN_AFTER
             && may_lead(&metrics, preferred, group.me())
+            && has_room(&group, preferred).await
         {
             tracing::info!(group = %group.id, to = %preferred, "leadership returns");
             preferred_up_since = None;
@@ -86,10 +83,23 @@ pub(crate) async fn tend(shared: Arc<Shared>, group: Arc<Group>) {
     }
 }
 
-/// Who else may lead.
-fn successor(group: &Group, metrics: &RaftMetrics<Types>) -> Option<ServerId> {
-    let mut others = group.preferred.iter().chain(&group.voters).copied();
-    others.find(|other| group.wire.is_up(*other) && may_lead(metrics, *other, group.me()))
+/// Who else may lead, and has room.
+async fn successor(group: &Group, metrics: &RaftMetrics<Types>) -> Option<ServerId> {
+    for other in group.preferred.iter().chain(&group.voters).copied() {
+        let may_lead = group.wire.is_up(other) && may_lead(metrics, other, group.me());
+        if may_lead && has_room(group, other).await {
+            return Some(other);
+        }
+    }
+    None
+}
+
+/// Whether another server says that it has room for commands.
+async fn has_room(group: &Group, other: ServerId) -> bool {
+    let deadline = Deadline::after(TEND_EVERY);
+    let wire = group.wire.as_ref();
+    let asked = ask(wire, other, &AskRoom {}, Payload::new(), deadline).await;
+    asked.is_ok_and(|(has_room, _)| has_room)
 }
 
 /// Whether `preferred` is another voter that lacks next to nothing.

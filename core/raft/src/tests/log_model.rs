@@ -2,7 +2,7 @@
 //! operation that was not yet acknowledged, or the last acknowledged one.
 
 use crate::ids::GroupId;
-use crate::limits::{LOG_RESERVE_BYTES, ROOM_SOUGHT_EVERY, SEGMENTS_MAX};
+use crate::limits::{LOG_RESERVE_BYTES, SEGMENTS_MAX};
 use crate::raft_log::RaftLog;
 use crate::record::Life;
 use crate::types::{Command, Entry, LeaderId, LogId, Payload, Types, Vote};
@@ -299,7 +299,7 @@ fn what_is_on_its_way_has_the_reserve() {
         disk.set_capacity(0);
         run.log.look_for_room();
         let mut appended = std::pin::pin!(run.step(0, append()));
-        let early = timeout(3 * ROOM_SOUGHT_EVERY, appended.as_mut()).await;
+        let early = timeout(Duration::from_millis(300), appended.as_mut()).await;
         assert!(early.is_err(), "there is no room");
         disk.set_capacity(1 << 30);
         let run = timeout(PATIENCE, appended).await.unwrap();

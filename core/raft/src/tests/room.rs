@@ -1,7 +1,7 @@
 //! Members whose disks are full, or nearly.
 
 use crate::groups::RaftGroups;
-use crate::limits::{LOG_RESERVE_BYTES, SHUTDOWN_WAIT};
+use crate::limits::{LOG_RESERVE_BYTES, RETURN_AFTER, SHUTDOWN_WAIT};
 use crate::tests::cluster::{Cluster, GROUP, read, server, set};
 use bytes::Bytes;
 use sdfs_log::MemoryDisk;
@@ -10,14 +10,15 @@ use sdfs_store::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 const LARGE: u64 = 1 << 30;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Three that run on disks of the test.
-async fn of_three() -> (Cluster, BTreeMap<ServerId, MemoryDisk>) {
-    let cluster = Cluster::new(3);
+async fn of_three(preferred: Option<ServerId>) -> (Cluster, BTreeMap<ServerId, MemoryDisk>) {
+    let mut cluster = Cluster::new(3);
+    cluster.preferred = preferred;
     let mut disks = BTreeMap::new();
     for id in cluster.voters.clone() {
         let disk = MemoryDisk::new(LARGE);
@@ -37,7 +38,7 @@ fn last_log(groups: &RaftGroups) -> u64 {
 /// It votes and knows who leads, and leads nobody.
 #[tokio::test]
 async fn a_leader_without_room_hands_over() {
-    let (cluster, disks) = of_three().await;
+    let (cluster, disks) = of_three(None).await;
     let full = cluster.leader().await;
     set(&cluster.get(full), "a", "1").await;
     disks[&full].set_capacity(LOG_RESERVE_BYTES / 2);
@@ -60,10 +61,29 @@ async fn a_leader_without_room_hands_over() {
     assert_eq!(read(&cluster.get(full), "a").await.unwrap(), "2");
 }
 
+/// As long as it has none.
+#[tokio::test]
+async fn leadership_returns_to_nobody_without_room() {
+    let full = server(2);
+    let (cluster, disks) = of_three(Some(full)).await;
+    let is_led_by_it = || cluster.get(full).is_leader(GROUP);
+    cluster.until("it leads", is_led_by_it).await;
+    disks[&full].set_capacity(LOG_RESERVE_BYTES / 2);
+    cluster.until("another leads", || !is_led_by_it()).await;
+    let until = Instant::now() + 3 * RETURN_AFTER;
+    while Instant::now() < until {
+        set(&cluster.get(server(1)), "a", "1").await;
+        assert!(!is_led_by_it());
+        sleep(Duration::from_millis(100)).await;
+    }
+    disks[&full].set_capacity(LARGE);
+    cluster.until("it leads again", is_led_by_it).await;
+}
+
 /// Nobody can take commands then, and what there is can be read.
 #[tokio::test]
 async fn a_group_without_room_can_be_read() {
-    let (cluster, disks) = of_three().await;
+    let (cluster, disks) = of_three(None).await;
     set(&cluster.get(server(1)), "a", "1").await;
     for disk in disks.values() {
         disk.set_capacity(LOG_RESERVE_BYTES / 2);
@@ -90,7 +110,7 @@ async fn a_group_without_room_can_be_read() {
 
 #[tokio::test]
 async fn a_member_whose_disk_is_full_stops_when_told() {
-    let (cluster, disks) = of_three().await;
+    let (cluster, disks) = of_three(None).await;
     let full = cluster.leader().await;
     disks[&full].set_capacity(0);
     // It votes, which waits for the disk.
