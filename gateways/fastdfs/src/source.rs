@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use sdfs_client::File;
 use sdfs_dserver::{AnonymousFile, AnonymousFiles};
-use sdfs_server_group::Deadline;
+use sdfs_server_group::{Deadline, Trace};
 use tokio::task::JoinSet;
 
 use crate::errno::Errno;
@@ -40,7 +40,7 @@ impl Source {
             // and its time would run out.
             async move {
                 let mut reading = JoinSet::new();
-                reading.spawn(async move { source.read(part).await });
+                reading.spawn(Trace::current().scope(async move { source.read(part).await }));
                 match reading.join_next().await {
                     Some(Ok(read)) => read,
                     _ => Err(Errno::Io),
