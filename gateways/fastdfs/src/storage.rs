@@ -302,6 +302,17 @@ impl Storage {
     }
 
     /// Size, time and checksum of a file with a record: from its name where that tells them.
+    /// A turn to have a file of that size read for its checksum; a small one needs none.
+    pub(crate) async fn checksum_turn(
+        &self,
+        size: u64,
+    ) -> Result<Option<SemaphorePermit<'_>>, Errno> {
+        match size > self.block_bytes {
+            true => Ok(Some(self.recorded.turn().await?)),
+            false => Ok(None),
+        }
+    }
+
     async fn recorded_info(
         &self,
         name: &FileName<'_>,
@@ -314,10 +325,7 @@ impl Storage {
         let crc32 = match (is_imported || is_ours, flags & NO_CHECKSUM) {
             (true, _) => name.crc32,
             (false, 0) => {
-                let _turn = match facts.size > self.block_bytes {
-                    true => Some(self.recorded.turn().await?),
-                    false => None,
-                };
+                let _turn = self.checksum_turn(facts.size).await?;
                 self.recorded.checksum(name.text).await?.0
             }
             (false, _) => 0,

@@ -221,10 +221,7 @@ impl Storage {
         let old = self.appender(body).await?;
         let size = self.recorded.facts(old.text).await?.size;
         // Before it is sealed: nobody writes to it while it is.
-        let _turn = match size > self.block_bytes {
-            true => Some(self.recorded.turn().await?),
-            false => None,
-        };
+        let _turn = self.checksum_turn(size).await?;
         // What is written from now on would not be in the name.
         let begun = Instant::now();
         let seal = self.recorded.seal(old.text).await?;
