@@ -232,7 +232,8 @@ impl Torture<'_> {
         }
     }
 
-    /// Waits until every copy is in sync, as it must be when nothing is broken any more.
+    /// Waits until every server hears every other and every copy is in sync, as it must be when
+    /// nothing is broken any more.
     async fn heal(&self, stage: &mut Stage, client: &Client, told: &mut Told) -> Outcome {
         let begin = Instant::now();
         let config = Arc::clone(stage.config());
@@ -251,7 +252,7 @@ impl Torture<'_> {
             }
             if begin.elapsed() > HEALED_WITHIN {
                 told.violate(format!(
-                    "after {HEALED_WITHIN:?} without a fault copies are still missing"
+                    "after {HEALED_WITHIN:?} without a fault a server or a copy is still missing"
                 ));
                 return Ok(());
             }

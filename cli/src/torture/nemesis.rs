@@ -208,9 +208,12 @@ impl Seen {
     }
 }
 
-/// Whether every volume has every copy in sync; no if nobody says so in time.
+/// Whether every server answers and hears every other, and every volume has every copy in sync; no
+/// if nobody says so in time.
 pub(super) async fn is_whole(client: &Client, config: &Config) -> bool {
     let looking = heal::looked(client, config, WHOLE_WITHIN);
     let looked = timeout(WHOLE_WITHIN * 2, looking).await;
-    looked.is_ok_and(|(_, is_whole)| is_whole)
+    looked.is_ok_and(|(seen, is_whole)| {
+        is_whole && seen.silent().next().is_none() && lost(config, &seen).is_empty()
+    })
 }

@@ -22,7 +22,7 @@ pub(super) struct Told {
     pub(super) clients: u32,
     /// How long they did, seconds.
     pub(super) seconds: f64,
-    /// How long the cluster took to have every copy in sync after that, seconds.
+    /// How long the cluster took to have every server and every copy back after that, seconds.
     pub(super) healed_s: Option<f64>,
     /// The servers, in the order of the configuration.
     pub(super) servers: Vec<String>,
@@ -138,7 +138,7 @@ impl Told {
         ));
         if let (Some(healed_s), Some(compared)) = (self.healed_s, &self.compared) {
             out.say(&format!(
-                "every copy in sync {healed_s:.1} s after the last fault; {} names read back, {} \
+                "every server back and every copy in sync {healed_s:.1} s after the last fault; {} names read back, {} \
                  files and {} blocks compared",
                 units::count(self.read_back),
                 units::count(compared.files),
