@@ -38,6 +38,7 @@ const CALLS: &[fn(u8, &[u8])] = &[
     call::<names::BeginPut>,
     call::<names::RenewGrant>,
     call::<names::FinishPut>,
+    call::<names::AbortPut>,
     call::<names::GetFile>,
     call::<names::GetBlocks>,
     call::<names::ResizeFile>,

@@ -40,7 +40,7 @@ impl Client {
         data: impl Into<Bytes>,
         options: PutOptions,
     ) -> Result<FileMetaMetaData, Error> {
-        let mut data: Bytes = data.into();
+        let data: Bytes = data.into();
         let size_bytes = Some(data.len() as u64);
         let options = PutOptions {
             size_bytes,
@@ -50,17 +50,8 @@ impl Client {
             Beginning::Begun(upload) => upload,
             Beginning::Finished(name) => return Ok(name),
         };
-        let block_bytes = upload.block_bytes();
-        if !data.is_empty() && data.len() <= block_bytes {
-            upload.only_block(data.into()).await?;
-            return upload.finish().await;
-        }
-        while !data.is_empty() {
-            make_room(&mut upload).await?;
-            let block = data.split_to(block_bytes.min(data.len()));
-            upload.add(block.into())?;
-        }
-        upload.finish().await
+        let filled = fill(&mut upload, data).await;
+        upload.end(filled).await
     }
 
     /// Stores all that a reader gives as a whole file; its size need not be known.
@@ -81,31 +72,8 @@ impl Client {
             Beginning::Begun(upload) => upload,
             Beginning::Finished(name) => return Ok(name),
         };
-        let block_bytes = upload.block_bytes();
-        // One byte more than expected, so that the end is seen without growing.
-        let expected = expected_bytes.and_then(|bytes| usize::try_from(bytes + 1).ok());
-        let capacity = expected.map_or(block_bytes, |bytes| bytes.min(block_bytes));
-        let mut block = BytesMut::with_capacity(capacity);
-        loop {
-            let left = block_bytes - block.len();
-            let mut room = (&mut block).limit(left);
-            tokio::select! {
-                read = reader.read_buf(&mut room), if upload.has_room() => {
-                    if read.map_err(Error::Source)? == 0 {
-                        break;
-                    }
-                }
-                stored = upload.stored() => stored?,
-            }
-            if block.len() == block_bytes {
-                upload.add(block.split().freeze().into())?;
-                block.reserve(capacity);
-            }
-        }
-        if !block.is_empty() {
-            upload.add(block.freeze().into())?;
-        }
-        upload.finish().await
+        let filled = fill_from(&mut upload, reader, expected_bytes).await;
+        upload.end(filled).await
     }
 
     /// Stores all that a stream gives as a whole file; its size need not be known.
@@ -125,25 +93,81 @@ impl Client {
             Beginning::Begun(upload) => upload,
             Beginning::Finished(name) => return Ok(name),
         };
-        let block_bytes = upload.block_bytes();
-        let mut block = Payload::new();
-        loop {
-            tokio::select! {
-                piece = stream.next(), if upload.has_room() => match piece {
-                    Some(piece) => block.push(piece.map_err(Error::Source)?),
-                    None => break,
-                },
-                stored = upload.stored() => stored?,
-            }
-            while block.len() >= block_bytes {
-                upload.add(block.split_to(block_bytes))?;
-            }
-        }
-        if !block.is_empty() {
-            upload.add(block)?;
-        }
-        upload.finish().await
+        let filled = fill_by_stream(&mut upload, stream).await;
+        upload.end(filled).await
     }
+}
+
+async fn fill(upload: &mut Upload, mut data: Bytes) -> Result<(), Error> {
+    let block_bytes = upload.block_bytes();
+    if !data.is_empty() && data.len() <= block_bytes {
+        return upload.only_block(data.into()).await;
+    }
+    while !data.is_empty() {
+        make_room(upload).await?;
+        let block = data.split_to(block_bytes.min(data.len()));
+        upload.add(block.into())?;
+    }
+    Ok(())
+}
+
+async fn fill_from<R>(
+    upload: &mut Upload,
+    reader: &mut R,
+    expected_bytes: Option<u64>,
+) -> Result<(), Error>
+where
+    R: AsyncRead + Unpin + ?Sized,
+{
+    let block_bytes = upload.block_bytes();
+    // One byte more than expected, so that the end is seen without growing.
+    let expected = expected_bytes.and_then(|bytes| usize::try_from(bytes + 1).ok());
+    let capacity = expected.map_or(block_bytes, |bytes| bytes.min(block_bytes));
+    let mut block = BytesMut::with_capacity(capacity);
+    loop {
+        let left = block_bytes - block.len();
+        let mut room = (&mut block).limit(left);
+        tokio::select! {
+            read = reader.read_buf(&mut room), if upload.has_room() => {
+                if read.map_err(Error::Source)? == 0 {
+                    break;
+                }
+            }
+            stored = upload.stored() => stored?,
+        }
+        if block.len() == block_bytes {
+            upload.add(block.split().freeze().into())?;
+            block.reserve(capacity);
+        }
+    }
+    if !block.is_empty() {
+        upload.add(block.freeze().into())?;
+    }
+    Ok(())
+}
+
+async fn fill_by_stream<S>(upload: &mut Upload, stream: &mut S) -> Result<(), Error>
+where
+    S: Stream<Item = io::Result<Bytes>> + Unpin + ?Sized,
+{
+    let block_bytes = upload.block_bytes();
+    let mut block = Payload::new();
+    loop {
+        tokio::select! {
+            piece = stream.next(), if upload.has_room() => match piece {
+                Some(piece) => block.push(piece.map_err(Error::Source)?),
+                None => break,
+            },
+            stored = upload.stored() => stored?,
+        }
+        while block.len() >= block_bytes {
+            upload.add(block.split_to(block_bytes))?;
+        }
+    }
+    if !block.is_empty() {
+        upload.add(block)?;
+    }
+    Ok(())
 }
 
 async fn make_room(upload: &mut Upload) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! A new file on its way: its blocks are written as they come, several at once, and become a
 //! file with one call at the end.
 
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,17 +10,22 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use sdfs_server_group::Payload;
-use sdfs_types::calls::names::{BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished};
+use sdfs_types::calls::names::{
+    AbortPut, BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished,
+};
 use sdfs_types::limits::FILE_BLOCKS_MAX;
 use sdfs_types::{
     BlockEntry, BlockIndex, BlockVersion, Digest, FileMetaMetaData, FilePath, Refusal,
 };
 
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
 use crate::client::Client;
 use crate::error::{CopyCause, Error};
 use crate::extent::Part;
 use crate::fetch::{FetchFault, Wanted};
-use crate::limits::{REFRESHES_MAX, WINDOW_BYTES};
+use crate::limits::{ABORT_WITHIN, REFRESHES_MAX, WINDOW_BYTES};
 use crate::options::PutOptions;
 use crate::target::Target;
 use crate::tend::tend;
@@ -48,6 +54,8 @@ pub(crate) struct Upload {
     in_flight_bytes: u64,
     /// Ends with why the put cannot go on, whatever its blocks do; there once it is waited for.
     tending: Option<BoxFuture<'static, Error>>,
+    /// Whether it was asked to become a file: what is written may be one's from then on.
+    is_finishing: bool,
 }
 
 impl Upload {
@@ -82,6 +90,7 @@ impl Upload {
             in_flight: FuturesUnordered::new(),
             in_flight_bytes: 0,
             tending: None,
+            is_finishing: false,
         })))
     }
 
@@ -160,9 +169,7 @@ impl Upload {
         if let Poll::Ready(Some((block, bytes, outcome))) = stored {
             self.in_flight_bytes -= bytes;
             let entry = outcome?;
-            if let Some(kept) = self.entries.get_mut(usize::from(block.0)) {
-                *kept = entry;
-            }
+            set(&mut self.entries, block, entry);
             if self.is_busy() {
                 self.target.patience.progressed();
             } else {
@@ -182,11 +189,39 @@ impl Upload {
         std::future::poll_fn(|cx| self.poll_stored(cx)).await
     }
 
-    /// Waits for all blocks and makes them a file.
-    pub(crate) async fn finish(mut self) -> Result<FileMetaMetaData, Error> {
+    /// Makes what it was filled with a file, once all of it is stored. When that or the filling
+    /// fails, nothing of it stays.
+    pub(crate) async fn end(
+        mut self,
+        filled: Result<(), Error>,
+    ) -> Result<FileMetaMetaData, Error> {
+        let stored = match filled {
+            Ok(()) => self.all_stored().await,
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(()) => self.finish().await,
+            Err(error) => {
+                // A program may end when it is told; it is told soon if the cluster is silent.
+                let is_heard = matches!(error, Error::Source(_) | Error::Refused(_));
+                if let Some(abort) = is_heard.then(|| self.take_abort()).flatten() {
+                    abort.run().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn all_stored(&mut self) -> Result<(), Error> {
         while self.is_busy() {
             self.stored().await?;
         }
+        Ok(())
+    }
+
+    /// Makes the stored blocks a file.
+    async fn finish(&mut self) -> Result<FileMetaMetaData, Error> {
+        self.is_finishing = true;
         let digest = self
             .hasher
             .as_ref()
@@ -223,6 +258,26 @@ impl Upload {
         }
     }
 
+    /// What is to be done when it does not become a file; nothing when it may be one already, or
+    /// nothing was written for it.
+    fn take_abort(&mut self) -> Option<Abort> {
+        if self.is_finishing || self.entries.is_empty() {
+            return None;
+        }
+        Some(Abort {
+            client: self.client.clone(),
+            in_flight: mem::take(&mut self.in_flight),
+            call: AbortPut {
+                request: self.begin.request,
+                path: self.begin.path.clone(),
+                descriptor: self.begun.descriptor,
+                proof: self.begun.proof,
+                locate: self.begun.locate.clone(),
+                blocks: mem::take(&mut self.entries),
+            },
+        })
+    }
+
     /// Writes the blocks again under another descriptor, from what is stored: the source of the
     /// bytes may be gone by now.
     async fn redo(&mut self, begun: PutBegun) -> Result<(), Error> {
@@ -250,6 +305,54 @@ impl Upload {
         self.tending = None;
         self.begun = begun;
         Ok(())
+    }
+}
+
+impl Drop for Upload {
+    /// What was written for a put that its caller leaves is freed, when a runtime is there to do
+    /// it.
+    fn drop(&mut self) {
+        if let (Some(abort), Ok(runtime)) = (self.take_abort(), Handle::try_current()) {
+            runtime.spawn(abort.run());
+        }
+    }
+}
+
+/// A put that does not become a file.
+struct Abort {
+    client: Client,
+    in_flight: FuturesUnordered<OneBlock>,
+    call: AbortPut,
+}
+
+impl Abort {
+    /// Has the blocks freed. What this cannot do in time is left to `verify`.
+    async fn run(mut self) {
+        let path = self.call.path.clone();
+        let aborted = timeout(ABORT_WITHIN, async {
+            // A block that is not stored yet may be a moment later: then nobody would know of it.
+            while let Some((block, _, outcome)) = self.in_flight.next().await {
+                if let Ok(entry) = outcome {
+                    set(&mut self.call.blocks, block, entry);
+                }
+            }
+            if self.call.blocks.iter().all(BlockEntry::is_hole) {
+                return Ok(());
+            }
+            let request = Some(self.call.request);
+            self.client.ask(&self.call, request).await
+        });
+        match aborted.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%path, %error, "blocks of a put are left behind"),
+            Err(_) => tracing::warn!(%path, "blocks of a put are left behind: no time is left"),
+        }
+    }
+}
+
+fn set(entries: &mut [BlockEntry], block: BlockIndex, entry: BlockEntry) {
+    if let Some(kept) = entries.get_mut(usize::from(block.0)) {
+        *kept = entry;
     }
 }
 

@@ -19,7 +19,8 @@ use crate::options::PutOptions;
 use crate::upload::{Beginning, Upload};
 
 /// A new file on its way. Nobody sees it before [`FileWriter::finish`] or `shutdown`; dropped
-/// before, nothing of it stays.
+/// before, nothing of it stays: what was stored is freed, by a task of the runtime it is dropped
+/// in.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -96,7 +97,7 @@ impl FileWriter {
         if !self.block.is_empty() {
             upload.add(self.block.split().freeze().into())?;
         }
-        self.state = State::Finishing(Box::pin(upload.finish()));
+        self.state = State::Finishing(Box::pin(upload.end(Ok(()))));
         Ok(())
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use sdfs_server_group::{Deadline, Role, Trace};
 use sdfs_types::calls::names::{
-    BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished, RenewGrant,
+    AbortPut, BeginPut, FinishPut, PutBeginning, PutBegun, PutFinished, RenewGrant,
 };
 use sdfs_types::limits::{FILE_BLOCKS_MAX, RESERVATION_MS};
 use sdfs_types::{
-    Access, BlockSize, FileDescriptor, FileMetaData, FileMetaMetaData, Grant, GrantRights,
+    Access, BlockSize, FileDescriptor, FileMetaData, FileMetaMetaData, Grant, GrantRights, Locate,
     PutGiven, Refusal, RequestId, TraceWhat, UserName, clock,
 };
 
@@ -106,6 +106,51 @@ pub(crate) async fn renew(
         return Err(Refusal::Gone { descriptor });
     }
     Ok(grant(&core, descriptor, GrantRights::Write))
+}
+
+/// Frees what was written for a put that its client gives up. A put that is finished stays: the
+/// group of its record decides which of the two was first.
+pub(crate) async fn abort(
+    core: Arc<Core>,
+    call: AbortPut,
+    user: UserName,
+    deadline: Deadline,
+) -> Result<(), Refusal> {
+    let AbortPut {
+        path, descriptor, ..
+    } = call;
+    let given = PutGiven {
+        request: call.request,
+        user: &user,
+        path: &path,
+        descriptor,
+    };
+    if !core.grants.proves(&call.proof, &given) {
+        return Err(Refusal::NotGranted);
+    }
+    if first_outcome(&core, call.request)?.is_some() {
+        return Err(Refusal::Exists { path, descriptor });
+    }
+    check_locate(&core, &call.locate)?;
+    if call.blocks.len() > FILE_BLOCKS_MAX as usize {
+        return Err(Refusal::OutOfRange {
+            what: "the number of blocks".to_owned(),
+            value: call.blocks.len().to_string(),
+            allowed: format!("at most {FILE_BLOCKS_MAX}"),
+        });
+    }
+    let abort = MetaCommand::AbortPut {
+        descriptor,
+        blocks: call.blocks,
+        now_ms: clock::now_ms(),
+    };
+    match core
+        .propose_meta(call.locate.group, abort, deadline)
+        .await?
+    {
+        MetaAnswer::Done => Ok(()),
+        MetaAnswer::File(_) => Err(Refusal::Exists { path, descriptor }),
+    }
 }
 
 /// A put ends in a proposal to every group; without a majority none of it can succeed.
@@ -295,11 +340,7 @@ fn is_granted_at(core: &Core, call: &FinishPut, now_ms: u64) -> bool {
 fn check_finish(core: &Core, call: &FinishPut) -> Result<(), Refusal> {
     check_attributes(&call.options.attributes)?;
     block_size_for(core, Some(call.block_size), call.size_bytes)?;
-    if core.layout.locate(call.locate.main).as_ref() != Some(&call.locate) {
-        return Err(Refusal::Malformed {
-            why: "there is no such meta group".to_owned(),
-        });
-    }
+    check_locate(core, &call.locate)?;
     let blocks_max = call
         .block_size
         .blocks_in(call.size_bytes)
@@ -315,6 +356,15 @@ fn check_finish(core: &Core, call: &FinishPut) -> Result<(), Refusal> {
         });
     }
     Ok(())
+}
+
+fn check_locate(core: &Core, locate: &Locate) -> Result<(), Refusal> {
+    if core.layout.locate(locate.main).as_ref() == Some(locate) {
+        return Ok(());
+    }
+    Err(Refusal::Malformed {
+        why: "there is no such meta group".to_owned(),
+    })
 }
 
 fn record_of(call: &FinishPut, user: &UserName, now_ms: u64) -> FileMetaData {

@@ -14,9 +14,9 @@ use sdfs_types::calls::content::{GetSharing, LinkContent, ShareContent};
 use sdfs_types::calls::inspect::Inspect;
 use sdfs_types::calls::maintenance::Maintain;
 use sdfs_types::calls::names::{
-    BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks, GetFile,
-    GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, RenewGrant, ResizeFile,
-    Scrub, SetAttributes, SetQuota, Stat,
+    AbortPut, BeginPut, CommitBlocks, CreateFile, DeleteFile, DeleteUser, FinishPut, GetBlocks,
+    GetFile, GetVolumeMap, ListDirectory, ListUsers, MakeDirectory, PutUser, Rename, RenewGrant,
+    ResizeFile, Scrub, SetAttributes, SetQuota, Stat,
 };
 use sdfs_types::calls::negotiation::{
     AreNeeded, AtMain, CanCreate, CanCreateAsk, CreateMetaData, GetTimeline, MainAnswer, MainAsk,
@@ -67,6 +67,7 @@ fn serve_client(core: &Arc<Core>, kind: CallKind, call: IncomingCall) {
         CallKind::CreateFile => as_user::<CreateFile, _, _>(core, call, user, create::create_file),
         CallKind::BeginPut => as_user::<BeginPut, _, _>(core, call, user, put::begin),
         CallKind::FinishPut => as_user::<FinishPut, _, _>(core, call, user, put::finish),
+        CallKind::AbortPut => as_user::<AbortPut, _, _>(core, call, user, put::abort),
         CallKind::RenewGrant => as_user::<RenewGrant, _, _>(core, call, user, put::renew),
         CallKind::LinkContent => as_user::<LinkContent, _, _>(core, call, user, content::link),
         CallKind::ShareContent => as_user::<ShareContent, _, _>(core, call, user, content::share),

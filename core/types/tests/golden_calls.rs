@@ -22,7 +22,7 @@ use sdfs_types::calls::maintenance::{
     Maintain, Maintenance, MaintenanceOrder, Ordered, SetHealRate,
 };
 use sdfs_types::calls::names::{
-    BeginPut, BlockWritten, BlocksGot, CommitBlocks, CreateFile, DeleteFile, DeleteUser,
+    AbortPut, BeginPut, BlockWritten, BlocksGot, CommitBlocks, CreateFile, DeleteFile, DeleteUser,
     DirectoryEntry, DirectoryPage, FileCreated, FileDeleted, FileOptions, FileStat, FinishPut,
     Freshness, GetBlocks, GetFile, GetVolumeMap, ListDirectory, ListUsers, MakeDirectory,
     PutBeginning, PutBegun, PutFinished, PutUser, Quota, Rename, RenewGrant, Resize, ResizeFile,
@@ -352,6 +352,15 @@ fn calls_of_puts(all: &mut Compared) {
         proof: PutProof([0x50; 16]),
     };
     all.call(&renew, &format!("{R}{A}{F}{PROOF}"));
+    let abort = AbortPut {
+        request: REQUEST,
+        path: a(),
+        descriptor: FILE,
+        proof: PutProof([0x50; 16]),
+        locate: locate(),
+        blocks: vec![ENTRY],
+    };
+    all.call(&abort, &format!("{R}{A}{F}{PROOF}{LOCATE}01{E}"));
     let commit = CommitBlocks {
         request: REQUEST,
         descriptor: FILE,

@@ -309,6 +309,40 @@ async fn large_files_are_files_like_others() {
     assert_eq!(listed(&cluster).await, before - 1);
 }
 
+#[actix_rt::test]
+async fn an_upload_that_is_cut_off_leaves_no_blocks() {
+    let (cluster, mut talks) = small_blocks().await;
+    let client = Client::connect_admin(cluster.config().clone())
+        .await
+        .unwrap();
+    talks[0].upload(&content(1, 2 * BLOCK), "iso").await;
+    let kept = blocks(&client).await;
+    assert_eq!(kept, [2, 2]);
+    let whole = kit::request(11, 0, &upload(&content(2, 4 * BLOCK), "iso"));
+    talks[0].send(&whole[..whole.len() - 1]).await;
+    let begun = Instant::now();
+    while blocks(&client).await != [5, 5] {
+        assert!(begun.elapsed() < PATIENCE, "its blocks are not stored");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(talks.remove(0));
+    // Freed when whoever had begun to read them, had they been a file's, is done.
+    while blocks(&client).await != kept {
+        assert!(begun.elapsed() < PATIENCE, "its blocks stay");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// How many blocks each dserver keeps.
+async fn blocks(client: &Client) -> Vec<u64> {
+    let mut counts = Vec::new();
+    for server in ["dserver-1", "dserver-2"] {
+        let status = client.status(server).await.unwrap();
+        counts.push(status.spaces.iter().map(|space| space.blocks).sum());
+    }
+    counts
+}
+
 /// Files below the reserved directory.
 async fn listed(cluster: &Cluster) -> usize {
     let client = sdfs_client::Client::connect_admin(cluster.config().clone())

@@ -99,12 +99,44 @@ async fn every_door_stores_the_same() {
 
 #[actix_rt::test]
 async fn a_failing_source_stores_nothing() {
-    let (_kit, client) = cluster().await;
+    let (kit, client) = cluster().await;
     let broken = || Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     let mut stream = futures::stream::iter(vec![Ok(bytes(2 * BLOCK)), broken()]);
     let outcome = client.put_stream("/f", &mut stream, small_blocks()).await;
     assert!(matches!(outcome, Err(Error::Source(_))), "{outcome:?}");
     assert!(client.stat("/f").await.unwrap_err().is_not_found());
+    assert!(kit.model().blocks.is_empty(), "blocks are left behind");
+}
+
+#[actix_rt::test]
+async fn a_put_that_is_left_leaves_no_blocks() {
+    let (kit, client) = cluster().await;
+    let (_sender, pieces) = futures::channel::mpsc::unbounded();
+    let mut never_ends = futures::stream::iter(vec![Ok(bytes(2 * BLOCK))]).chain(pieces);
+    let put = client.put_stream("/f", &mut never_ends, small_blocks());
+    let cut = tokio::time::timeout(Duration::from_millis(300), put).await;
+    assert!(cut.is_err(), "its source ends never");
+    let mut writer = client.create("/g", small_blocks()).await.unwrap();
+    writer.write_all(&bytes(2 * BLOCK)).await.unwrap();
+    drop(writer);
+    kit.until_served(CallKind::AbortPut, 2).await;
+    assert!(kit.served(CallKind::WriteBlock) >= 4);
+    assert!(kit.model().blocks.is_empty(), "blocks are left behind");
+}
+
+#[actix_rt::test]
+async fn what_may_be_a_file_is_not_taken_back() {
+    let (kit, client) = cluster().await;
+    kit.fault_everywhere(CallKind::FinishPut, &Fault::LoseAnswer, 9);
+    let client = client.with(CallOptions {
+        timeout: Some(Duration::from_millis(500)),
+        ..CallOptions::default()
+    });
+    let put = client.put("/f", bytes(2 * BLOCK), small_blocks()).await;
+    assert!(matches!(put, Err(Error::Unknown { .. })), "{put:?}");
+    kit.no_more_faults();
+    assert_eq!(client.get("/f").await.unwrap(), bytes(2 * BLOCK));
+    assert_eq!(kit.served(CallKind::AbortPut), 0);
 }
 
 #[actix_rt::test]

@@ -147,6 +147,20 @@ pub(crate) fn give_up_all(
     Ok(())
 }
 
+/// Gives up what was written for a file that never gets a record.
+pub(crate) fn give_up_unmade(
+    applying: &mut Applying<'_>,
+    descriptor: FileDescriptor,
+    entries: &[BlockEntry],
+    now_ms: u64,
+) {
+    let mut given_up = GivenUp::default();
+    for (block, entry) in (0..).zip(entries) {
+        given_up.add(descriptor, block, *entry);
+    }
+    given_up.store(applying, now_ms);
+}
+
 fn cut(
     applying: &mut Applying<'_>,
     record: &mut FileRecord,

@@ -108,6 +108,16 @@ pub enum MetaCommand {
         /// What its content was digested to.
         digest: Digest,
     },
+    /// Keeps the record of a put from being made and gives up what was written for it; answers
+    /// with the record when it is made already.
+    AbortPut {
+        /// Which file.
+        descriptor: FileDescriptor,
+        /// Its blocks from the first on.
+        blocks: Vec<BlockEntry>,
+        /// When.
+        now_ms: u64,
+    },
 }
 
 /// How a meta group answers a command.

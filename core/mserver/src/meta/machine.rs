@@ -12,7 +12,8 @@ use sdfs_store::{Batch, Keyspace, StoreError};
 use sdfs_types::limits::ATTRIBUTES_BYTES_MAX;
 use sdfs_types::wire;
 use sdfs_types::{
-    Attributes, Digest, FileDescriptor, FileMetaData, Refusal, RequestId, SHARED_ATTRIBUTE,
+    Attributes, BlockEntry, Digest, FileDescriptor, FileMetaData, Refusal, RequestId,
+    SHARED_ATTRIBUTE,
 };
 
 use super::command::{MetaAnswer, MetaAnswers, MetaCommand};
@@ -205,6 +206,11 @@ impl Applying<'_> {
                 revision,
                 digest,
             } => self.seal(descriptor, revision, digest),
+            MetaCommand::AbortPut {
+                descriptor,
+                blocks,
+                now_ms,
+            } => self.abort_put(descriptor, &blocks, now_ms),
             MetaCommand::Freed { sequences } => {
                 for sequence in sequences {
                     self.batch.delete(keys::free(sequence));
@@ -298,13 +304,33 @@ impl Applying<'_> {
         self.set_record(record)
     }
 
+    fn abort_put(
+        &mut self,
+        descriptor: FileDescriptor,
+        blocks: &[BlockEntry],
+        now_ms: u64,
+    ) -> Applied<MetaAnswer> {
+        if let Some(present) = self.record(descriptor)? {
+            return Ok(MetaAnswer::File(present.file.clone()));
+        }
+        if !self.is_removed(descriptor)? {
+            blocks::give_up_unmade(self, descriptor, blocks, now_ms);
+            self.remember_removed(descriptor);
+        }
+        Ok(MetaAnswer::Done)
+    }
+
     fn remove(&mut self, life: FileLife, now_ms: u64) -> Applied<()> {
         if self.discard(life, now_ms)? {
-            let mark = mark_of(life.descriptor);
-            self.removed
-                .remember(mark, &[], &mut self.counters.removed, self.batch);
+            self.remember_removed(life.descriptor);
         }
         Ok(())
+    }
+
+    fn remember_removed(&mut self, descriptor: FileDescriptor) {
+        let mark = mark_of(descriptor);
+        self.removed
+            .remember(mark, &[], &mut self.counters.removed, self.batch);
     }
 
     /// Takes a record away; `false` when the file's record is another request's, and stays.
@@ -325,10 +351,15 @@ impl Applying<'_> {
     }
 
     fn not_removed(&self, descriptor: FileDescriptor) -> Applied<()> {
-        match self.removed.find(mark_of(descriptor), self.batch)? {
-            Some(_) => Err(Refusal::Gone { descriptor }.into()),
-            None => Ok(()),
+        match self.is_removed(descriptor)? {
+            true => Err(Refusal::Gone { descriptor }.into()),
+            false => Ok(()),
         }
+    }
+
+    fn is_removed(&self, descriptor: FileDescriptor) -> Applied<bool> {
+        let mark = self.removed.find(mark_of(descriptor), self.batch)?;
+        Ok(mark.is_some())
     }
 
     fn record(&self, descriptor: FileDescriptor) -> Applied<Option<Arc<FileRecord>>> {

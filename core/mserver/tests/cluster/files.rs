@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sdfs_types::calls::names::{
-    BeginPut, CommitBlocks, FileOptions, FinishPut, Freshness, GetBlocks, GetFile, ListDirectory,
-    PutFinished, Resize, ResizeFile, SetAttributes, Stat,
+    AbortPut, BeginPut, CommitBlocks, FileOptions, FinishPut, Freshness, GetBlocks, GetFile,
+    ListDirectory, PutFinished, Resize, ResizeFile, SetAttributes, Stat,
 };
 use sdfs_types::calls::names::{BlockWritten, PutBeginning, PutBegun, PutUser, RenewGrant};
 use sdfs_types::{
@@ -51,6 +51,17 @@ fn renewal(put: &Put) -> RenewGrant {
         path: put.begin.path.clone(),
         descriptor: put.begun.descriptor,
         proof: put.begun.proof,
+    }
+}
+
+fn abort(put: &Put) -> AbortPut {
+    AbortPut {
+        request: put.begin.request,
+        path: put.begin.path.clone(),
+        descriptor: put.begun.descriptor,
+        proof: put.begun.proof,
+        locate: put.begun.locate.clone(),
+        blocks: vec![entry(1, 100)],
     }
 }
 
@@ -207,6 +218,38 @@ fn a_grant_is_renewed_for_its_put_only() {
         admin.call(&rights(Vec::new())).await.unwrap();
         let denied = ann.call(&renewal(&hers)).await;
         assert!(matches!(denied, Err(Refusal::Denied { .. })), "{denied:?}");
+    });
+}
+
+#[test]
+fn a_put_is_finished_or_aborted() {
+    run(async {
+        let cluster = Cluster::start().await;
+        let (client, other) = (cluster.admin(1).await, cluster.admin(2).await);
+        let put = begin(&client, "/a", false).await.unwrap();
+        let descriptor = put.begun.descriptor;
+        let forged = AbortPut {
+            proof: PutProof([7; 16]),
+            ..abort(&put)
+        };
+        assert_eq!(other.call(&forged).await, Err(Refusal::NotGranted));
+        for client in [&client, &other] {
+            assert_eq!(client.call(&abort(&put)).await, Ok(()));
+        }
+        let late = client.call(&finish(&put)).await;
+        assert_eq!(late, Err(Refusal::Gone { descriptor }));
+        let none = other.call(&get("/a")).await;
+        assert_eq!(none, Err(Refusal::NotFound { path: path("/a") }));
+        let put = begin(&client, "/a", false).await.unwrap();
+        client.call(&finish(&put)).await.unwrap();
+        for client in [&client, &other] {
+            let refused = client.call(&abort(&put)).await;
+            let descriptor = put.begun.descriptor;
+            let path = path("/a");
+            assert_eq!(refused, Err(Refusal::Exists { path, descriptor }));
+        }
+        let seen = other.call(&get("/a")).await.unwrap();
+        assert_eq!(seen.blocks.entries, [entry(1, 100)]);
     });
 }
 

@@ -404,6 +404,53 @@ fn another_put_cannot_take_the_descriptor() {
 }
 
 #[test]
+fn what_a_put_wrote_is_given_up_with_it() {
+    let mut files = Files::new();
+    let request = files.fresh_request();
+    let hole = BlockEntry::default();
+    let blocks = vec![entry(1, 9), hole, entry(2, 9)];
+    let abort = MetaCommand::AbortPut {
+        descriptor: FILE,
+        blocks: blocks.clone(),
+        now_ms: 9,
+    };
+    let put = MetaCommand::Put {
+        request,
+        file: new_file(3),
+        blocks,
+    };
+    for _ in 0..2 {
+        assert_eq!(files.run(abort.clone()), Ok(MetaAnswer::Done));
+    }
+    assert_eq!(files.given_up(), [named(0, 1), named(2, 2)]);
+    let mut files = files.reopened();
+    let late = files.run(put);
+    assert_eq!(late, Err(Refusal::Gone { descriptor: FILE }));
+    assert!(files.view.record(FILE).unwrap().is_none());
+}
+
+#[test]
+fn a_file_that_was_put_is_not_given_up() {
+    let mut files = Files::new();
+    let request = files.fresh_request();
+    let blocks = vec![entry(1, 9)];
+    let put = MetaCommand::Put {
+        request,
+        file: new_file(3),
+        blocks: blocks.clone(),
+    };
+    let made = files.run(put).unwrap();
+    let abort = MetaCommand::AbortPut {
+        descriptor: FILE,
+        blocks,
+        now_ms: 9,
+    };
+    assert_eq!(files.run(abort), Ok(made));
+    assert_eq!(files.given_up(), []);
+    assert_eq!(files.blocks(0, 9), [entry(1, 9)]);
+}
+
+#[test]
 fn removed_file_stays_removed() {
     let mut files = Files::new();
     files.create(0);

@@ -83,6 +83,8 @@ pub enum CallKind {
     ShareContent = 0x0216,
     /// [`content::GetSharing`].
     GetSharing = 0x0217,
+    /// [`names::AbortPut`].
+    AbortPut = 0x0218,
     /// [`trash::DeleteNow`].
     DeleteNow = 0x0220,
     /// [`trash::ListTrash`].
@@ -187,6 +189,7 @@ impl CallKind {
         CallKind::LinkContent,
         CallKind::ShareContent,
         CallKind::GetSharing,
+        CallKind::AbortPut,
         CallKind::DeleteNow,
         CallKind::ListTrash,
         CallKind::RestoreTrash,
@@ -351,6 +354,7 @@ mod tests {
         CallKind::LinkContent,
         CallKind::ShareContent,
         CallKind::GetSharing,
+        CallKind::AbortPut,
         CallKind::DeleteNow,
         CallKind::ListTrash,
         CallKind::RestoreTrash,

@@ -153,6 +153,25 @@ pub struct FinishPut {
 }
 call!(FinishPut => PutFinished, FinishPut, path);
 
+/// Gives up a put that was not finished: the blocks that were written for it are freed, and it
+/// cannot be finished any more. Refused with `Exists` once it is finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbortPut {
+    /// The same as in the [`BeginPut`] before.
+    pub request: RequestId,
+    /// The same as in the [`BeginPut`] before.
+    pub path: FilePath,
+    /// As answered to [`BeginPut`].
+    pub descriptor: FileDescriptor,
+    /// As answered to [`BeginPut`].
+    pub proof: PutProof,
+    /// As answered to [`BeginPut`].
+    pub locate: Locate,
+    /// The blocks from the first on; holes for those that are not known to be written.
+    pub blocks: Vec<BlockEntry>,
+}
+call!(AbortPut => (), AbortPut, path);
+
 /// What became of a put.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutFinished {

@@ -7,7 +7,8 @@ use sdfs_types::calls::servers::{GetServers, ServersTold};
 use sdfs_types::calls::status::{PeerStatus, ServerStatus};
 use sdfs_types::calls::{Call, CallKind};
 use sdfs_types::{
-    BlockEntry, EntryKind, FileMetaData, FileMetaMetaData, PutProof, Refusal, RequestId, Role, wire,
+    BlockDescriptor, BlockEntry, EntryKind, FileMetaData, FileMetaMetaData, PutProof, Refusal,
+    RequestId, Role, wire,
 };
 
 use super::model::{Entry, Model};
@@ -19,6 +20,7 @@ pub fn answer(model: &mut Model, me: ServerId, kind: CallKind, call: &IncomingCa
         CallKind::CreateFile => change(model, call, |one: &CreateFile| one.request, create),
         CallKind::BeginPut => ask(model, call, begin),
         CallKind::RenewGrant => ask(model, call, renew),
+        CallKind::AbortPut => ask(model, call, abort),
         CallKind::FinishPut => change(model, call, |one: &FinishPut| one.request, finish),
         CallKind::GetFile => ask(model, call, get),
         CallKind::GetBlocks => ask(model, call, get_blocks),
@@ -178,6 +180,21 @@ fn finish(model: &mut Model, one: &FinishPut) -> Done<FinishPut> {
     let name = entry.name.clone();
     model.entries.insert(path.to_owned(), entry);
     Ok(PutFinished::Done { name })
+}
+
+fn abort(model: &mut Model, one: &AbortPut) -> Done<AbortPut> {
+    let descriptor = one.descriptor;
+    if model.outcomes.contains_key(&one.request) {
+        let path = one.path.clone();
+        return Err(Refusal::Exists { path, descriptor });
+    }
+    model.begun.remove(&one.request);
+    let is_named = |block: &BlockDescriptor| {
+        let entry = one.blocks.get(usize::from(block.block.0));
+        block.file == descriptor && entry.is_some_and(|entry| entry.version == block.version)
+    };
+    model.blocks.retain(|(_, _, block), _| !is_named(block));
+    Ok(())
 }
 
 fn get(model: &mut Model, one: &GetFile) -> Done<GetFile> {
