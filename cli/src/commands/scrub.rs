@@ -97,8 +97,12 @@ pub(crate) async fn wait<'a>(
             Looked::Over => {
                 let over: &Instant = over_since.get_or_insert_with(Instant::now);
                 let (found, repaired) = damage(&now);
-                if found == repaired || over.elapsed() > REPAIRED_WITHIN {
+                // What a dserver found that does not answer is not among it.
+                let silent = passing.silent(config, &now);
+                let is_all = found == repaired && silent.is_empty();
+                if is_all || over.elapsed() > REPAIRED_WITHIN {
                     progress.finish();
+                    passing.missing.extend(silent);
                     return (now, passing.missing);
                 }
             }
@@ -185,6 +189,23 @@ impl Passing {
             let passes = scrub.map_or(0, |scrub| scrub.passes);
             self.waited_for.insert(disk.clone(), (passes, now));
         }
+    }
+
+    /// The dservers that do not answer now, but for those of which something is told as missing.
+    fn silent(&self, config: &Config, now: &Seen<'_>) -> Vec<String> {
+        let answered: Vec<_> = dservers(now).map(|(server, _)| server.id).collect();
+        let all = config.servers_of(Role::Dserver);
+        let silent = all.filter(|server| !answered.contains(&server.id));
+        let is_told = |name: &String| {
+            let mut told = self
+                .missing
+                .iter()
+                .map(|told| told.split([' ', ':']).next());
+            told.any(|told| told == Some(name))
+        };
+        let names = silent.map(|server| server.name.to_string());
+        let names = names.filter(|name| !is_told(name));
+        names.map(|name| format!("{name} (no answer)")).collect()
     }
 
     /// So long after the order.

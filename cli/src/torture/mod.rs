@@ -303,13 +303,17 @@ impl Torture<'_> {
     /// Has every dserver read and verify all it keeps: comparing copies looks at their indexes.
     async fn read_disks(&self, load: &Load, told: &mut Told) -> Outcome {
         let (client, config) = (&load.watcher, &load.config);
-        let before = view::seen(client, config, DISKS_TELL_WITHIN).await;
+        let before = seen_all(client, config).await;
         let begun = client.scrub().await?;
         for server in &begun.unreached {
             let name = server_name(config, *server);
             told.violate(format!("{name} does not answer in the end"));
         }
-        let wait = scrub::wait(client, (config, DISKS_TELL_WITHIN), &before, self.out);
+        let wait = async {
+            let within = (&**config, DISKS_TELL_WITHIN);
+            let (_, missing) = scrub::wait(client, within, &before, self.out).await;
+            (seen_all(client, config).await, missing)
+        };
         let Ok((after, missing)) = tokio::time::timeout(DISKS_READ_WITHIN, wait).await else {
             told.violate(format!(
                 "after {DISKS_READ_WITHIN:?} not every disk was read"
@@ -390,6 +394,19 @@ impl Torture<'_> {
             "sdfs torture{minutes} --clients {}{faults}{rounds}{lasts} --seed {}",
             args.clients, self.seed
         )
+    }
+}
+
+/// What all servers tell. Whoever stays silent has been asked for as long as it may take to heal:
+/// one late answer of a busy machine is none of a server that is gone.
+async fn seen_all<'a>(client: &Client, config: &'a Config) -> view::Seen<'a> {
+    let begin = Instant::now();
+    loop {
+        let seen = view::seen(client, config, DISKS_TELL_WITHIN).await;
+        if seen.silent().next().is_none() || begin.elapsed() > HEALED_WITHIN {
+            return seen;
+        }
+        sleep(WHOLE_EVERY).await;
     }
 }
 

@@ -138,8 +138,8 @@ impl Told {
         ));
         if let (Some(healed_s), Some(compared)) = (self.healed_s, &self.compared) {
             out.say(&format!(
-                "every server back and every copy in sync {healed_s:.1} s after the last fault; {} names read back, {} \
-                 files and {} blocks compared",
+                "every server back and every copy in sync {healed_s:.1} s after the last fault; {} \
+                 names read back, {} files and {} blocks compared",
                 units::count(self.read_back),
                 units::count(compared.files),
                 units::count(compared.blocks)
