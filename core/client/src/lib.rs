@@ -18,6 +18,7 @@
 //! # Ok(()) }
 //! ```
 
+mod abort;
 mod blocks;
 mod client;
 mod cluster;

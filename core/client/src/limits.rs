@@ -27,9 +27,11 @@ pub const ATTEMPT_READ: Duration = Duration::from_secs(2);
 /// id; longer than a leader election so that a slow one is not made slower by repetitions, and than
 /// the five seconds a mserver looks for dservers before it says that there are none.
 pub const ATTEMPT_CHANGE: Duration = Duration::from_secs(8);
-/// How long a put that failed may take to have freed what was written for it: its caller waits for
-/// the reason meanwhile.
-pub const ABORT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the blocks on their way of a put that failed are waited for, so that they are freed
+/// too. Its caller may wait for the reason meanwhile.
+pub const STORED_WITHIN: Duration = Duration::from_secs(2);
+/// How long freeing what was written for it may take after that: one mserver may be silent.
+pub const ABORT_WITHIN: Duration = Duration::from_secs(3);
 /// The slowest a block may travel before it is tried elsewhere, bytes a second.
 pub const BLOCK_BYTES_PER_S_MIN: u64 = 8 << 20;
 /// First pause before a repetition.

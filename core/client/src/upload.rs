@@ -19,19 +19,18 @@ use sdfs_types::{
 };
 
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
 
+use crate::abort::{Abort, OneBlock, is_silent, set_entry};
 use crate::client::Client;
 use crate::error::{CopyCause, Error};
 use crate::extent::Part;
 use crate::fetch::{FetchFault, Wanted};
-use crate::limits::{ABORT_WITHIN, REFRESHES_MAX, WINDOW_BYTES};
+use crate::limits::{REFRESHES_MAX, WINDOW_BYTES};
 use crate::options::PutOptions;
 use crate::target::Target;
 use crate::tend::tend;
 use crate::version::VersionChoice;
-
-type OneBlock = BoxFuture<'static, (BlockIndex, u64, Result<BlockEntry, Error>)>;
 
 /// How a put begins.
 pub(crate) enum Beginning {
@@ -169,7 +168,7 @@ impl Upload {
         if let Poll::Ready(Some((block, bytes, outcome))) = stored {
             self.in_flight_bytes -= bytes;
             let entry = outcome?;
-            set(&mut self.entries, block, entry);
+            set_entry(&mut self.entries, block, entry);
             if self.is_busy() {
                 self.target.patience.progressed();
             } else {
@@ -202,10 +201,10 @@ impl Upload {
         match stored {
             Ok(()) => self.finish().await,
             Err(error) => {
-                // A program may end when it is told; it is told soon if the cluster is silent.
-                let is_heard = matches!(error, Error::Source(_) | Error::Refused(_));
-                if let Some(abort) = is_heard.then(|| self.take_abort()).flatten() {
-                    abort.run().await;
+                let aborting = self.leave();
+                // A program may end when it is told. It is told at once if nobody answers anyway.
+                if let Some(aborting) = aborting.filter(|_| !is_silent(&error)) {
+                    drop(aborting.await);
                 }
                 Err(error)
             }
@@ -258,13 +257,12 @@ impl Upload {
         }
     }
 
-    /// What is to be done when it does not become a file; nothing when it may be one already, or
-    /// nothing was written for it.
-    fn take_abort(&mut self) -> Option<Abort> {
+    /// Frees what was written, by a task of its own, unless it may be a file already.
+    fn leave(&mut self) -> Option<JoinHandle<()>> {
         if self.is_finishing || self.entries.is_empty() {
             return None;
         }
-        Some(Abort {
+        let abort = Abort {
             client: self.client.clone(),
             in_flight: mem::take(&mut self.in_flight),
             call: AbortPut {
@@ -275,7 +273,14 @@ impl Upload {
                 locate: self.begun.locate.clone(),
                 blocks: mem::take(&mut self.entries),
             },
-        })
+        };
+        match Handle::try_current() {
+            Ok(runtime) => Some(runtime.spawn(abort.run())),
+            Err(_) => {
+                tracing::warn!(path = %self.begin.path, "blocks of a put are left behind");
+                None
+            }
+        }
     }
 
     /// Writes the blocks again under another descriptor, from what is stored: the source of the
@@ -309,50 +314,8 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// What was written for a put that its caller leaves is freed, when a runtime is there to do
-    /// it.
     fn drop(&mut self) {
-        if let (Some(abort), Ok(runtime)) = (self.take_abort(), Handle::try_current()) {
-            runtime.spawn(abort.run());
-        }
-    }
-}
-
-/// A put that does not become a file.
-struct Abort {
-    client: Client,
-    in_flight: FuturesUnordered<OneBlock>,
-    call: AbortPut,
-}
-
-impl Abort {
-    /// Has the blocks freed. What this cannot do in time is left to `verify`.
-    async fn run(mut self) {
-        let path = self.call.path.clone();
-        let aborted = timeout(ABORT_WITHIN, async {
-            // A block that is not stored yet may be a moment later: then nobody would know of it.
-            while let Some((block, _, outcome)) = self.in_flight.next().await {
-                if let Ok(entry) = outcome {
-                    set(&mut self.call.blocks, block, entry);
-                }
-            }
-            if self.call.blocks.iter().all(BlockEntry::is_hole) {
-                return Ok(());
-            }
-            let request = Some(self.call.request);
-            self.client.ask(&self.call, request).await
-        });
-        match aborted.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%path, %error, "blocks of a put are left behind"),
-            Err(_) => tracing::warn!(%path, "blocks of a put are left behind: no time is left"),
-        }
-    }
-}
-
-fn set(entries: &mut [BlockEntry], block: BlockIndex, entry: BlockEntry) {
-    if let Some(kept) = entries.get_mut(usize::from(block.0)) {
-        *kept = entry;
+        drop(self.leave());
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) const ROOT_OUTCOMES_MAX: u32 = 131_072;
 /// changes, everything else there is idempotent by itself.
 pub(crate) const META_OUTCOMES_MAX: u32 = 65_536;
 
-/// Removed files a meta group remembers, so that a late creation of their record is refused.
+/// Removed files and aborted puts a meta group remembers, so that a late creation of their record
+/// is refused.
 pub(crate) const REMOVED_FILES_MAX: u32 = 65_536;
 
 /// Tombstones kept. Beyond it the oldest goes: its name comes back under a fresh id, which is as

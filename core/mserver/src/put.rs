@@ -15,6 +15,7 @@ use sdfs_types::{
 
 use crate::core::{Core, unknown};
 use crate::create::{Counted, Voted, block_size_for, check_now, grant, vote};
+use crate::inspect::recorded;
 use crate::limits::PLAN_VOLUMES_MAX;
 use crate::mains;
 use crate::meta::{MetaAnswer, MetaCommand, check_attributes};
@@ -108,30 +109,46 @@ pub(crate) async fn renew(
     Ok(grant(&core, descriptor, GrantRights::Write))
 }
 
-/// Frees what was written for a put that its client gives up. A put that is finished stays: the
-/// group of its record decides which of the two was first.
+/// Frees what was written for a put that its client gives up. A put whose record is made stays:
+/// the record's group decides which of the two was first.
 pub(crate) async fn abort(
     core: Arc<Core>,
     call: AbortPut,
     user: UserName,
     deadline: Deadline,
 ) -> Result<(), Refusal> {
+    check_abort(&core, &call, &user)?;
     let AbortPut {
         path, descriptor, ..
     } = call;
+    // The group is what the client says: nobody frees a file's blocks through another one.
+    let records = recorded(&core, &[descriptor], deadline).await?;
+    if !records.is_empty() {
+        return Err(Refusal::Exists { path, descriptor });
+    }
+    let abort = MetaCommand::AbortPut {
+        descriptor,
+        blocks: call.blocks,
+        now_ms: clock::now_ms(),
+    };
+    let aborted = core.propose_meta(call.locate.group, abort, deadline);
+    match aborted.await? {
+        MetaAnswer::Done => Ok(()),
+        MetaAnswer::File(_) => Err(Refusal::Exists { path, descriptor }),
+    }
+}
+
+fn check_abort(core: &Core, call: &AbortPut, user: &UserName) -> Result<(), Refusal> {
     let given = PutGiven {
         request: call.request,
-        user: &user,
-        path: &path,
-        descriptor,
+        user,
+        path: &call.path,
+        descriptor: call.descriptor,
     };
     if !core.grants.proves(&call.proof, &given) {
         return Err(Refusal::NotGranted);
     }
-    if first_outcome(&core, call.request)?.is_some() {
-        return Err(Refusal::Exists { path, descriptor });
-    }
-    check_locate(&core, &call.locate)?;
+    check_locate(core, &call.locate)?;
     if call.blocks.len() > FILE_BLOCKS_MAX as usize {
         return Err(Refusal::OutOfRange {
             what: "the number of blocks".to_owned(),
@@ -139,18 +156,7 @@ pub(crate) async fn abort(
             allowed: format!("at most {FILE_BLOCKS_MAX}"),
         });
     }
-    let abort = MetaCommand::AbortPut {
-        descriptor,
-        blocks: call.blocks,
-        now_ms: clock::now_ms(),
-    };
-    match core
-        .propose_meta(call.locate.group, abort, deadline)
-        .await?
-    {
-        MetaAnswer::Done => Ok(()),
-        MetaAnswer::File(_) => Err(Refusal::Exists { path, descriptor }),
-    }
+    Ok(())
 }
 
 /// A put ends in a proposal to every group; without a majority none of it can succeed.

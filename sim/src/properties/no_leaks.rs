@@ -3,7 +3,7 @@
 //!
 //! Only files whose put was acknowledged at the first attempt of each of its calls and blocks. An
 //! attempt that was given up may leave a block under a version the record never gets, and a put
-//! that nobody acknowledged leaves all of its blocks: `sdfs verify --repair` is for these.
+//! that nobody acknowledged may leave its blocks: `sdfs verify --repair` is for these.
 
 use super::{Judged, Violation};
 

@@ -153,8 +153,9 @@ pub struct FinishPut {
 }
 call!(FinishPut => PutFinished, FinishPut, path);
 
-/// Gives up a put that was not finished: the blocks that were written for it are freed, and it
-/// cannot be finished any more. Refused with `Exists` once it is finished.
+/// Gives up a put that was not finished: the blocks that were written for it are freed. Refused
+/// with `Exists` once its record is made. Who gives a put up sends no [`FinishPut`] for it any
+/// more: one that comes late is refused as long as the group remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AbortPut {
     /// The same as in the [`BeginPut`] before.
