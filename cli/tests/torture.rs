@@ -67,11 +67,13 @@ fn a_short_torture_finds_nothing_wrong() {
 #[test]
 fn a_given_cluster_is_compared_and_not_harmed() {
     let cluster = TestCluster::start();
+    cluster.wait_whole();
+    cluster.ok(&["heal", "status", "--wait"]);
     cluster.ok(&["put", &cluster.local("mine", b"mine"), "/mine"]);
     let words = [
         "torture",
         "--minutes",
-        "0.05",
+        "0.2",
         "--clients",
         "3",
         "--seed",

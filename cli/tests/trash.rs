@@ -73,6 +73,11 @@ fn what_was_deleted_can_be_restored() {
 fn blocks_go_when_their_time_is_over() {
     let cluster = TestCluster::with(&with_trash(3));
     let local = cluster.local("in", &bytes(300_000));
+    wait_until(
+        "what was written to see that it takes blocks is gone",
+        Duration::from_secs(60),
+        || blocks(&cluster) == 0,
+    );
     cluster.ok(&["put", &local, "/kept"]);
     let before = blocks(&cluster);
     cluster.ok(&["put", &local, "/gone"]);

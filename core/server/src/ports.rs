@@ -1,7 +1,9 @@
 //! Free ports on loopback, for clusters on one machine.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 /// Ports to choose from: above the well-known ones and below those the kernel gives to outgoing
 /// connections, so that no client of another test takes one before its server does.
@@ -9,7 +11,11 @@ const PORTS: std::ops::Range<u16> = 10_240..32_768;
 /// Ports looked at before giving up: more than any one machine has in use.
 const PORT_TRIES_MAX: usize = 10_000;
 
-/// Finds `count` different loopback ports nobody listens on now, from a random place on.
+/// The ports this process was given: each is bound only later, and is free in between.
+static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// Finds `count` different loopback ports nobody listens on now, from a random place on; none that
+/// this process was given before.
 ///
 /// # Errors
 /// When there are not that many, or the system has no randomness.
@@ -26,18 +32,27 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
         }
         let port = PORTS.start + u16::try_from((start + step) % span).unwrap_or(0);
         // Kept until all are found, so that none is found twice by two callers at once.
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            && give(port)
+        {
             held.push(listener);
             ports.push(port);
         }
     }
     if ports.len() < count {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "every port looked at is in use",
-        ));
+        return Err(all_in_use());
     }
     Ok(ports)
+}
+
+/// Whether nobody in this process was given that port before.
+fn give(port: u16) -> bool {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    given.insert(port)
+}
+
+fn all_in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, "every port looked at is in use")
 }
 
 /// The first of `count` loopback ports in a row that nobody listens on now and that are not among
@@ -51,7 +66,8 @@ pub(crate) fn free_port_row(count: usize, chosen: &mut Vec<u16>) -> io::Result<u
         let row = (0..count).map(|step| usize::from(first) + step);
         let row: Vec<u16> = row.map(|port| u16::try_from(port).unwrap_or(0)).collect();
         let bound = row.iter().map(|port| {
-            let is_ours = PORTS.contains(port) && !chosen.contains(port);
+            let is_new = *port == first || give(*port);
+            let is_ours = PORTS.contains(port) && !chosen.contains(port) && is_new;
             TcpListener::bind((Ipv4Addr::LOCALHOST, *port))
                 .ok()
                 .filter(|_| is_ours)
@@ -62,10 +78,7 @@ pub(crate) fn free_port_row(count: usize, chosen: &mut Vec<u16>) -> io::Result<u
             return Ok(first);
         }
     }
-    Err(io::Error::new(
-        io::ErrorKind::AddrInUse,
-        "every port looked at is in use",
-    ))
+    Err(all_in_use())
 }
 
 #[cfg(test)]

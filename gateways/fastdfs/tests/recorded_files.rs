@@ -245,7 +245,10 @@ async fn a_file_made_normal_has_every_append_acknowledged() {
         let name = name_of(talks[0].ask(23, &upload(b"", "log")).await);
         let doors = doors(&cluster, Role::Dserver);
         let writers: Vec<_> = doors.iter().map(|door| appending(*door, &name)).collect();
-        actix_rt::time::sleep(Duration::from_millis(100)).await;
+        let begun = Instant::now();
+        while info(&mut talks[0], &name).await.0 == 0 {
+            assert!(begun.elapsed() < PATIENCE, "nothing is appended");
+        }
         let normal = name_of(talks[0].ask(38, name.as_bytes()).await);
         let mut appended = 0;
         for writer in writers {

@@ -72,7 +72,7 @@ async fn crash_at(coordinator: u16, call: u32) -> bool {
         assert_eq!(repeated, Outcome::Mine(has), "it was answered");
     }
     for client in [third, second] {
-        let told = decided(client, &creation, since).await;
+        let told = decided(client, &creation, Instant::now()).await;
         assert_eq!(told, repeated, "call {call} of {coordinator}");
     }
     let get = GetFile {

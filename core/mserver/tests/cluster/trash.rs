@@ -155,7 +155,7 @@ fn trash_is_seen_by_those_who_may_write() {
 #[test]
 fn what_is_due_goes_by_itself() {
     run(async {
-        let cluster = Cluster::with_storage("storage: (trash_s: 2)").await;
+        let cluster = Cluster::with_storage("storage: (trash_s: 10)").await;
         let client = cluster.admin(1).await;
         client.create("/a").await.unwrap();
         delete(&client, "/a").await;
