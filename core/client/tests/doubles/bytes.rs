@@ -100,8 +100,12 @@ async fn every_door_stores_the_same() {
 #[actix_rt::test]
 async fn a_failing_source_stores_nothing() {
     let (kit, client) = cluster().await;
-    let broken = || Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-    let mut stream = futures::stream::iter(vec![Ok(bytes(2 * BLOCK)), broken()]);
+    let breaks = futures::stream::once(async {
+        kit.until_served(CallKind::WriteBlock, 2).await;
+        Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe))
+    });
+    let stream = futures::stream::iter([Ok(bytes(2 * BLOCK))]).chain(breaks);
+    let mut stream = std::pin::pin!(stream);
     let outcome = client.put_stream("/f", &mut stream, small_blocks()).await;
     assert!(matches!(outcome, Err(Error::Source(_))), "{outcome:?}");
     assert!(client.stat("/f").await.unwrap_err().is_not_found());
