@@ -31,9 +31,10 @@ pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
             break;
         }
         let port = PORTS.start + u16::try_from((start + step) % span).unwrap_or(0);
-        // Kept until all are found, so that none is found twice by two callers at once.
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            && give(port)
+        // Kept until all are found, so that no other process is given one. What somebody here was
+        // given is not even tried: he may be about to bind it.
+        if give(port)
+            && let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         {
             held.push(listener);
             ports.push(port);
@@ -68,9 +69,8 @@ pub(crate) fn free_port_row(count: usize, chosen: &mut Vec<u16>) -> io::Result<u
         let bound = row.iter().map(|port| {
             let is_new = *port == first || give(*port);
             let is_ours = PORTS.contains(port) && !chosen.contains(port) && is_new;
-            TcpListener::bind((Ipv4Addr::LOCALHOST, *port))
-                .ok()
-                .filter(|_| is_ours)
+            let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).ok();
+            is_ours.then(bind).flatten()
         });
         // All are held until the last is: nobody else takes one meanwhile.
         if bound.collect::<Option<Vec<_>>>().is_some() {
