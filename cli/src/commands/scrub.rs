@@ -98,7 +98,7 @@ pub(crate) async fn wait<'a>(
                 let over: &Instant = over_since.get_or_insert_with(Instant::now);
                 let (found, repaired) = damage(&now);
                 // What a dserver found that does not answer is not among it.
-                let silent = passing.silent(config, &now);
+                let silent = passing.silent(&now);
                 let is_all = found == repaired && silent.is_empty();
                 if is_all || over.elapsed() > REPAIRED_WITHIN {
                     progress.finish();
@@ -192,10 +192,8 @@ impl Passing {
     }
 
     /// The dservers that do not answer now, but for those of which something is told as missing.
-    fn silent(&self, config: &Config, now: &Seen<'_>) -> Vec<String> {
-        let answered: Vec<_> = dservers(now).map(|(server, _)| server.id).collect();
-        let all = config.servers_of(Role::Dserver);
-        let silent = all.filter(|server| !answered.contains(&server.id));
+    fn silent(&self, now: &Seen<'_>) -> Vec<String> {
+        let silent = now.silent().filter(|server| server.role == Role::Dserver);
         let is_told = |name: &String| {
             let mut told = self
                 .missing

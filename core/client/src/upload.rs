@@ -17,7 +17,6 @@ use sdfs_types::limits::FILE_BLOCKS_MAX;
 use sdfs_types::{
     BlockEntry, BlockIndex, BlockVersion, Digest, FileMetaMetaData, FilePath, Refusal,
 };
-
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
